@@ -1,0 +1,33 @@
+"""Benchmarks: one record, one loader per published layout."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from patchlib.benchmarks.record import Benchmark
+
+NAMES = ("procedural", "ilias", "instre", "grocery", "folder")
+
+__all__ = ["NAMES", "Benchmark", "load"]
+
+
+def load(name: str, root: str | Path | None = None, **options: Any) -> Benchmark:
+    """Load a benchmark from disk.
+
+    Args:
+        name: one of :data:`NAMES`.
+        root: its folder; None = where ``python -m patchlib data get`` puts it (for ``folder`` a root is needed).
+        options: the loader's own keywords, e.g. ``instances=40`` of the procedural benchmark.
+
+    Raises:
+        ValueError: unknown name or option.
+        FileNotFoundError: the benchmark is not there; the message says which command fetches it.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=2, cutoff=0.4) or NAMES
+        raise ValueError(f"unknown benchmark {name!r}; did you mean {' or '.join(near)}? Known: {', '.join(NAMES)}")
+    loader = import_module(f"patchlib.benchmarks.{name}").load
+    return loader(root=None if root is None else Path(root), **options)

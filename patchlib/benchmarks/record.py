@@ -1,0 +1,188 @@
+"""The ``Benchmark`` record every loader returns: three tables and a few facts."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from patchlib import boxes as box_ops
+from patchlib.images import MEMBER
+
+BOX = ["x0", "y0", "x1", "y1"]
+IMAGES = ["image_id", "path", "width", "height"]
+QUERIES = ["query_id", "path", "instance", *BOX]
+POSITIVES = ["query_id", "image_id", *BOX]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Images, queries and which images are right for which query.
+
+    Attributes:
+        name: short name, e.g. ``"procedural"``.
+        root: folder the paths are relative to.
+        images: DataFrame[image_id, path, width, height]; the database, its order is the image index 0..N-1.
+        queries: DataFrame[query_id, path, instance, x0, y0, x1, y1]; a NaN box means the whole image.
+        positives: DataFrame[query_id, image_id, x0, y0, x1, y1]; one row per box, NaN = box unknown.
+        meta: title, licence, citation, k (depth of AP, None = whole ranking), options, counts, notes.
+
+    Boxes are float32 xyxy in pixels of the upright original image. Paths are POSIX, relative to ``root``; a path
+    ``shard.tar::member`` is read from inside a tar file.
+
+    Raises:
+        ValueError: columns missing, ids repeated or unknown, a box inverted, no image or no query.
+    """
+
+    name: str
+    root: Path
+    images: pd.DataFrame
+    queries: pd.DataFrame
+    positives: pd.DataFrame
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        images = _table(self, "images", IMAGES, "image_id")
+        queries = _table(self, "queries", QUERIES, "query_id")
+        positives = _table(self, "positives", POSITIVES, None)
+        _known(self.name, positives, "query_id", queries)
+        _known(self.name, positives, "image_id", images)
+        sizes = images.set_index("image_id").loc[positives["image_id"], ["width", "height"]].to_numpy(np.float32)
+        positives[BOX] = _checked_boxes(self.name, positives, sizes)
+        _refuse_inverted(self.name, queries)
+        for key, table in (("images", images), ("queries", queries), ("positives", positives)):
+            object.__setattr__(self, key, table)
+        object.__setattr__(self, "root", Path(self.root))
+
+    @cached_property
+    def hash(self) -> str:
+        """Eight hex digits of the three tables: ids, order, paths, sizes and boxes."""
+        digest = hashlib.sha256(self.name.encode())
+        for table in (self.images, self.queries, self.positives):
+            digest.update(table.to_csv(index=False, float_format="%.4f").encode())
+        return digest.hexdigest()[:8]
+
+    @cached_property
+    def _relevance(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """Rows of positives grouped by query: query row, image row, box; and the offsets of each query's block."""
+        query = pd.Index(self.queries["query_id"]).get_indexer(self.positives["query_id"])
+        image = pd.Index(self.images["image_id"]).get_indexer(self.positives["image_id"])
+        order = np.lexsort((image, query))
+        offsets = np.searchsorted(query[order], np.arange(len(self.queries) + 1))
+        return query[order], image[order], self.positives[BOX].to_numpy(np.float32)[order], offsets
+
+    def relevant(self, query: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Positives of one query, by row number of ``queries``.
+
+        Returns:
+            images (B,): image indices, ascending, repeated where an image has several boxes; boxes (B, 4), NaN where
+            unknown.
+        """
+        _, images, boxes, offsets = self._relevance
+        block = slice(offsets[query], offsets[query + 1])
+        return images[block], boxes[block]
+
+    @cached_property
+    def has_boxes(self) -> bool:
+        """Whether at least one positive has a box, so that localisation can be measured."""
+        return bool(self.positives["x0"].notna().any())
+
+    def image_path(self, index: int) -> str:
+        """Full path of database image ``index`` (with ``::member`` inside a tar shard)."""
+        return self._full(self.images["path"].iloc[index])
+
+    def query_path(self, index: int) -> str:
+        """Full path of query ``index``."""
+        return self._full(self.queries["path"].iloc[index])
+
+    def query_box(self, index: int) -> NDArray[np.float32] | None:
+        """Box of query ``index``, or None when the whole image is the query."""
+        box = self.queries[BOX].iloc[index].to_numpy(np.float32)
+        return None if np.isnan(box).any() else box
+
+    def subset(self, images: Sequence[int] | None = None, queries: Sequence[int] | None = None) -> Benchmark:
+        """A smaller benchmark of the given image and query rows; positives of what is left out go as well."""
+        kept_images = self.images if images is None else self.images.iloc[list(images)]
+        kept_queries = self.queries if queries is None else self.queries.iloc[list(queries)]
+        known = self.positives["image_id"].isin(kept_images["image_id"])
+        known &= self.positives["query_id"].isin(kept_queries["query_id"])
+        return Benchmark(self.name, self.root, kept_images, kept_queries, self.positives[known], self.meta)
+
+    def summary(self) -> pd.Series:
+        """Counts that a reader checks first."""
+        pairs = self.positives.drop_duplicates(["query_id", "image_id"])
+        with_positives = self.queries["query_id"].isin(pairs["query_id"])
+        return pd.Series(
+            {
+                "images": len(self.images),
+                "queries": len(self.queries),
+                "queries without positives": int((~with_positives).sum()),
+                "positives": len(pairs),
+                "positives with a box": int(pairs["x0"].notna().sum()),
+                "boxes": int(self.positives["x0"].notna().sum()),
+                "images that are no query's positive": int((~self.images["image_id"].isin(pairs["image_id"])).sum()),
+            },
+            name=self.name,
+        )
+
+    def _full(self, path: str) -> str:
+        return str(self.root / path) if MEMBER not in path else f"{self.root}/{path}"
+
+
+def _table(benchmark: Benchmark, key: str, columns: list[str], index: str | None) -> pd.DataFrame:
+    table = getattr(benchmark, key)
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(f"{benchmark.name}.{key} lacks the columns {missing}; expected {columns}")
+    table = table.reset_index(drop=True).copy()
+    if index is not None:
+        if table.empty:
+            raise ValueError(f"{benchmark.name} has no {key} under {benchmark.root}; expected at least one")
+        repeated = table[index][table[index].duplicated()]
+        if len(repeated):
+            raise ValueError(f"{benchmark.name}.{key} repeats {index} {repeated.iloc[0]!r}; ids must be unique")
+    floats = [column for column in BOX if column in columns]
+    return table.astype(dict.fromkeys(floats, np.float32))
+
+
+def _known(name: str, positives: pd.DataFrame, column: str, table: pd.DataFrame) -> None:
+    unknown = positives[column][~positives[column].isin(table[column])]
+    if len(unknown):
+        raise ValueError(f"{name}.positives names {len(unknown)} unknown {column}, first {unknown.iloc[0]!r}")
+
+
+def _refuse_inverted(name: str, table: pd.DataFrame) -> None:
+    inverted = (table["x1"] <= table["x0"]) | (table["y1"] <= table["y0"])
+    if inverted.any():
+        row = table[inverted].iloc[0]
+        raise ValueError(
+            f"{name}: {int(inverted.sum())} inverted or empty box(es), first {row[BOX].tolist()} of "
+            f"{row['query_id']}{' / ' + row['image_id'] if 'image_id' in row else ''}; expected x0 < x1 and y0 < y1"
+        )
+
+
+def _checked_boxes(name: str, positives: pd.DataFrame, sizes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Refuse inverted boxes, clip those that leave the image (with one warning for all of them)."""
+    _refuse_inverted(name, positives)
+    boxes = positives[BOX].to_numpy(np.float32)
+    clipped = box_ops.clip(boxes, sizes[:, 0], sizes[:, 1])
+    outside = (np.abs(clipped - boxes) > 0).any(axis=1)
+    gone = (clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3])
+    if gone.any():
+        row = positives[gone].iloc[0]
+        raise ValueError(f"{name}: box {row[BOX].tolist()} lies wholly outside image {row['image_id']}")
+    if outside.any():
+        first = positives["image_id"][outside].iloc[0]
+        warnings.warn(
+            f"{name}: {int(outside.sum())} box(es) reach beyond their image and were clipped, first in {first}",
+            stacklevel=4,
+        )
+    return clipped

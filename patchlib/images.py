@@ -1,0 +1,116 @@
+"""Decode any image file into upright 8-bit RGB.
+
+A path may point into a tar shard, ``shard.tar::folder/image.jpg``: the member is read in place, nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MEMBER = "::"
+ORIENTATION = 0x0112  # EXIF tag
+
+
+class ImageError(ValueError):
+    """An image that cannot be read; the message names the file."""
+
+
+def read(path: str | Path) -> Image.Image:
+    """Read an image as upright RGB.
+
+    EXIF orientation is applied; palette, grey, CMYK and 16-bit images are converted; transparent ones are laid on
+    white, as a browser would show them.
+
+    Args:
+        path: a file, or a member of a tar file as ``shard.tar::member``.
+
+    Raises:
+        ImageError: the file is missing, truncated, or not an image.
+    """
+    try:
+        with Image.open(_source(path)) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError, KeyError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels after EXIF orientation, read from the header alone.
+
+    Raises:
+        ImageError: the file is missing or its header is not an image's.
+    """
+    try:
+        with Image.open(_source(path)) as image:
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
+    return (height, width) if turned else (width, height)
+
+
+def _source(path: str | Path) -> str | io.BytesIO:
+    name = str(path)
+    if MEMBER not in name:
+        return name
+    shard, member = name.split(MEMBER, 1)
+    return io.BytesIO(_read_member(shard, member))
+
+
+def _read_member(shard: str, member: str) -> bytes:
+    try:
+        offset, length = _members(shard)[member]
+    except KeyError:
+        raise ImageError(f"cannot read image {shard}{MEMBER}{member}: the shard has no such member") from None
+    except (OSError, tarfile.TarError) as error:
+        raise ImageError(f"cannot read image {shard}{MEMBER}{member}: {_reason(error)}") from error
+    with open(shard, "rb") as file:
+        file.seek(offset)
+        content = file.read(length)
+    if len(content) != length:
+        raise ImageError(f"cannot read image {shard}{MEMBER}{member}: the shard ends early; fetch it again")
+    return content
+
+
+@lru_cache(maxsize=4)
+def _members(shard: str) -> dict[str, tuple[int, int]]:
+    """Member name -> (offset of its bytes, length), from one pass over the shard's headers."""
+    with tarfile.open(shard, "r:") as archive:
+        return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8bit(np.asarray(image), image.mode)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8bit(values: np.ndarray, mode: str) -> np.ndarray:
+    """Wide samples scaled by their nominal range; Pillow's own conversion would clip everything above 255."""
+    highest = values.max(initial=0)
+    if mode == "F":
+        return np.clip(np.rint(values * (255.0 if highest <= 1 else 1.0)), 0, 255).astype(np.uint8)
+    if mode == "I" and highest <= 255:  # a 32-bit container of 8-bit samples
+        return np.clip(values, 0, 255).astype(np.uint8)
+    return np.clip((values.astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image Pillow knows"
+    return str(error) or type(error).__name__
