@@ -1,0 +1,56 @@
+# Every command of the companion. `make` alone lists them.
+PYTHON  ?= python3
+PROFILE ?= builtin
+WORKERS ?=
+ARGS    ?=
+
+VENV  := .venv
+RUN   := $(VENV)/bin/python
+# written last: no stamp means that an installation never ended
+STAMP := $(VENV)/.installed
+# a python that has been removed or upgraded away leaves a dangling link behind
+ifneq ($(wildcard $(STAMP)),)
+ifeq ($(shell $(RUN) -c "import sys; print(sys.prefix)" 2>/dev/null),)
+$(shell rm -f $(STAMP))
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test lab notebooks benchmark clean
+
+help:  ## list the commands
+	@echo "usage: make TARGET [PYTHON=python3.12] [PROFILE=builtin] [WORKERS=2] [ARGS=\"--only 03\"]"
+	@sed -n 's/^\([a-z]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+reproduce: $(STAMP)  ## regenerate every figure and table (the built-in benchmark, offline)
+	@$(RUN) -m patchlib reproduce --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+# Notebooks run here write their figures under build/, so that testing never touches the committed ones.
+test: export PATCHLIB_FIGURES := $(CURDIR)/build/test/figures
+test: $(STAMP)  ## lint, format and type checks, the tests, and the notebooks against their committed outputs
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg tests notebooks $(ARGS)
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	@$(RUN) -m jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+
+notebooks: $(STAMP)  ## run the notebooks and refresh their committed outputs in place
+	@$(RUN) -m patchlib reproduce --in-place $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+benchmark: $(STAMP)  ## measure speed and memory (tests/benchmarks; not part of make test)
+	@$(RUN) -m pytest tests/benchmarks -s $(ARGS)
+
+clean:  ## remove what was made here, except the environment and downloads
+	rm -rf build cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find patchlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' found; install Python 3.11 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1); patchlib needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "make: $(PYTHON) comes without venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Installing the pinned packages into $(VENV), once (some minutes, several GB with torch)"
+	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
