@@ -33,6 +33,11 @@ def canonical_json(obj: Any) -> str:
     return json.dumps(obj, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False)
 
 
+def plain(obj: Any) -> Any:
+    """``obj`` as it comes back from JSON: tuples become lists, paths text, numpy scalars numbers."""
+    return json.loads(canonical_json(obj))
+
+
 def config_hash(obj: Any) -> str:
     """Eight hex digits of the SHA-256 of ``canonical_json(obj)``."""
     return hashlib.sha256(canonical_json(obj).encode()).hexdigest()[:8]

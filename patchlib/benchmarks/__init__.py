@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from patchlib.benchmarks.record import Benchmark
+from patchlib.names import unknown
 
 NAMES = ("procedural", "ilias", "instre", "grocery", "folder")
 
@@ -27,7 +28,10 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Benchmark
         FileNotFoundError: the benchmark is not there; the message says which command fetches it.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=2, cutoff=0.4) or NAMES
-        raise ValueError(f"unknown benchmark {name!r}; did you mean {' or '.join(near)}? Known: {', '.join(NAMES)}")
+        raise ValueError(unknown("benchmark", name, NAMES))
     loader = import_module(f"patchlib.benchmarks.{name}").load
+    known = [key for key in inspect.signature(loader).parameters if key != "root"]
+    for option in options:
+        if option not in known:
+            raise ValueError(unknown(f"option of benchmark {name!r}", option, known))
     return loader(root=None if root is None else Path(root), **options)

@@ -1,0 +1,61 @@
+"""One progress line for every long step, wherever the code runs.
+
+In a terminal or a notebook by hand: a tqdm bar on stderr that goes away when done. Under the runner, a notebook's kernel
+has no terminal: ``PATCHLIB_PROGRESS`` then names a file to which the state is appended, one line each, and which the
+runner shows. ``PATCHLIB_PROGRESS=off`` silences it, so that committed notebooks hold no progress bars.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+INTERVAL = 1.0  # seconds between two lines in the file
+
+
+class Progress(Protocol):
+    """What :func:`track` yields."""
+
+    def update(self, n: int = 1) -> object:
+        """Say that ``n`` more items are done."""
+
+
+@contextmanager
+def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
+    """Show the progress of a step of ``total`` items.
+
+    Args:
+        label: what is being done, e.g. ``"L3 of procedural with cnn-small"``.
+        total: number of items.
+        unit: their name, e.g. ``"image"``.
+    """
+    target = os.environ.get("PATCHLIB_PROGRESS", "")
+    if target and target != "off":
+        with open(target, "a", encoding="utf-8") as file:
+            yield _Lines(file, label, total, unit)
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=label, unit=unit, leave=False, disable=target == "off") as bar:
+        yield bar
+
+
+class _Lines:
+    """Progress as lines of a file: ``label: 120/1800 image (45.0/s)``."""
+
+    def __init__(self, file, label: str, total: int, unit: str) -> None:
+        self.file, self.label, self.total, self.unit = file, label, total, unit
+        self.done, self.start, self.written = 0, time.monotonic(), 0.0
+
+    def update(self, n: int = 1) -> None:
+        self.done += n
+        now = time.monotonic()
+        if self.done < self.total and now - self.written < INTERVAL:
+            return
+        self.written = now
+        rate = self.done / max(now - self.start, 1e-9)
+        self.file.write(f"{self.label}: {self.done}/{self.total} {self.unit} ({rate:.1f}/s)\n")
+        self.file.flush()

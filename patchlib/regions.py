@@ -1,0 +1,180 @@
+"""Which boxes an image is described by: grids, sliding windows, ground-truth regions.
+
+Every function returns (P, 4) float32 boxes with whole-pixel borders, in a fixed order. A *region strategy* is anything
+that :func:`of_benchmark` accepts: a name such as ``"L3"``, or a function of (width, height).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchlib import boxes as box_ops
+from patchlib.benchmarks.record import Benchmark
+
+LEVELS = (0, 1, 2, 3)
+PATCHES = tuple(sum(g * g for g in range(1, level + 2)) for level in LEVELS)  # 1, 5, 14, 30
+
+Strategy = str | int | Callable[[int, int], NDArray[np.float32]]
+
+
+def grid(width: int, height: int, level: int) -> NDArray[np.float32]:
+    """Patches of level ``level``: the grids 1x1 .. (level+1)x(level+1), coarse to fine, row-major.
+
+    Borders are ``round(i * width / g)``, so the patches of one grid tile the image exactly.
+
+    Args:
+        width: image width in pixels.
+        height: image height in pixels.
+        level: >= 0; L0 is the whole image.
+
+    Returns:
+        (P, 4) float32, P = 1, 5, 14, 30 for L0..L3.
+
+    Raises:
+        ValueError: negative level, or an image with fewer pixels a side than the finest grid has cells.
+
+    Source: supplement S5 ("Patchify").
+    """
+    return sliding(width, height, level, stride=1.0)
+
+
+def sliding(width: int, height: int, level: int, stride: float) -> NDArray[np.float32]:
+    """Windows as large as the patches of each grid of a level, moved by ``stride`` times their size.
+
+    The last window of a row or column lies flush with the border. ``stride=1`` gives :func:`grid`.
+
+    Args:
+        width: image width in pixels.
+        height: image height in pixels.
+        level: as in :func:`grid`.
+        stride: share of the window size, in (0, 1].
+
+    Returns:
+        (P, 4) float32; at L3 84 windows for stride 0.5 and 276 for stride 0.25.
+
+    Raises:
+        ValueError: stride outside (0, 1], negative level, image too small.
+
+    Source: supplement S5 ("Sliding window").
+    """
+    if int(level) != level or level < 0:
+        raise ValueError(f"level is {level}, expected a whole number >= 0")
+    if not 0 < stride <= 1:
+        raise ValueError(f"stride is {stride}, expected a share of the window size in (0, 1]")
+    if min(width, height) < level + 1:
+        raise ValueError(
+            f"an image of {width}x{height} pixels is too small for the {level + 1}x{level + 1} grid of L{level}"
+        )
+    return _windows(int(width), int(height), int(level), float(stride)).copy()
+
+
+def ground_truth(
+    boxes: NDArray[np.float32], width: int, height: int, margin: float = 0.1, tight: bool = False
+) -> NDArray[np.float32]:
+    """Regions around ground-truth boxes: grown by ``margin`` and made square, or the tight boxes.
+
+    A tight box squeezed to the encoder's square input distorts the object and costs accuracy, hence the default.
+
+    Args:
+        boxes: (B, 4) ground-truth boxes.
+        width: image width in pixels.
+        height: image height in pixels.
+        margin: growth of the longer side.
+        tight: the boxes as they are instead.
+
+    Returns:
+        (B, 4) float32, borders on whole pixels, at least one pixel a side.
+    """
+    regions = np.asarray(boxes, np.float32) if tight else box_ops.square(boxes, width, height, margin)
+    return _whole_pixels(regions, width, height)
+
+
+def parse(name: str | int) -> Callable[[int, int], NDArray[np.float32]]:
+    """Region strategy by name: ``"L0"`` .. ``"L3"`` (or a level number), ``"sliding-L3-0.5"``.
+
+    Raises:
+        ValueError: the name has another form.
+    """
+    text = f"L{name}" if isinstance(name, int) else str(name)
+    if match := re.fullmatch(r"L(\d+)", text):
+        level = int(match[1])
+        return lambda width, height: grid(width, height, level)
+    if match := re.fullmatch(r"sliding-L(\d+)-(\d*\.?\d+)", text):
+        level, stride = int(match[1]), float(match[2])
+        return lambda width, height: sliding(width, height, level, stride)
+    raise ValueError(f"unknown region strategy {name!r}; expected a level such as 'L3', or 'sliding-L3-0.5'")
+
+
+def of_benchmark(benchmark: Benchmark, strategy: Strategy) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Boxes of every database image.
+
+    Args:
+        benchmark: its N images.
+        strategy: a name for :func:`parse`, or a function (width, height) -> (P, 4).
+
+    Returns:
+        boxes (R, 4) float32 and offsets (N+1,) int64: image i owns rows ``offsets[i]:offsets[i+1]``.
+
+    Raises:
+        ValueError: a strategy gives no box, or one that is empty or outside its image; names the image.
+    """
+    make = strategy if callable(strategy) else parse(strategy)
+    sizes = benchmark.images[["width", "height"]].to_numpy()
+    per_image: list[NDArray[np.float32]] = []
+    known: dict[tuple[int, int], NDArray[np.float32]] = {}
+    for index, (width, height) in enumerate(sizes):
+        size = (int(width), int(height))
+        if size not in known:
+            known[size] = _checked(make, size, benchmark, index)
+        per_image.append(known[size])
+    return stack(per_image)
+
+
+def stack(per_image: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Concatenate one (P_i, 4) array per image into boxes (R, 4) and offsets (N+1,)."""
+    counts = np.fromiter((len(boxes) for boxes in per_image), np.int64, len(per_image))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    boxes = np.concatenate(per_image) if per_image else np.empty((0, 4))
+    return boxes.astype(np.float32), offsets
+
+
+@lru_cache(maxsize=4096)
+def _windows(width: int, height: int, level: int, stride: float) -> NDArray[np.float32]:
+    parts = []
+    for cells in range(1, level + 2):
+        steps = np.minimum(np.arange(np.ceil((cells - 1) / stride) + 1) * stride, cells - 1)
+        x0, x1 = np.rint(steps * width / cells), np.rint((steps + 1) * width / cells)
+        y0, y1 = np.rint(steps * height / cells), np.rint((steps + 1) * height / cells)
+        n = len(steps)
+        parts.append(np.stack([np.tile(x0, n), np.repeat(y0, n), np.tile(x1, n), np.repeat(y1, n)], axis=1))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _whole_pixels(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    limit = np.array([width, height], np.float32)
+    low = np.clip(np.floor(boxes[:, :2] + 0.5), 0, limit - 1)
+    high = np.clip(np.floor(boxes[:, 2:] + 0.5), low + 1, limit)
+    return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
+def _checked(
+    make: Callable[[int, int], NDArray[np.float32]], size: tuple[int, int], benchmark: Benchmark, index: int
+) -> NDArray[np.float32]:
+    image = benchmark.images["image_id"].iloc[index]
+    try:
+        boxes = np.asarray(make(*size), np.float32)
+    except ValueError as error:
+        raise ValueError(f"image {image} of {benchmark.name}: {error}") from error
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
+        raise ValueError(f"the region strategy gave shape {boxes.shape} for image {image}, expected (P, 4) with P >= 1")
+    inside = (boxes[:, :2] >= 0).all() and (boxes[:, 2] <= size[0]).all() and (boxes[:, 3] <= size[1]).all()
+    if not inside or (boxes[:, 2:] - boxes[:, :2] < 1).any():
+        raise ValueError(
+            f"the region strategy gave an empty box or one outside image {image} of {size[0]}x{size[1]} pixels"
+        )
+    return boxes

@@ -1,0 +1,191 @@
+"""Exact search: score(q, image) = max over the image's regions of q . r, images ranked by their best region.
+
+Ties are broken the same way everywhere: higher score first, then lower image index; within an image the lower region.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from patchlib.features import FeatureSet
+
+BLOCK_BYTES = 10 << 20  # of scores per thread: what the last-level cache holds, so that they never reach memory
+CHUNK_BYTES = 512 << 20  # of best scores and regions kept before they are cut to the first k
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The first K images of every query.
+
+    Attributes:
+        images: (Q, K) int32 image indices, best first.
+        scores: (Q, K) float32 cosine of the winning region; -inf for an image without regions.
+        regions: (Q, K) int32 winning region, a row of the feature set; -1 for an image without regions.
+    """
+
+    images: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    regions: NDArray[np.int32]
+
+    def head(self, k: int) -> Ranking:
+        """The first k images."""
+        return Ranking(self.images[:, :k], self.scores[:, :k], self.regions[:, :k])
+
+
+def rank(
+    query_descriptors: NDArray[np.floating], features: FeatureSet, k: int | None = None, workers: int | None = None
+) -> Ranking:
+    """Rank all database images for every query, exactly.
+
+    The product is taken block by block of images on ``workers`` threads, and each block of scores is reduced to its
+    images' best regions while it is in cache. Beside the result it needs a few tens of MB; with k, at most
+    512 MB whatever the database's size.
+
+    Args:
+        query_descriptors: (Q, D) unit rows.
+        features: (R, D) descriptors and the offsets of the N images.
+        k: how many images to keep; None = all N.
+        workers: threads; None = one per core.
+
+    Returns:
+        Ranking of depth min(k, N).
+
+    Raises:
+        ValueError: dimensions differ, k < 1, or a descriptor is not finite.
+    """
+    queries = np.ascontiguousarray(query_descriptors, np.float32)
+    n_images = len(features.offsets) - 1
+    _check(queries, features, k)
+    depth = n_images if k is None else min(k, n_images)
+    chunk = n_images if k is None else max(depth, CHUNK_BYTES // (8 * max(len(queries), 1)))
+    merged = Ranking(*(np.empty((len(queries), 0), dtype) for dtype in (np.int32, np.float32, np.int32)))
+    for start in range(0, n_images, chunk):
+        stop = min(start + chunk, n_images)
+        scores, regions = best_regions(queries, features, start, stop, workers)
+        if np.isnan(scores).any():
+            raise ValueError("database descriptors hold NaN; extract them again")
+        part = order_images(scores, regions, start, depth)
+        merged = _merge(merged, part, depth) if start else part
+    return merged
+
+
+def best_regions(
+    queries: NDArray[np.float32], features: FeatureSet, start: int, stop: int, workers: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Best score and region of the images ``start:stop`` for every query.
+
+    Returns:
+        scores (Q, stop - start) float32 and regions (Q, stop - start) int32, in image order.
+    """
+    scores = np.full((len(queries), stop - start), -np.inf, np.float32)
+    regions = np.full((len(queries), stop - start), -1, np.int32)
+    transposed = np.ascontiguousarray(queries.T)
+
+    def work(block: tuple[int, int]) -> None:
+        best, region = _reduce_block(transposed, features, *block)
+        columns = slice(block[0] - start, block[1] - start)
+        scores[:, columns], regions[:, columns] = best.T, region.T
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for _ in pool.map(work, _blocks(features.offsets, start, stop, len(queries))):
+            pass
+    return scores, regions
+
+
+def order_images(scores: NDArray[np.float32], regions: NDArray[np.int32], first_image: int, depth: int) -> Ranking:
+    """Sort images by descending score, ties by ascending image index.
+
+    Args:
+        scores: (Q, n) in image order.
+        regions: (Q, n) winning regions.
+        first_image: image index of column 0.
+        depth: how many images to keep.
+
+    Returns:
+        Ranking of depth min(depth, n); ``scores`` and ``regions`` are not changed.
+    """
+    n = scores.shape[1]
+    depth = min(depth, n)
+    result = Ranking(*(np.empty((len(scores), depth), dtype) for dtype in (np.int32, np.float32, np.int32)))
+    columns = np.arange(n, dtype=np.uint64)
+    for query, row in enumerate(scores):
+        keys = _descending(row) << np.uint64(32) | columns
+        if depth < n:
+            keys = np.partition(keys, depth - 1)[:depth]
+        keys.sort()
+        order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        result.images[query] = order + first_image
+        result.scores[query] = row[order]
+        result.regions[query] = regions[query, order]
+    return result
+
+
+def _reduce_block(
+    transposed: NDArray[np.float32], features: FeatureSet, start: int, stop: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """(n, Q) best score and region of the images start:stop, all of which have the same number of regions."""
+    first, last = features.offsets[start], features.offsets[stop]
+    count = (last - first) // (stop - start)
+    if count == 0:
+        shape = (stop - start, transposed.shape[1])
+        return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
+    scores = np.asarray(features.descriptors[first:last], np.float32) @ transposed
+    scores = scores.reshape(stop - start, count, -1)
+    best = scores.max(axis=1)
+    region = np.zeros(best.shape, np.int32)
+    # downwards, so that the lowest of equal regions is written last
+    for row in range(count - 1, -1, -1):
+        np.copyto(region, row, where=scores[:, row] == best)
+    region += first + count * np.arange(stop - start, dtype=np.int32)[:, None]
+    return best, region
+
+
+def _blocks(offsets: NDArray[np.int64], start: int, stop: int, n_queries: int) -> Iterator[tuple[int, int]]:
+    """Runs of consecutive images with equally many regions, at most ``BLOCK_BYTES`` of scores each."""
+    counts = np.diff(offsets[start : stop + 1])
+    edges = np.flatnonzero(np.diff(counts)) + 1
+    runs = zip(np.r_[0, edges], np.r_[edges, len(counts)], strict=True)
+    for low, high in runs:
+        per_block = max(1, int(BLOCK_BYTES // (4 * max(n_queries, 1) * max(counts[low], 1))))
+        for block in range(low, high, per_block):
+            yield int(start + block), int(start + min(block + per_block, high))
+
+
+def _merge(a: Ranking, b: Ranking, depth: int) -> Ranking:
+    """The first images of two rankings; all image indices of ``a`` are below those of ``b``."""
+    images, scores, regions = (
+        np.concatenate(pair, axis=1) for pair in ((a.images, b.images), (a.scores, b.scores), (a.regions, b.regions))
+    )
+    # columns of `a` come first and are sorted, so a stable sort keeps the lower image first
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+    return Ranking(*(np.take_along_axis(values, order, axis=1) for values in (images, scores, regions)))
+
+
+def _descending(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Integers that ascend where float32 scores descend (sign-magnitude bits turned into an order)."""
+    bits = (scores + np.float32(0)).view(np.uint32)  # + 0 turns -0 into 0: they must tie
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
+    return (~ascending).astype(np.uint64)
+
+
+def _check(queries: NDArray[np.float32], features: FeatureSet, k: int | None) -> None:
+    if queries.ndim != 2 or queries.shape[1] != features.descriptors.shape[1]:
+        raise ValueError(
+            f"query descriptors have shape {queries.shape}, expected (Q, {features.descriptors.shape[1]}) "
+            "like the database descriptors"
+        )
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}, expected a depth >= 1")
+    if not np.isfinite(queries).all():
+        raise ValueError("query descriptors hold NaN or infinity; extract them again")
+    if len(features.descriptors) > np.iinfo(np.int32).max:
+        raise ValueError(f"{len(features.descriptors)} regions do not fit int32; rank the database in parts")
