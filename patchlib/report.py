@@ -1,0 +1,73 @@
+"""Tables as data first: csv and markdown beside a record, percentages with a stated precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from patchlib import paths, provenance
+
+MISSING = "no boxes"
+
+
+def percent(values: pd.DataFrame | pd.Series, decimals: int = 1) -> pd.DataFrame | pd.Series:
+    """Numbers as text with ``decimals`` digits for display; NaN reads "no boxes".
+
+    Localisation metrics are the only ones that can be NaN: a score that could not be measured must not look like zero.
+    """
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, float):
+            return MISSING if pd.isna(value) else f"{value:.{decimals}f}"
+        return value
+
+    return values.map(shown)
+
+
+def save_table(frame: pd.DataFrame, item: str, record: Mapping[str, Any], decimals: int = 2) -> pd.DataFrame:
+    """Write ``figures/<item>.csv``, ``.md`` and ``.json``; returns the frame.
+
+    Args:
+        frame: numbers, one row per method; the index is written as columns when it has a name.
+        item: name of the paper's item, e.g. ``"table_5_pq_levels"``.
+        record: of :func:`patchlib.provenance.record`.
+        decimals: of every float, in all three files.
+    """
+    folder = paths.figures()
+    flat = frame.reset_index() if frame.index.name or frame.index.nlevels > 1 else frame
+    flat = flat.round(decimals)
+    with provenance.atomic_write(folder / f"{item}.csv", "w") as file:
+        flat.to_csv(file, index=False, float_format=f"%.{decimals}f", na_rep="", lineterminator="\n")
+    with provenance.atomic_write(folder / f"{item}.md", "w") as file:
+        file.write(_markdown(flat, decimals))
+    provenance.write_json(folder / f"{item}.json", {"item": item, **record, "rows": _rows(flat)})
+    return frame
+
+
+def written(*items: str) -> pd.DataFrame:
+    """Which files the given items consist of, with their sizes rounded up to kB: the last cell of a notebook."""
+    rows = []
+    for item in items:
+        found = sorted(path.suffix[1:] for path in paths.figures().glob(f"{item}.*"))
+        if not found:
+            raise FileNotFoundError(f"{paths.figures() / item} was not written")
+        rows.append({"item": item, "files": ", ".join(found)})
+    return pd.DataFrame(rows)
+
+
+def _markdown(frame: pd.DataFrame, decimals: int) -> str:
+    cells = percent(frame, decimals).astype(str)
+    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *cells.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{key: None if pd.isna(v) else v for key, v in row.items()} for row in frame.to_dict("records")]
+
+
+def figure_path(item: str, suffix: str) -> Path:
+    """Path of a figure's file, e.g. ``figure_path("fig_1_teaser", "png")``."""
+    return paths.figures() / f"{item}.{suffix}"
