@@ -141,6 +141,30 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
     return table
 
 
+def explain(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, query: int) -> pd.DataFrame:
+    """The positives of one query as AP and LocScore see them, for working a score by hand.
+
+    Args:
+        ranking: (Q, K) images and winning regions.
+        benchmark: its positives.
+        features: owner of the region boxes.
+        query: row number of the query.
+
+    Returns:
+        DataFrame[rank, image_id, precision, iou], one row per positive that the ranking holds, best first: rank k from 1,
+        P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
+    """
+    positives, truth = benchmark.relevant(query)
+    places = np.flatnonzero(np.isin(ranking.images[query], positives))
+    found = ranking.images[query, places]
+    iou = []
+    for image, region in zip(found, ranking.regions[query, places], strict=True):
+        winner = features.boxes[region] if region >= 0 else np.full(4, np.nan)
+        iou.append(np.fmax.reduce(box_ops.paired_iou(winner, truth[positives == image])))
+    table = pd.DataFrame({"rank": places + 1, "image_id": benchmark.images["image_id"].to_numpy()[found]})
+    return table.assign(precision=np.arange(1, len(places) + 1) / table["rank"], iou=np.asarray(iou, float))
+
+
 def summarise(per_query: pd.DataFrame) -> pd.Series:
     """Means over queries in percent (two decimals are the published precision), NaN where nothing was measured.
 
