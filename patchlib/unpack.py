@@ -1,0 +1,189 @@
+"""Unpack an archive that may be hostile: only plain files, only below one folder, only so much.
+
+Members are read and written one by one; nothing is handed to ``extractall``. No link is ever made on disk, so none can
+lead out: a link to a file of the same archive becomes a copy of it, any other is refused. Files appear in a staging
+folder beside their place and are moved there when all of them are right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import stat
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+BLOCK = 1 << 20
+MAX_FILES = 2_000_000
+MAX_RATIO = 20  # photographs hardly shrink; text does by 5 to 10
+MIN_LIMIT = 64 << 20  # a small archive of text may shrink more
+BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # characters that make a name read backwards
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+class ArchiveError(ValueError):
+    """An archive that is damaged, or holds what must not be unpacked; names the archive and the member."""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A file that was unpacked: POSIX path below the folder, length, SHA-256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    open: IO[bytes]
+
+
+def unpack(
+    archive: Path, folder: Path, rule: str, max_bytes: int | None = None, progress: bool = True
+) -> list[Unpacked]:
+    """Unpack into a folder that does not exist yet; if anything is wrong, the folder is gone again.
+
+    Args:
+        archive: the file.
+        folder: where to; a left-over of an interrupted call is removed first.
+        rule: ``"zip"`` or ``"tar"`` (plain, gzip, bzip2, xz).
+        max_bytes: length of all files together, if known; else 20 times the archive's, at least 64 MiB.
+        progress: show a bar.
+
+    Returns:
+        What was written, in the archive's order.
+
+    Raises:
+        ArchiveError: damaged or truncated; a name that is absolute, climbs out, repeats, or cannot be read; a link out
+            of the archive, a device; more bytes or files than allowed.
+    """
+    from tqdm import tqdm
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    limit = max(MAX_RATIO * archive.stat().st_size, MIN_LIMIT) if max_bytes is None else max_bytes
+    members = {"zip": _zip_members, "tar": _tar_members}[rule]
+    written: list[Unpacked] = []
+    seen: dict[str, str] = {}
+    try:
+        with tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+            for member in members(archive):
+                name = _safe_name(member.name, archive)
+                _check_new(name, seen, archive)
+                if len(written) >= MAX_FILES:
+                    raise ArchiveError(f"{archive} holds more than {MAX_FILES} files")
+                written.append(_write(member.open, folder, name, limit, archive))
+                limit -= written[-1].bytes
+                bar.update(written[-1].bytes)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, DAMAGE) and not isinstance(error, ArchiveError):
+            raise ArchiveError(f"{archive} cannot be unpacked: {error or type(error).__name__}") from error
+        raise
+    if not written:
+        shutil.rmtree(folder)
+        raise ArchiveError(f"{archive} holds no file")
+    return written
+
+
+def _zip_members(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as file:
+        for info in file.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise ArchiveError(f"{archive}: {info.filename!r} is a link or a device; only plain files are unpacked")
+            if info.is_dir():
+                _safe_name(info.filename, archive)
+                continue
+            # orig_filename: zipfile cuts names at a NUL and turns the system's separators, which would hide them
+            with file.open(info) as opened:
+                yield _Member(info.orig_filename, opened)
+
+
+def _tar_members(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive, "r:*", errorlevel=2) as file:
+        for member in file:
+            if member.isdir():
+                _safe_name(member.name, archive)
+                continue
+            if not (member.isfile() or member.issym() or member.islnk()):
+                raise ArchiveError(f"{archive}: {member.name!r} is a device or a pipe; only plain files are unpacked")
+            try:
+                opened = file.extractfile(member)  # of a link: the file it means, looked up inside the archive alone
+            except KeyError:
+                opened = None
+            if opened is None:
+                raise ArchiveError(
+                    f"{archive}: {member.name!r} is a link to {member.linkname!r}, which is not in the archive"
+                )
+            with opened:
+                yield _Member(member.name, opened)
+        _check_end(file, archive)
+
+
+def _check_end(file: tarfile.TarFile, archive: Path) -> None:
+    """A tar file cut between two members looks whole; only the closing block of zeros tells."""
+    stream = file.fileobj
+    if stream is None or stream.tell() <= file.offset:
+        raise ArchiveError(f"{archive} ends without its closing block: it was cut")
+    left = MIN_LIMIT
+    while block := stream.read(BLOCK):  # to the end, where gzip keeps its checksum
+        left -= len(block)
+        if left < 0:
+            raise ArchiveError(f"{archive} goes on for more than {MIN_LIMIT} bytes behind its end")
+
+
+def _safe_name(name: str, archive: Path) -> str:
+    """The member's name without "./", or a refusal."""
+    reason = None
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        reason = "is not valid Unicode"
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or name[1:2] == ":":
+        reason = "is an absolute path"
+    elif "\\" in name:
+        reason = "holds a backslash, which is a separator elsewhere"
+    elif ".." in parts:
+        reason = "climbs out of its folder"
+    elif any(unicodedata.category(character) == "Cc" or character in BIDI for character in name):
+        reason = "holds control characters"
+    elif not parts and name not in (".", "./"):
+        reason = "is empty"
+    elif any(len(part.encode("utf-8", "replace")) > 255 for part in parts):
+        reason = "is too long"
+    if reason:
+        raise ArchiveError(f"{archive}: the name {name[:200]!r} {reason}; nothing was unpacked")
+    return "/".join(parts)
+
+
+def _check_new(name: str, seen: dict[str, str], archive: Path) -> None:
+    key = unicodedata.normalize("NFC", name)
+    if key in seen:
+        raise ArchiveError(f"{archive} holds the name {name!r} twice (first as {seen[key]!r}); nothing was unpacked")
+    seen[key] = name
+
+
+def _write(source: IO[bytes], folder: Path, name: str, limit: int, archive: Path) -> Unpacked:
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, length = hashlib.sha256(), 0
+    with open(target, "xb") as file:
+        while block := source.read(BLOCK):
+            length += len(block)
+            if length > limit:
+                raise ArchiveError(
+                    f"{archive} unpacks to more than it may ({name!r} goes beyond); nothing was unpacked"
+                )
+            digest.update(block)
+            file.write(block)
+    return Unpacked(name, length, digest.hexdigest())
