@@ -1,0 +1,119 @@
+"""The command line: ``python -m patchlib reproduce | data | encoders``.
+
+A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from patchlib import __version__
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints take the way of all other mistakes."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: without the program's name; None = those of the process.
+
+    Returns:
+        Exit code: 0 well, 1 a notebook or a download failed, 2 a mistake in what was asked, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        asked = _parser().parse_args(arguments)
+        return asked.run(asked)
+    except (ValueError, OSError) as error:
+        if "--traceback" in arguments:
+            raise
+        print(f"patchlib: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("patchlib: interrupted; what had ended is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _parser() -> Parser:
+    from patchlib import data_command
+
+    parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    data_command.add_parsers(commands)
+    encoders = commands.add_parser("encoders", help="list the encoders")
+    encoders.set_defaults(run=_encoders)
+    _add_reproduce(commands)
+    return parser
+
+
+def _add_reproduce(commands: Any) -> None:
+    reproduce = commands.add_parser("reproduce", help="run the notebooks", allow_abbrev=False)
+    add = reproduce.add_argument
+    add("--profile", default="builtin", metavar="P", help="builtin, workshop, paper, mini-ilias or a .yaml file")
+    add("--only", nargs="+", default=[], metavar="NN", help="notebooks by number or name, e.g. 03 A1")
+    add("--out", type=Path, metavar="DIR", help="where notebooks/ and figures/ go (default: build/<profile>)")
+    add("--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="set a notebook parameter")
+    add("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    add("--skip-bad", action="store_true", help="leave unreadable images out, and count them")
+    add("--in-place", action="store_true", help="refresh the outputs of the committed notebooks")
+    add("--dry-run", action="store_true", help="only say what would run")
+    reproduce.set_defaults(run=_reproduce)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``encoder=cnn-small`` -> ("encoder", "cnn-small"); values are read as YAML: numbers, lists, true, null."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected KEY=VALUE")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"value of {text!r} is not valid YAML; quote it") from error
+
+
+def _reproduce(asked: argparse.Namespace) -> int:
+    from patchlib import runner
+
+    overrides = dict(asked.set)
+    if "profile" in overrides:
+        raise ValueError("the profile is chosen with --profile, not with --set")
+    if asked.workers is not None:
+        overrides["workers"] = asked.workers
+    if asked.skip_bad:
+        overrides["skip_bad"] = True
+    run = runner.Run(
+        profile=asked.profile, overrides=overrides, only=asked.only, out=asked.out, in_place=asked.in_place
+    )
+    return runner.reproduce(run, dry_run=asked.dry_run)
+
+
+def _encoders(asked: argparse.Namespace) -> int:
+    from patchlib import encoders
+
+    rows = [("name", "dim", "input", "family", "pretraining", "model")]
+    for name in encoders.names():
+        spec = encoders.spec(name)
+        pretraining = f"{spec.dataset} ({spec.dataset_size:,})" if spec.dataset_size else spec.dataset
+        rows.append((name, str(spec.dim), str(spec.input_size), spec.family, pretraining, spec.model))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
