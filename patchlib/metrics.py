@@ -47,7 +47,7 @@ def average_precision(relevant: ArrayLike, n_positives: ArrayLike, k: int | None
 def average_precision_trapezoidal(relevant: ArrayLike, n_positives: ArrayLike) -> NDArray[np.float64]:
     """Area under the precision-recall curve by the trapezoidal rule: a different measure than step AP.
 
-    AP = (1/R) * sum over positives found of (P(k_i) + P'(k_i)) / 2 with P'(k_i) = (i - 1) / (k_i - 1), and 1 at k_i = 1.
+    AP = (1/R) * sum over positives found of (P(k_i) + P'(k_i)) / 2, P'(k_i) = (i - 1) / (k_i - 1), and 1 at k_i = 1.
 
     Args:
         relevant: (..., K) booleans in ranking order.
@@ -83,7 +83,7 @@ def loc_score(
     Source: section 3.2 (LocScore), supplement S9 (thresholds, "IoU >= delta").
     """
     hits, n_positives = _hits(relevant, n_positives, None)
-    iou = np.where(hits, np.asarray(iou, np.float64), 0.0)
+    iou = np.where(hits, iou, 0)  # at its own precision: a float32 IoU of 0.7 must reach the threshold 0.7
     if np.isnan(iou).any():
         raise ValueError("iou is NaN at a positive; leave positives without a box out of the ranking first")
     weight = iou if threshold is None else (iou >= threshold) & hits
@@ -109,15 +109,17 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
 
     Returns:
         DataFrame[query_id, n_positives, ap, loc_score, loc_score_0.3, loc_score_0.4, loc_score_0.5, mloc_score],
-        values in [0, 1]. Localisation scores are NaN where no positive of the query has a box; positives without a box
-        are taken out of the ranking for them. ``attrs`` counts what was left out: ``queries_without_positives``,
-        ``unreadable_queries``, ``queries_without_boxes``, ``positives_without_box``.
+        values in [0, 1]. An image without a winning region counts as not found. Localisation scores are NaN where no
+        positive of the query has a box; positives without a box are taken out of the (cut) ranking for them. ``attrs``
+        counts what was left out: ``queries_without_positives``, ``unreadable_queries``, ``queries_without_boxes``,
+        ``positives_without_box``.
 
     Raises:
-        ValueError: the ranking is of another benchmark, or shorter than k asks for.
+        ValueError: ranking or features are of another benchmark, k < 1, or the ranking is shorter than k asks for.
     """
     n_images, n_queries = len(benchmark.images), len(benchmark.queries)
     depth = _depth(ranking, n_images, n_queries, k)
+    _check_owner(features, n_images, n_queries)
     unreadable = ~np.any(features.query_descriptors, axis=1)
     left_out = {"queries_without_positives": 0, "unreadable_queries": int(unreadable.sum())}
     left_out |= {"queries_without_boxes": 0, "positives_without_box": 0}
@@ -130,8 +132,9 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
         if not len(images):
             left_out["queries_without_positives"] += 1
             continue
+        listed = np.flatnonzero(ranking.regions[query, :depth] >= 0)
         rank_of.fill(n_images)
-        rank_of[ranking.images[query, :depth]] = np.arange(depth)
+        rank_of[ranking.images[query, listed]] = listed
         row, boxless = _evaluate_query(images, boxes, rank_of, ranking.regions[query], features.boxes, depth, k)
         left_out["positives_without_box"] += boxless
         left_out["queries_without_boxes"] += int(np.isnan(row["loc_score"]))
@@ -151,18 +154,35 @@ def explain(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, query:
         query: row number of the query.
 
     Returns:
-        DataFrame[rank, image_id, precision, iou], one row per positive that the ranking holds, best first: rank k from 1,
-        P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
+        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1, P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
     """
     positives, truth = benchmark.relevant(query)
-    places = np.flatnonzero(np.isin(ranking.images[query], positives))
+    places = np.flatnonzero(np.isin(ranking.images[query], positives) & (ranking.regions[query] >= 0))
     found = ranking.images[query, places]
     iou = []
     for image, region in zip(found, ranking.regions[query, places], strict=True):
-        winner = features.boxes[region] if region >= 0 else np.full(4, np.nan)
-        iou.append(np.fmax.reduce(box_ops.paired_iou(winner, truth[positives == image])))
+        iou.append(np.fmax.reduce(box_ops.paired_iou(features.boxes[region], truth[positives == image])))
     table = pd.DataFrame({"rank": places + 1, "image_id": benchmark.images["image_id"].to_numpy()[found]})
     return table.assign(precision=np.arange(1, len(places) + 1) / table["rank"], iou=np.asarray(iou, float))
+
+
+def winning_grids(ranking: Ranking, benchmark: Benchmark, features: FeatureSet) -> pd.DataFrame:
+    """From which grid the winning regions come, for L0..L3 features.
+
+    Returns:
+        DataFrame indexed by grid ("1x1", "2x2", ...) with the columns ``positives`` and ``other images``: shares of all
+        (query, image) pairs of that kind, each column sums to 1.
+    """
+    edges = np.cumsum([g * g for g in range(1, 5)])
+    counts = np.zeros((2, len(edges)))
+    for query, (images, winners) in enumerate(zip(ranking.images, ranking.regions, strict=True)):
+        known = winners >= 0
+        grid = np.searchsorted(edges, (winners - features.offsets[images])[known], side="right")
+        positive = np.isin(images[known], benchmark.relevant(query)[0])
+        counts += [np.bincount(grid[chosen], minlength=len(edges)) for chosen in (positive, ~positive)]
+    index = pd.Index([f"{g}x{g}" for g in range(1, len(edges) + 1)], name="grid of the winning region")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return pd.DataFrame(shares.T, index, ["positives", "other images"])
 
 
 def summarise(per_query: pd.DataFrame) -> pd.Series:
@@ -188,7 +208,7 @@ def _evaluate_query(
     """Scores of one query, from the ranks of its positives alone; and its number of positives without a box."""
     distinct, first = np.unique(images, return_index=True)
     ranks = rank_of[distinct]
-    boxed = ~np.isnan(boxes[first, 0])
+    boxed = np.logical_or.reduceat(~np.isnan(boxes[:, 0]), first)
     winner = np.full(boxes.shape, np.nan, np.float32)
     region = np.where(rank_of[images] < depth, regions[np.minimum(rank_of[images], depth - 1)], -1)
     winner[region >= 0] = region_boxes[region[region >= 0]]
@@ -222,6 +242,8 @@ def _sparse(
 
 
 def _depth(ranking: Ranking, n_images: int, n_queries: int, k: int | None) -> int:
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}, expected a depth >= 1")
     queries, depth = ranking.images.shape
     if queries != n_queries:
         raise ValueError(f"the ranking has {queries} queries, the benchmark {n_queries}")
@@ -231,6 +253,15 @@ def _depth(ranking: Ranking, n_images: int, n_queries: int, k: int | None) -> in
             f"the ranking holds {depth} of {n_images} images, {wanted} are needed; rank deeper or pass k={depth}"
         )
     return wanted
+
+
+def _check_owner(features: FeatureSet, n_images: int, n_queries: int) -> None:
+    found = (len(features.offsets) - 1, len(features.query_descriptors))
+    if found != (n_images, n_queries):
+        raise ValueError(
+            f"the features are of {found[0]} images and {found[1]} queries, the benchmark has {n_images} images and "
+            f"{n_queries} queries; extract the features of this benchmark"
+        )
 
 
 def _hits(relevant: ArrayLike, n_positives: ArrayLike, k: int | None) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Style sheet, figure saving, and panel functions. A panel draws into the axes it is given; the notebook owns layout."""
+"""Style sheet, figure saving, panel functions. A panel draws into the axes it is given; the notebook owns layout."""
 
 from __future__ import annotations
 
@@ -35,23 +35,22 @@ def use_style() -> None:
     plt.style.use(Path(__file__).parent / "patchlib.mplstyle")
 
 
-def save(fig: Figure, item: str, record: Mapping[str, Any], label: str, caption: str) -> Figure:
+def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str) -> Figure:
     """Write ``figures/<item>.pdf``, ``.png`` and ``.json``; the figure itself says which data it shows.
 
     Args:
         fig: the figure.
         item: name of the paper's item, e.g. ``"fig_1_teaser"``.
-        record: of :func:`patchlib.provenance.record`.
-        label: what the data are, e.g. ``"built-in benchmark"``; written into the lower right corner.
+        record: of ``Profile.record``; its label is written into the lower right corner.
         caption: its first sentence is the message; kept in the record, also as alternative text.
     """
-    fig.supxlabel(label, x=0.995, ha="right", fontsize=7, color="#666666")
+    fig.supxlabel(record["label"], x=0.995, ha="right", fontsize=7, color="#666666")
     # no time stamps: the same figure gives the same bytes
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
         with provenance.atomic_write(paths.figures() / f"{item}.{suffix}") as file:
             fig.savefig(file, format=suffix, metadata=metadata)
     provenance.write_json(
-        paths.figures() / f"{item}.json", {"item": item, **record, "label": label, "caption": caption}
+        paths.figures() / f"{item}.json", {"item": item, **record, "caption": caption}
     )
     return fig
 
@@ -117,7 +116,7 @@ def query_picture(ax: Axes, benchmark: Benchmark, query: int, title: str = "quer
 def ranking_row(
     axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, ranking: Ranking, query: int
 ) -> Sequence[Axes]:
-    """The first images of a ranking, one an axis: winning region, ground truth, framed green (right) or orange (wrong)."""
+    """The first images of a ranking, one an axis: winning region, ground truth, frame green (right) or orange (wrong)."""
     positives, truth = benchmark.relevant(query)
     for ax, index, region in zip(axes, ranking.images[query], ranking.regions[query], strict=False):
         picture(ax, images.read(benchmark.image_path(index)))

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from patchlib import benchmarks, encoders
+from patchlib import benchmarks, encoders, provenance
 from patchlib.names import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
@@ -91,6 +91,10 @@ class Profile:
         """What figures say they show, e.g. ``"built-in benchmark"``; names the options that are not the default."""
         options = ", ".join(f"{key}={value}" for key, value in self.benchmark_options.items() if key != "root")
         return TITLES[self.benchmark] + (f" ({options})" if options else "")
+
+    def record(self, config: Mapping[str, Any], **inputs: str) -> dict[str, Any]:
+        """Record of a figure or table made under this profile; ``inputs`` are hashes, e.g. ``benchmark=data.hash``."""
+        return provenance.record(config, inputs, self.name, self.label)
 
     @property
     def extraction(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -29,6 +29,7 @@ def canonical_json(obj: Any) -> str:
 
     Raises:
         TypeError: ``obj`` holds something without a canonical form.
+        ValueError: ``obj`` holds NaN or infinity, which JSON cannot say.
     """
     return json.dumps(obj, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False)
 
@@ -59,17 +60,16 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # not a tempfile: that would be private, and readers of a shared cache need the usual rights
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with open(temporary, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes a private file; readers of a shared cache need the usual rights
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -93,13 +93,14 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path} is not valid JSON ({error}); remove it and run again") from error
 
 
-def record(config: Mapping[str, Any], inputs: Mapping[str, str], profile: str) -> dict[str, Any]:
+def record(config: Mapping[str, Any], inputs: Mapping[str, str], profile: str, label: str) -> dict[str, Any]:
     """The record that stands beside a figure or table: what it was made from and with.
 
     Args:
         config: the settings that decide the content.
         inputs: name -> hash of every input (benchmark, features, weights).
         profile: name of the profile.
+        label: what the data are, e.g. ``"built-in benchmark"``.
 
     Returns:
         A mapping without any time stamp: the same inputs give the same bytes.
@@ -109,6 +110,7 @@ def record(config: Mapping[str, Any], inputs: Mapping[str, str], profile: str) -
         "config_hash": config_hash(config),
         "inputs": dict(inputs),
         "profile": profile,
+        "label": label,
         "packages": {name: _version(name) for name in PACKAGES},
         "patchlib": _version("patchlib"),
         "git_commit": git_commit(),
@@ -136,13 +138,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _umask() -> int:
-    # the only way to read it is to set it; restored at once
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _plain(value: Any) -> Any:

@@ -71,3 +71,10 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def figure_path(item: str, suffix: str) -> Path:
     """Path of a figure's file, e.g. ``figure_path("fig_1_teaser", "png")``."""
     return paths.figures() / f"{item}.{suffix}"
+
+
+def side_by_side(series: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Summaries by name as one table, a row each; counts stay whole numbers."""
+    table = pd.DataFrame(series).T
+    counts = [column for column in ("queries", "n") if column in table]
+    return table.astype(dict.fromkeys(counts, int))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 
@@ -39,13 +41,19 @@ def bootstrap(values: ArrayLike, resamples: int = 1000, seed: int = 0, level: fl
     """
     if resamples < 100:
         raise ValueError(f"resamples is {resamples}, expected at least 100 for a percentile interval")
-    values = np.asarray(values, np.float64)
-    values = values[~np.isnan(values)]
-    if not len(values):
+    sample = np.asarray(values, np.float64)
+    sample = sample[~np.isnan(sample)]
+    if not len(sample):
         return Interval(np.nan, np.nan, np.nan, np.nan, 0)
     rng = np.random.default_rng(seed)
     # how often each query is drawn: a resample's mean is one row of a product
-    counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples)
-    means = counts @ values / len(values)
+    counts = rng.multinomial(len(sample), np.full(len(sample), 1 / len(sample)), size=resamples)
+    means = counts @ sample / len(sample)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high), float(means.std(ddof=1)), len(values))
+    return Interval(float(sample.mean()), float(low), float(high), float(means.std(ddof=1)), len(sample))
+
+
+def intervals(values: Mapping[str, ArrayLike], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Bootstrap intervals by name: one row each, columns mean, low, high, standard_error, n."""
+    rows = [bootstrap(sample, resamples, seed) for sample in values.values()]
+    return pd.DataFrame(rows, index=list(values), columns=Interval._fields)
