@@ -1,0 +1,50 @@
+"""Fixtures and switches that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from patchlib import paths
+
+# one thread a library: tests stay fast when several run at once, and sums come out in one order
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+RESOURCES = ("data", "gpu", "slow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    for name in RESOURCES:
+        parser.addoption(f"--require-{name}", action="store_true", help=f"run tests marked {name}, do not skip them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in RESOURCES:
+            marker = item.get_closest_marker(name)
+            if marker and not config.getoption(f"--require-{name}"):
+                reason = missing(name, marker.args)
+                if reason:
+                    item.add_marker(pytest.mark.skip(reason=f"{reason} (--require-{name} runs it all the same)"))
+
+
+def missing(resource: str, names: tuple[str, ...]) -> str:
+    """Why a test that needs ``resource`` cannot run here; empty if it can. ``names``: of benchmarks, for data."""
+    if resource == "gpu":
+        import torch
+
+        return "" if torch.cuda.is_available() else "no CUDA device"
+    if resource == "data":
+        absent = [name for name in names if not (paths.data() / name).is_dir()]
+        return f"not downloaded: {', '.join(absent) or 'anything'}" if absent or not names else ""
+    return "slow"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of sample data beside the checkout."""
+    folder = paths.root().parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder of sample data beside the checkout")
+    return folder

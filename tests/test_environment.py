@@ -1,0 +1,89 @@
+"""The files that say what is installed and which commands there are agree with each other and with the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+from patchlib import paths
+
+ROOT = paths.root()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+# run as commands or plug-ins, never imported
+COMMANDS = {"ipykernel", "jupyterlab", "mypy", "nbval", "pytest-benchmark", "ruff"}
+
+
+def _pins(requirements: list[str]) -> dict[str, str]:
+    pins = dict(re.fullmatch(r"([\w.-]+)==([\w.]+)", requirement).groups() for requirement in requirements)
+    return {name.lower().replace("_", "-"): version for name, version in pins.items()}
+
+
+def test_environment_repeats_the_pins_of_the_package() -> None:
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
+    assert pip[-1] == "--editable ."
+    assert _pins(pip[:-1]) == _pins(PROJECT["dependencies"]) | _pins(EXTRAS["test"])
+
+
+def test_all_dependencies_are_pinned_exactly() -> None:
+    everything = PROJECT["dependencies"] + [pin for extra in EXTRAS.values() for pin in extra]
+    assert len(_pins(everything)) == len(everything)
+
+
+@pytest.mark.parametrize("name", sorted(_pins(PROJECT["dependencies"]) | _pins(EXTRAS["test"])))
+def test_the_pinned_version_is_installed(name: str) -> None:
+    assert metadata.version(name) == _pins(PROJECT["dependencies"] + EXTRAS["test"])[name]
+
+
+def test_pre_commit_uses_the_pinned_ruff() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["rev"] for repo in config["repos"]] == [f"v{_pins(EXTRAS['test'])['ruff']}"]
+
+
+def test_versions_agree() -> None:
+    import patchlib
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == patchlib.__version__
+    assert citation["license"] == PROJECT["license"]
+
+
+def test_commands_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    said = set(re.findall(r"\bmake ([a-z]+)\b", _code((ROOT / "README.md").read_text())))
+    assert {"reproduce", "test"} <= said <= targets
+
+
+def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
+    packages = metadata.packages_distributions()
+    imported = {
+        (packages.get(module) or [module])[0].lower().replace("_", "-")
+        for source in (*ROOT.glob("patchlib/**/*.py"), *ROOT.glob("tests/**/*.py"))
+        for module in _imports(source)
+        if module not in sys.stdlib_module_names and module not in ("patchlib", "tests")
+    }
+    declared = _pins(PROJECT["dependencies"] + [pin for extra in EXTRAS.values() for pin in extra])
+    assert imported - set(declared) == set()
+    assert set(_pins(PROJECT["dependencies"] + EXTRAS["test"])) - imported - COMMANDS == set()
+
+
+def _imports(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def _code(markdown: str) -> str:
+    """What a README shows as code: fenced blocks and `spans`."""
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", markdown, re.DOTALL))

@@ -1,0 +1,82 @@
+"""Arrows point upward only: a module may import what stands above it in the order of the house."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from patchlib import paths
+
+PACKAGE = paths.root() / "patchlib"
+HOUSE = """
+    paths names provenance progress boxes images statistics
+    manifest transport download unpack lock sources store
+    benchmarks regions encoders features search metrics paper index
+    ames fusion views local_features rerank
+    factors training plots report
+    profiles notebooks data_command runner __main__
+"""
+ORDER = HOUSE.split()
+HEAVY = {"torch", "faiss", "papermill", "matplotlib", "h5py", "pooch", "pandas"}
+
+
+def _module(path: Path) -> str:
+    """Name in the order; a package counts as one module."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_upward(path: Path) -> None:
+    own = _module(path)
+    assert own in ORDER, f"give {own} a place in ORDER"
+    below = {name for name in _imported(path) if name != own and ORDER.index(name) > ORDER.index(own)}
+    assert not below
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_module_can_be_imported(path: Path) -> None:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    import_module(".".join(part for part in parts if part != "__init__"))
+
+
+def test_only_the_runner_knows_papermill() -> None:
+    assert {path.name for path in SOURCES if "import papermill" in path.read_text(encoding="utf-8")} == {"runner.py"}
+
+
+@pytest.mark.parametrize("start", ["import patchlib", "import patchlib.__main__", "import patchlib.data_command"])
+def test_light_modules_leave_the_heavy_libraries_alone(start: str) -> None:
+    code = f"{start}, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.root())
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Modules of patchlib that a source imports when it runs, in its functions too; not those it needs for hints."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hints = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    for node in ast.walk(tree):
+        if id(node) in hints:
+            continue
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: say where from in full, {ast.unparse(node)}"
+            names = [f"{node.module}.{name}" for name in names]
+        for name in names:
+            package, *rest = name.split(".")
+            # constants of the package itself, such as its version, stand above everything
+            if package == "patchlib" and rest and not rest[0].startswith("__version"):
+                yield rest[0]
