@@ -1,0 +1,274 @@
+"""Fusion of first-stage scores with local logits, and the grid search over its three numbers.
+
+The fused score of an image on the top-m shortlist is lambda * g + (1 - lambda) * sigmoid(gamma * l), with g the
+first-stage score and l the local logit. Images beyond the shortlist keep their order behind it. Scores are made once;
+the whole grid is then evaluated from them, and which cell to report is decided on other queries than it is reported on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+# m, lambda and gamma of supplement S6; the print breaks off after lambda = 0.9, 1.0 is the evident last entry
+SHORTLISTS = (0, 100, 200, 400, 800, 1000)
+LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+GAMMAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+CELL = ["m", "lambda", "gamma"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A cell of the grid and what it is worth.
+
+    Attributes:
+        m: shortlist length.
+        lambda_: weight of the first-stage score, in 0..1.
+        gamma: temperature of the sigmoid, >= 0.
+        tuned: mAP (0..1) over the queries that chose the cell.
+        reported: mAP over the queries to report on.
+        n_tuned: number of the former queries, those without positives left out.
+        n_reported: number of the latter.
+    """
+
+    m: int
+    lambda_: float
+    gamma: float
+    tuned: float
+    reported: float
+    n_tuned: int
+    n_reported: int
+
+
+def fuse(
+    global_scores: ArrayLike, local_logits: ArrayLike, lambda_: float, gamma: float, m: int
+) -> NDArray[np.float64]:
+    """Fused scores of rankings: order by them (ties: lower image index) to get the re-ranked list.
+
+    Args:
+        global_scores: (Q, K) first-stage scores, in ranking order.
+        local_logits: (Q, M) logits of the first M images, M >= m.
+        lambda_: weight of the first stage, in 0..1.
+        gamma: temperature, >= 0.
+        m: shortlist length; 0 changes nothing.
+
+    Returns:
+        (Q, K) float64. The first m columns hold lambda * g + (1 - lambda) * sigmoid(gamma * l); the others hold the
+        first-stage scores, lowered by one constant a query so that all of them stay below the shortlist.
+
+    Raises:
+        ValueError: a parameter out of its range, m above M or K, or a logit that is not finite.
+
+    Source: Suma et al. (AMES, arXiv 2408.03282); supplement S6.
+    """
+    scores, logits = _checked(global_scores, local_logits, m)
+    if not 0 <= lambda_ <= 1 or not 0 <= gamma < np.inf:
+        raise ValueError(f"lambda is {lambda_} and gamma {gamma}, expected lambda in 0..1 and gamma >= 0")
+    head = _fused(scores[:, :m], logits[:, :m], lambda_, gamma)
+    tail = scores[:, m:]
+    if not m or not tail.size:
+        return np.concatenate([head, tail], axis=1)
+    gap = tail.max(axis=1, keepdims=True) - head.min(axis=1, keepdims=True)
+    return np.concatenate([head, tail - (np.maximum(gap, 0) + 1)], axis=1)
+
+
+def grid_search(
+    images: ArrayLike,
+    global_scores: ArrayLike,
+    local_logits: ArrayLike,
+    relevant: ArrayLike,
+    n_positives: ArrayLike,
+    *,
+    shortlists: Sequence[int] = SHORTLISTS,
+    lambdas: Sequence[float] = LAMBDAS,
+    gammas: Sequence[float] = GAMMAS,
+    k: int | None = None,
+    query_ids: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """AP of every query in every cell of the grid.
+
+    AP depends on the ranks of the positives alone, so nothing is sorted: for each positive on the shortlist the images
+    that a cell puts above it are counted, for all shortlist lengths at once.
+
+    Args:
+        images: (Q, K) image indices of the first stage's ranking; they break ties.
+        global_scores: (Q, K) its scores.
+        local_logits: (Q, M) local logits of the first M images, M >= max(shortlists).
+        relevant: (Q, K) bool, True = positive.
+        n_positives: (Q,) positives each query has, also those the ranking misses.
+        shortlists: values of m.
+        lambdas: values of lambda.
+        gammas: values of gamma.
+        k: AP@k; None = the whole ranking.
+        query_ids: names of the columns; 0..Q-1 by default.
+
+    Returns:
+        DataFrame (cells, Q) of AP in 0..1, indexed by (m, lambda, gamma); NaN for queries without positives.
+        ``cells.mean(axis=1)`` is the mAP of every cell.
+
+    Raises:
+        ValueError: an empty axis, shapes that do not fit, or a shortlist longer than what was scored or ranked.
+
+    Source: supplement S6 (the grid).
+    """
+    if not (len(shortlists) and len(lambdas) and len(gammas)):
+        raise ValueError("the grid has an empty axis; give at least one value of m, lambda and gamma")
+    scores, logits = _checked(global_scores, local_logits, max(shortlists), min(shortlists))
+    images, relevant, n_positives = np.asarray(images), np.asarray(relevant, bool), np.asarray(n_positives)
+    for name, array, shape in (
+        ("images", images, scores.shape),
+        ("relevant", relevant, scores.shape),
+        ("n_positives", n_positives, scores.shape[:1]),
+    ):
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, expected {shape} as the scores have it")
+    index = pd.MultiIndex.from_product([shortlists, lambdas, gammas], names=CELL)
+    table = np.empty((len(scores), len(index)))
+    deepest = max(shortlists)
+    for query, (row, hits) in enumerate(zip(scores, relevant, strict=True)):
+        head = (images[query, :deepest], row[:deepest], logits[query, :deepest])
+        ranks = _ranks(*head, np.flatnonzero(hits), shortlists, lambdas, gammas)
+        table[query] = _average_precision(ranks, int(n_positives[query]), k).ravel()
+    return pd.DataFrame(table.T, index=index, columns=query_ids)
+
+
+def select(cells: pd.DataFrame, tune_on: ArrayLike) -> Choice:
+    """Choose the best cell on some queries and report it on all others.
+
+    Args:
+        cells: (cells, Q) AP, from :func:`grid_search`.
+        tune_on: (Q,) bool, True = the query may take part in the choice. Queries of one instance share their
+            positives and belong on one side, see :func:`split_by_instance`.
+
+    Returns:
+        The choice; of equally good cells the first, that is the one with the shortest shortlist.
+
+    Raises:
+        ValueError: a side holds no query with positives.
+    """
+    tune_on = np.asarray(tune_on)
+    if tune_on.dtype != bool or tune_on.shape != (cells.shape[1],):
+        raise ValueError(
+            f"tune_on is {tune_on.shape} {tune_on.dtype}, expected one bool for each of {cells.shape[1]} queries"
+        )
+    return _choose(cells, cells.loc[:, tune_on], cells.loc[:, ~tune_on])
+
+
+def select_on_test_queries(cells: pd.DataFrame) -> Choice:
+    """The best cell on the very queries it is reported on: the paper's way, optimistic by construction.
+
+    Source: supplement S6, "to identify the best configuration".
+    """
+    return _choose(cells, cells, cells)
+
+
+def split_by_instance(instances: ArrayLike, rng: np.random.Generator, fraction: float = 0.5) -> NDArray[np.bool_]:
+    """Random split of the queries that keeps the queries of one instance together.
+
+    Args:
+        instances: (Q,) instance of each query.
+        rng: source of randomness.
+        fraction: share of the instances on the True side, in 0..1; both sides get at least one.
+
+    Returns:
+        (Q,) bool, to be used as ``tune_on``.
+
+    Raises:
+        ValueError: fewer than two instances, or a fraction outside 0..1.
+    """
+    names, of_query = np.unique(np.asarray(instances), return_inverse=True)
+    if len(names) < 2 or not 0 < fraction < 1:
+        raise ValueError(f"{len(names)} instances and fraction {fraction}, expected 2 or more and a fraction in 0..1")
+    chosen = np.zeros(len(names), bool)
+    count = min(max(round(fraction * len(names)), 1), len(names) - 1)
+    chosen[rng.permutation(len(names))[:count]] = True
+    return chosen[of_query]
+
+
+def _choose(cells: pd.DataFrame, tuning: pd.DataFrame, reporting: pd.DataFrame) -> Choice:
+    tuning, reporting = tuning.dropna(axis=1), reporting.dropna(axis=1)
+    if tuning.empty or reporting.empty:
+        raise ValueError(
+            f"{tuning.shape[1]} queries to tune on and {reporting.shape[1]} to report on, expected some of both"
+        )
+    best = int(tuning.mean(axis=1).to_numpy().argmax())
+    m, lambda_, gamma = cells.index[best]
+    return Choice(
+        m=int(m),
+        lambda_=float(lambda_),
+        gamma=float(gamma),
+        tuned=float(tuning.iloc[best].mean()),
+        reported=float(reporting.iloc[best].mean()),
+        n_tuned=tuning.shape[1],
+        n_reported=reporting.shape[1],
+    )
+
+
+def _fused(
+    scores: NDArray[np.float64], logits: NDArray[np.float64], lambda_: ArrayLike, gamma: ArrayLike
+) -> NDArray[np.float64]:
+    lambda_ = np.asarray(lambda_)
+    return lambda_ * scores + (1 - lambda_) * expit(np.asarray(gamma) * logits)
+
+
+def _ranks(
+    images: NDArray[np.integer],
+    scores: NDArray[np.float64],
+    logits: NDArray[np.float64],
+    positives: NDArray[np.integer],
+    shortlists: Sequence[int],
+    lambdas: Sequence[float],
+    gammas: Sequence[float],
+) -> NDArray[np.float64]:
+    """Ranks (from 1) of one query's positives in every cell: (P, shortlists, lambdas * gammas)."""
+    m = np.asarray(shortlists)
+    ranks = np.empty((len(positives), len(m), len(lambdas) * len(gammas)))
+    ranks[:] = positives[:, None, None] + 1
+    # columns in order of the image index: to the left of a positive a tie counts as above it, to the right it does not
+    order = np.argsort(images, kind="stable")
+    weights = np.asarray(list(product(lambdas, gammas)))
+    fused = _fused(scores[order], logits[order], weights[:, :1], weights[:, 1:])
+    on_shortlist = (order[:, None] < m).astype(np.float32)
+    column_of = np.argsort(order)
+    for i, position in enumerate(positives[positives < len(order)]):
+        column = column_of[position]
+        value = fused[:, column : column + 1]
+        above = np.concatenate([fused[:, :column] >= value, fused[:, column:] > value], axis=1)
+        counts = above.astype(np.float32) @ on_shortlist  # exact: counts are far below 2**24
+        ranks[i] = np.where((position < m)[:, None], counts.T + 1, ranks[i])
+    return ranks
+
+
+def _average_precision(ranks: NDArray[np.float64], n_positives: int, k: int | None) -> NDArray[np.float64]:
+    """Step AP from the ranks (P, ...) of the positives found."""
+    if not n_positives:
+        return np.full(ranks.shape[1:], np.nan)
+    ranks = np.sort(ranks, axis=0)
+    precision = np.arange(1, len(ranks) + 1).reshape(-1, *[1] * (ranks.ndim - 1)) / ranks
+    counted = precision if k is None else np.where(ranks <= k, precision, 0)
+    return counted.sum(axis=0) / (n_positives if k is None else min(k, n_positives))
+
+
+def _checked(
+    global_scores: ArrayLike, local_logits: ArrayLike, m: int, least: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scores, logits = np.asarray(global_scores, np.float64), np.asarray(local_logits, np.float64)
+    if scores.ndim != 2 or logits.ndim != 2 or len(scores) != len(logits):
+        raise ValueError(f"scores {scores.shape} and logits {logits.shape}, expected (Q, K) and (Q, M)")
+    if min(m, least) < 0:
+        raise ValueError(f"a shortlist of {min(m, least)} images, expected 0 or more")
+    if m > scores.shape[1]:
+        raise ValueError(f"a shortlist of {m} images is longer than the ranking, which holds {scores.shape[1]}")
+    if m > logits.shape[1]:
+        raise ValueError(f"a shortlist of {m} images, but only {logits.shape[1]} have local logits; score more of them")
+    if not np.isfinite(scores[:, :m]).all():
+        raise ValueError(f"the first {m} places hold images without regions; shorten the shortlist")
+    if not np.isfinite(logits[:, :m]).all():
+        raise ValueError("local logits are not finite; a scorer returned NaN or infinity")
+    return scores, logits
