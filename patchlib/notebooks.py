@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,12 @@ def parameters(notebook: Path) -> dict[str, Any]:
         raise ValueError(
             f"{notebook} has {len(cells)} cells tagged 'parameters', expected 1; tag the cell in JupyterLab"
         )
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise ValueError(f"{notebook}: parameters cell is not plain Python: {error}") from error
     found = {}
-    for statement in ast.parse(cells[0].source).body:
+    for statement in statements:
         try:
             (target,) = statement.targets  # type: ignore[attr-defined]
             found[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
@@ -74,6 +79,7 @@ def text(notebook: NotebookNode) -> str:
     """Text of a notebook without what differs from run to run: times, run paths, the interpreter's version."""
     import nbformat
 
+    notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("papermill", None)
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
@@ -83,6 +89,11 @@ def text(notebook: NotebookNode) -> str:
 
 
 def read(path: Path) -> NotebookNode:
+    """A notebook from its file.
+
+    Raises:
+        ValueError: the file is not a notebook.
+    """
     import nbformat
 
     try:

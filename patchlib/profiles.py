@@ -110,7 +110,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load(name: str, **overrides: Any) -> Profile:
+def load(name: str, /, **overrides: Any) -> Profile:
     """Read a profile and put the overrides in.
 
     Args:

@@ -88,9 +88,9 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         raise ValueError(
             "the committed notebooks show the builtin profile: --in-place takes no profile, --set or --out"
         )
+    settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
     given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
-    settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     print(f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {len(chosen)} notebooks", flush=True)
     if dry_run:
         for path in chosen:
