@@ -1,0 +1,135 @@
+"""Every notebook has the same anatomy, so that whoever has read one can read all."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+
+from patchlib import notebooks, paths
+
+FOLDER = paths.notebooks()
+PATHS = sorted(FOLDER.rglob("*.ipynb"))
+CODE_CELLS, LINES, WORDS, BYTES = range(8, 17), 15, range(300, 901), 1_500_000
+SECTIONS = ("what we see", "paper vs ours", "exercises")
+# an absolute path with two folders at least; addresses of the web and fractions are none
+ABSOLUTE = re.compile(r"(?<![\w:/.<>])/(?:\w[\w.-]*/){2,}")
+# what has an address in memory, or depends on how fast the machine is
+UNSTABLE = re.compile(r" at 0x[0-9a-f]{6,}|it/s\]|\d%\|")
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.relative_to(FOLDER).with_suffix("").as_posix())
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path: Path) -> NotebookNode:
+    return notebooks.read(path)
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _prose(notebook: NotebookNode) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def _nodes(notebook: NotebookNode) -> Iterator[ast.AST]:
+    # magics and shell escapes are no Python, so they do not parse
+    for cell in _code(notebook):
+        yield from ast.walk(ast.parse(cell.source))
+
+
+def test_names_are_ordered(path: Path) -> None:
+    assert re.fullmatch(r"A\d_\w+" if path.parent.name == "appendix" else r"\d\d_\w+", path.stem)
+
+
+def test_opens_with_title_question_and_what_it_reads_and_writes(notebook: NotebookNode) -> None:
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    head = first.source.split("```")[0]
+    assert "?" in head
+    for word in ("reads", "writes", "paper item"):
+        assert re.search(rf"\b{word}\b", head, re.IGNORECASE), f"the first cell does not say: {word}"
+
+
+def test_parameters_come_first_each_with_its_comment(path: Path, notebook: NotebookNode) -> None:
+    assert notebooks.parameters(path)["profile"] == "builtin"
+    cell = _code(notebook)[0]
+    assert "parameters" in cell.metadata.tags
+    assert all(re.fullmatch(r"\w+ = .*\S  # \S.*", line) for line in cell.source.splitlines())
+
+
+def test_sections_are_there(notebook: NotebookNode) -> None:
+    headings = [line.lower() for line in _prose(notebook).splitlines() if line.startswith("#")]
+    for section in SECTIONS:
+        assert any(section in heading for heading in headings), f"no heading {section!r}"
+
+
+def test_size(path: Path, notebook: NotebookNode) -> None:
+    assert len(_code(notebook)) in CODE_CELLS
+    assert len(_prose(notebook).split()) in WORDS
+    for number, cell in enumerate(_code(notebook), 1):
+        assert 1 <= len(cell.source.splitlines()) <= LINES, f"code cell {number}"
+    assert path.stat().st_size <= BYTES
+
+
+def test_logic_lives_in_the_package(notebook: NotebookNode) -> None:
+    for node in _nodes(notebook):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            assert (node.end_lineno or 0) - node.lineno < 3, f"{node.name} is longer than three lines"
+
+
+def test_nothing_is_installed_or_run_outside_python(notebook: NotebookNode) -> None:
+    for node in _nodes(notebook):
+        text = ast.unparse(node) if isinstance(node, ast.Call | ast.Import | ast.ImportFrom) else ""
+        assert not re.search(r"\b(subprocess|os\.system|get_ipython|pip\.main)\b", text), text
+
+
+def test_paths_come_from_the_package(notebook: NotebookNode) -> None:
+    for node in _nodes(notebook):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not re.match(r"(/|~|\.\.?/|[A-Z]:\\)\w", node.value), node.value
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("open", "os.getcwd", "os.chdir", "Path.cwd"), ast.unparse(node)
+            literal = node.args and isinstance(node.args[0], ast.Constant)
+            assert not (called in ("Path", "pathlib.Path") and literal), ast.unparse(node)
+
+
+def test_committed_outputs_come_from_one_clean_run(notebook: NotebookNode) -> None:
+    assert [cell.execution_count for cell in _code(notebook)] == list(range(1, len(_code(notebook)) + 1))
+    for output in _outputs(notebook):
+        assert output.output_type != "error", output.get("evalue")
+        assert output.get("name") != "stderr", output.text
+    tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])]
+    assert tags == ["parameters"]
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "papermill" not in notebook.metadata
+
+
+def test_committed_outputs_are_the_same_on_every_machine(notebook: NotebookNode) -> None:
+    for output in _outputs(notebook):
+        for text in _texts(output):
+            assert not ABSOLUTE.search(text), f"a path of one machine: {ABSOLUTE.search(text)}"
+            assert not UNSTABLE.search(text), f"not the same in every run: {UNSTABLE.search(text)}"
+            assert "<svg" not in text, "show figures as png: nbval compares svg as text"
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    for cell in _code(notebook):
+        yield from cell.outputs
+
+
+def _texts(output: NotebookNode) -> Iterator[str]:
+    if "text" in output:
+        yield output.text
+    for kind, content in output.get("data", {}).items():
+        if kind.startswith("text/") or kind == "image/svg+xml":
+            yield content
