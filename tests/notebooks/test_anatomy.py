@@ -86,6 +86,12 @@ def test_logic_lives_in_the_package(notebook: NotebookNode) -> None:
             assert (node.end_lineno or 0) - node.lineno < 3, f"{node.name} is longer than three lines"
 
 
+def test_values_are_hidden_by_name(notebook: NotebookNode) -> None:
+    # nbval runs cells without history, where a trailing semicolon hides nothing
+    for cell in _code(notebook):
+        assert not cell.source.rstrip().endswith(";"), f"assign to _ instead: {cell.source.splitlines()[-1]}"
+
+
 def test_nothing_is_installed_or_run_outside_python(notebook: NotebookNode) -> None:
     for node in _nodes(notebook):
         text = ast.unparse(node) if isinstance(node, ast.Call | ast.Import | ast.ImportFrom) else ""
