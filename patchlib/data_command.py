@@ -82,7 +82,7 @@ def counts(entry: Entry, folder: Path) -> dict[str, int]:
         "queries": len(benchmark.queries),
         "positives": len(pairs),
         "boxes": int(benchmark.positives["x0"].notna().sum()),
-        "text_queries": int(benchmark.meta.get("counts", {}).get("text queries", 0)),
+        "text_queries": int(benchmark.meta["found"].get("text queries", 0)),
     }
 
 

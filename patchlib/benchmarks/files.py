@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(found), sorted(others)
 
 
-def read_xywh(path: Path) -> NDArray[np.float32]:
+def read_xywh(path: str | Path) -> NDArray[np.float32]:
     """Read a box file as INSTRE and ILIAS publish them: one line a box, ``x y width height`` in pixels.
 
     Returns:
@@ -50,9 +49,12 @@ def read_xywh(path: Path) -> NDArray[np.float32]:
         FileNotFoundError: there is no such file.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        values = re.split(r"[\s,]+", line.strip(" \t\r,"))
-        if values == [""]:
+    # open(), not pathlib, which would take half of the time over tens of thousands of files
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines, 1):
+        values = line.replace(",", " ").split()
+        if not values:
             continue
         try:
             x, y, width, height = map(float, values)

@@ -69,7 +69,8 @@ def load(root: Path | None = None, skip_bad: bool = False) -> Benchmark:
         "title": root.resolve().name,
         "k": None,
         "options": {"skip_bad": skip_bad},
-        "counts": {
+        "counts": {},
+        "found": {
             "instances": int(queries["instance"].nunique()),
             "positives with a box": int(positives.dropna().drop_duplicates(["query_id", "image_id"]).shape[0]),
             "positives without a box": int(positives["x0"].isna().sum()),

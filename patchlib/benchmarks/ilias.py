@@ -1,0 +1,263 @@
+"""ILIAS in its published layout; also what the procedural benchmark writes.
+
+::
+
+    ilias/ilias_core/<name_xxx>/query/Qxxx_yy.jpg, Qxxx_yy_bbox.txt, Txxx.txt
+    ilias/ilias_core/<name_xxx>/pos/Pxxx_zz.jpg, Pxxx_zz_bbox.txt
+    ilias/image_ids/*.txt                     optional; without them the folders say what there is
+    ilias/yfcc100m/*.tar                      optional; distractors, read in place
+
+A box file has one line a box, ``x y width height``, and often several. ``positive_ids.txt`` gives, after each id, the
+object's share of the image and a count of clutter; ILIAS reports results for four groups of each.
+
+The 100 million distractors of the full set are never one table. :func:`parts` yields one benchmark a shard, for
+extraction and indexing shard by shard, here or on many machines; :func:`load` refuses more than ten million images.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from patchlib import paths
+from patchlib.benchmarks.files import assemble, find_images, image_sizes, nan_boxes, read_xywh
+from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.shards import count_missing, read_distractors, read_keys
+
+MAX_IMAGES = 10_000_000
+DEPTH = 1000  # the protocol's mAP@1k
+IMAGES_IN_PAPER = 4885  # by the paper's storage table; the publishers state 4,715 positives
+SCALE_BOUNDS = (0.06880213760855043, 0.13526567164179104, 0.2729876723163842)  # share of the image's area
+CLUTTER_BOUNDS = (18, 33, 53)
+FETCH = "fetch it with `python -m patchlib data get"
+CITATION = """@inproceedings{ilias2025,
+  title     = {{ILIAS}: Instance-Level Image retrieval At Scale},
+  author    = {Kordopatis-Zilos, Giorgos and Stojni{\\'c}, Vladan and Manko, Anna and {\\v{S}}uma, Pavel and
+               Ypsilantis, Nikolaos-Antonios and Efthymiadis, Nikos and Laskar, Zakaria and Matas, Ji{\\v{r}}{\\'i}
+               and Chum, Ond{\\v{r}}ej and Tolias, Giorgos},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2025}
+}"""
+
+
+def load(
+    root: Path | None = None, distractors: str | Path = "none", query_box: str = "box", skip_bad: bool = False
+) -> Benchmark:
+    """Load ILIAS: the core, alone or with distractors.
+
+    Args:
+        root: folder that holds ``ilias_core/``; None = where ``python -m patchlib data get ilias-core`` puts it.
+        distractors: ``"none"``; ``"mini"`` = what the shards in ``yfcc100m/`` hold of mini-ILIAS; ``"full"`` = all they
+            hold; or a folder (of tar shards, or of loose images) or one shard, relative to ``root`` or absolute.
+        query_box: ``"box"`` = a query is cut to its box (the one around all, if there are several); ``"whole"`` = the
+            whole image, as the publishers' baselines describe it.
+        skip_bad: leave out unreadable images instead of stopping.
+
+    Returns:
+        The benchmark, positives first. ``meta["k"]`` is 1000; ``meta["groups"]`` is a DataFrame[image_id, scale,
+        clutter, scale_group, clutter_group] of the positives (groups 0..3, by ``meta["bounds"]``), empty where there is
+        no id list. Text queries are counted in ``meta["found"]``, and take no part.
+
+    Raises:
+        FileNotFoundError: the core, an image, an id list or the shards are missing.
+        ValueError: an unknown option, a malformed list or box file, or more than ten million images.
+
+    Source: Kordopatis-Zilos et al., CVPR 2025; github.com/ilias-vrg/ilias.
+    """
+    root, core, queries, positives, meta = _core(root, query_box, skip_bad)
+    meta["options"]["distractors"] = str(distractors)
+    tables = [core]
+    keys = _keys(root, distractors)
+    for table in _distractors(root, distractors, keys):
+        tables.append(table)
+        if sum(map(len, tables)) > MAX_IMAGES:
+            raise ValueError(
+                f"more than {MAX_IMAGES:,} images: too many for one table. Go through them shard by shard with "
+                f"patchlib.benchmarks.ilias.parts({str(root)!r}, {str(distractors)!r})"
+            )
+    images = pd.concat(tables, ignore_index=True) if len(tables) > 1 else core
+    meta["found"]["distractors"] = len(images) - len(core)
+    if keys is not None and (missing := count_missing(keys, images["image_id"][len(core) :].tolist())):
+        meta["found"]["mini-ILIAS distractors that are in no shard here"] = missing
+        warnings.warn(f"ilias: {missing:,} of {len(keys):,} mini-ILIAS distractors are in no shard here", stacklevel=2)
+    return assemble("ilias", root, images, queries, positives, meta, skip_bad)
+
+
+def parts(
+    root: Path | None = None, distractors: str | Path = "full", query_box: str = "box", skip_bad: bool = False
+) -> Iterator[Benchmark]:
+    """The same, one shard after the other: first the core, then each shard (or loose folder) without positives.
+
+    Args:
+        As :func:`load`. A machine that is to do one shard gives that shard as ``distractors`` and takes the last part.
+
+    Yields:
+        Benchmarks with the same queries; all images of all parts are the database.
+    """
+    root, core, queries, positives, meta = _core(root, query_box, skip_bad)
+    meta["options"]["distractors"] = str(distractors)
+    yield assemble("ilias", root, core, queries, positives, meta, skip_bad)
+    for table in _distractors(root, distractors, _keys(root, distractors)):
+        if len(table):
+            yield assemble("ilias", root, table, queries, positives[:0], meta, skip_bad)
+
+
+def encoded(name: str) -> str:
+    """An id as the publishers' lists and feature files write it: what is not ASCII becomes ``#Uxxxx``."""
+    return "".join(character if character.isascii() else f"#U{ord(character):04x}" for character in name)
+
+
+def groups(scale: NDArray[np.float64], bounds: tuple[float, ...]) -> NDArray[np.int64]:
+    """Group 0..3 of each value; a value equal to a bound belongs to the group above it."""
+    return np.searchsorted(np.asarray(bounds, np.float64), scale, side="right")
+
+
+def _core(
+    root: Path | None, query_box: str, skip_bad: bool
+) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Root folder, images [image_id, path, width, height], queries, positives and meta of the core."""
+    if query_box not in ("box", "whole"):
+        raise ValueError(f"query_box is {query_box!r}, expected 'box' or 'whole'")
+    root, prefix = _locate(paths.data() / "ilias" if root is None else root)
+    base = root / prefix
+    files, others = find_images(base)
+    on_disk = {encoded(path): path for path in files}
+    database, listed = _ids(root, "positive_ids.txt", [name for name in on_disk if _kind(name) == "pos"])
+    query_ids, _ = _ids(root, "image_query_ids.txt", [name for name in on_disk if _kind(name) == "query"])
+    images = _rows(root, prefix, database["id"].tolist(), on_disk, "image_id")
+    queries = _rows(root, prefix, query_ids["id"].tolist(), on_disk, "query_id")
+    queries["instance"] = queries["query_id"].str.split("/").str[0]
+    queries[BOX] = _query_boxes(root, queries["path"].tolist()) if query_box == "box" else nan_boxes(len(queries))
+    positives, unboxed = _positives(root, images, queries)
+    texts = [path for path in others if _kind(path) == "query" and path.rsplit("/", 1)[1].startswith("T")]
+    meta: dict[str, Any] = {
+        "title": "ILIAS",
+        "licence": "captured images CC BY 4.0; downloaded ones under their own (see _url.txt)",
+        "citation": CITATION,
+        "k": DEPTH,
+        "options": {"query_box": query_box, "skip_bad": skip_bad},
+        "counts": {
+            "images": 4715,
+            "images the paper's storage table implies": IMAGES_IN_PAPER,
+            "queries": 1232,
+            "text queries": 1000,
+        },
+        "found": {
+            "text queries": len(texts),
+            "positives without a box": unboxed,
+            "images in pos/ that no id list names": sum(_kind(name) == "pos" for name in on_disk) - len(images),
+        },
+        "groups": _groups(database) if listed else _groups(database[:0]),
+        "bounds": {"scale": list(SCALE_BOUNDS), "clutter": list(CLUTTER_BOUNDS)},
+        "notes": ["Text queries take no part.", f"AP is cut at {DEPTH} (mAP@1k)."],
+    }
+    images[["width", "height"]] = image_sizes(root, images["path"].tolist())
+    return root, images, queries, positives, meta
+
+
+def _locate(root: Path) -> tuple[Path, str]:
+    """The folder that holds the core, and the core's path below it."""
+    if (root / "ilias_core").is_dir():
+        return root, "ilias_core"
+    if root.name == "ilias_core" and root.is_dir():
+        return root.parent, "ilias_core"
+    raise FileNotFoundError(f"no ilias_core/ in {root}; {FETCH} ilias-core`")
+
+
+def _kind(name: str) -> str:
+    """``query``, ``pos`` or something else: the folder a file of the core lies in."""
+    parts = name.split("/")
+    return parts[1] if len(parts) == 3 else ""
+
+
+def _ids(root: Path, name: str, found: list[str]) -> tuple[pd.DataFrame, bool]:
+    """Ids of an id list (with scale and clutter, if it has them), else those found on disk; sorted."""
+    table = root / "image_ids" / name
+    if not table.is_file():
+        return pd.DataFrame({"id": sorted(found)}), False
+    rows = pd.read_csv(table, header=None, dtype=str, skipinitialspace=True)
+    names = ["id", "scale", "clutter"] if name.startswith("positive") else ["id"]
+    if rows.shape[1] < len(names) or rows[: len(names)].isna().to_numpy().any():
+        raise ValueError(
+            f"{table}: expected lines of {', '.join(names)}, separated by commas; its first is {rows[:1].values}"
+        )
+    rows = rows.iloc[:, : len(names)].set_axis(names, axis=1)
+    for column in names[1:]:
+        rows[column] = pd.to_numeric(rows[column], errors="coerce")
+        if rows[column].isna().any():
+            raise ValueError(f"{table}, line {int(rows[column].isna().argmax()) + 1}: {column} is no number")
+    return rows.sort_values("id", kind="stable", ignore_index=True), True
+
+
+def _rows(root: Path, prefix: str, ids: list[str], on_disk: dict[str, str], column: str) -> pd.DataFrame:
+    """Ids with their paths; an id may have ``#Uxxxx`` where the file name has the character itself."""
+    found = [on_disk.get(encoded(name)) for name in ids]
+    missing = [name for name, path in zip(ids, found, strict=True) if path is None]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(ids)} images that the id list names are not in {root / prefix}: "
+            f"{', '.join(missing[:3])}{', ...' if missing[3:] else ''}; {FETCH} ilias-core`"
+        )
+    return pd.DataFrame({column: ids, "path": [f"{prefix}/{path}" for path in found]})
+
+
+def _boxes(root: Path, path: str) -> NDArray[np.float32]:
+    try:
+        return read_xywh(f"{root}/{path.rsplit('.', 1)[0]}_bbox.txt")
+    except FileNotFoundError:
+        return nan_boxes(0)
+
+
+def _query_boxes(root: Path, files: list[str]) -> NDArray[np.float32]:
+    rows = [_boxes(root, path) for path in files]
+    around = [np.concatenate([b[:, :2].min(axis=0), b[:, 2:].max(axis=0)]) if len(b) else nan_boxes(1)[0] for b in rows]
+    return np.array(around, np.float32).reshape(-1, 4)
+
+
+def _positives(root: Path, images: pd.DataFrame, queries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """A query's positives are the images of its instance: one row a box; and how many pairs have none."""
+    boxes = [_boxes(root, path) for path in images["path"]]
+    boxes = [rows if len(rows) else nan_boxes(1) for rows in boxes]
+    repeated = images["image_id"].repeat([len(rows) for rows in boxes]).reset_index(drop=True)
+    table = pd.DataFrame(np.concatenate(boxes), columns=BOX)
+    table.insert(0, "image_id", repeated)
+    table["instance"] = repeated.str.split("/").str[0]
+    pairs = queries[["query_id", "instance"]].merge(table, on="instance")
+    return pairs[["query_id", "image_id", *BOX]], int(pairs["x0"].isna().sum())
+
+
+def _groups(database: pd.DataFrame) -> pd.DataFrame:
+    table = database.reindex(columns=["id", "scale", "clutter"]).rename(columns={"id": "image_id"})
+    table["scale_group"] = groups(table["scale"].to_numpy(np.float64), SCALE_BOUNDS)
+    table["clutter_group"] = groups(table["clutter"].to_numpy(np.float64), CLUTTER_BOUNDS)
+    return table
+
+
+def _keys(root: Path, distractors: str | Path) -> NDArray[np.bytes_] | None:
+    if distractors != "mini":
+        return None
+    path = root / "image_ids" / "mini_ilias_yfcc100m_ids.txt"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; {FETCH} mini-ilias-ids`")
+    return read_keys(path)
+
+
+def _distractors(root: Path, distractors: str | Path, keys: NDArray[np.bytes_] | None) -> Iterator[pd.DataFrame]:
+    """Tables [image_id, path, width, height], one a shard or one of a folder of loose images."""
+    if distractors == "none":
+        return
+    published = distractors in ("mini", "full")
+    folder = root / ("yfcc100m" if published else Path(distractors).expanduser())
+    empty = True
+    for table in read_distractors(folder, root, keys):
+        empty = False
+        yield table
+    if empty:
+        remedy = f"{FETCH} ilias-yfcc100m`" if published else "expected 'none', 'mini', 'full' or a folder"
+        raise FileNotFoundError(f"no distractors in {folder} (neither tar shards nor images); {remedy}")

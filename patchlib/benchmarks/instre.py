@@ -1,0 +1,214 @@
+"""INSTRE with the retrieval protocol of Iscen et al.: 1,250 queries with a box, 27,293 database images.
+
+::
+
+    instre/gnd_instre.mat                  qimlist, imlist: paths; gnd: positives of a query and its box
+    instre/INSTRE-S1/01a_canada_book/001.jpg, 001.txt
+    instre/INSTRE-S2/...
+    instre/INSTRE-M/01/001.jpg, 001.txt    two objects: 01a and 01b of INSTRE-S1
+
+Four things about these files are easily got wrong, and are taken care of here. Indices of positives begin at 1. The box
+of a query is ``x1 y1 x2 y2``, but the ``.txt`` beside an image has ``x y width height``. The two lines beside an
+INSTRE-M image belong to two objects: the first to the one whose INSTRE-S1 folder carries ``a``, the second to ``b``.
+A query from INSTRE-M covers both.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from patchlib import paths
+from patchlib.benchmarks.files import assemble, nan_boxes, read_xywh
+from patchlib.benchmarks.record import BOX, Benchmark
+
+GROUND_TRUTH = "gnd_instre.mat"
+IMAGES_PUBLISHED = 27293
+QUERIES_PUBLISHED = 1250
+IMAGES_IN_PAPER = 26543  # what the storage table of the paper implies; no source explains the difference
+CITATION = """@article{wang2015instre,
+  title   = {{INSTRE}: A New Benchmark for Instance-Level Object Retrieval and Recognition},
+  author  = {Wang, Shuang and Jiang, Shuqiang},
+  journal = {ACM Transactions on Multimedia Computing, Communications, and Applications},
+  volume  = {11}, number = {3}, year = {2015}
+}
+@inproceedings{iscen2017efficient,
+  title     = {Efficient Diffusion on Region Manifolds: Recovering Small Objects with Compact {CNN} Representations},
+  author    = {Iscen, Ahmet and Tolias, Giorgos and Avrithis, Yannis and Furon, Teddy and Chum, Ond{\\v{r}}ej},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2017}
+}"""
+
+
+def load(root: Path | None = None, pair_boxes: str = "each", skip_bad: bool = False) -> Benchmark:
+    """Load INSTRE as published.
+
+    Args:
+        root: folder with ``gnd_instre.mat`` and the images; None = where ``python -m patchlib data get instre`` puts
+            them.
+        pair_boxes: ground truth of an INSTRE-M image for a query that covers both objects: ``"each"`` = the two boxes
+            (the better one counts), ``"union"`` = the one box around both.
+        skip_bad: leave out unreadable images instead of stopping.
+
+    Returns:
+        The benchmark; ids are the paths of the ground truth, in its order. ``meta["counts"]`` has the published number
+        of database images and the one that the paper's storage table implies.
+
+    Raises:
+        FileNotFoundError: the ground truth or an image is missing.
+        ValueError: the ground truth or a box file is not as published; names the file and what is wrong.
+
+    Source: Wang and Jiang, TOMM 2015; Iscen et al., CVPR 2017.
+    """
+    if pair_boxes not in ("each", "union"):
+        raise ValueError(f"pair_boxes is {pair_boxes!r}, expected 'each' or 'union'")
+    root = paths.data() / "instre" if root is None else root
+    names, query_names, relevant, query_boxes = _ground_truth(root)
+    base = _locate(root, names)
+    queries = pd.DataFrame(
+        {"query_id": query_names, "path": query_names, "instance": [_folder(n) for n in query_names]}
+    )
+    queries[BOX] = query_boxes
+    positives, unboxed = _positives(base, names, queries, relevant, pair_boxes)
+    parts = pd.Series([name.split("/")[0] for name in names]).value_counts(sort=False)
+    meta: dict[str, Any] = {
+        "title": "INSTRE",
+        "licence": "none stated; for research, do not redistribute",
+        "citation": CITATION,
+        "k": None,
+        "options": {"pair_boxes": pair_boxes, "skip_bad": skip_bad},
+        "counts": {
+            "images": IMAGES_PUBLISHED,
+            "images the paper's storage table implies": IMAGES_IN_PAPER,
+            "queries": QUERIES_PUBLISHED,
+        },
+        "found": {
+            **{f"images in {part}": int(count) for part, count in parts.items()},
+            "positives without a box": unboxed,
+        },
+        "notes": ["AP is over the whole database."],
+    }
+    database = pd.DataFrame({"image_id": names, "path": names})
+    return assemble("instre", base, database, queries, positives, meta, skip_bad)
+
+
+def _ground_truth(root: Path) -> tuple[list[str], list[str], list[NDArray[np.int64]], NDArray[np.float32]]:
+    """Database paths, query paths, positives (0-based) and boxes (Q, 4) of the queries."""
+    from scipy.io import loadmat
+
+    table = next(
+        (path for path in (root / GROUND_TRUTH, *sorted(root.glob(f"*/{GROUND_TRUTH}"))) if path.is_file()), None
+    )
+    if table is None:
+        raise FileNotFoundError(f"no {GROUND_TRUTH} in {root}; fetch it with `python -m patchlib data get instre`")
+    try:
+        content = loadmat(table)
+        names, query_names = (_strings(content[key]) for key in ("imlist", "qimlist"))
+        pairs = [_pair(item) for item in content["gnd"].ravel()]
+    except (NotImplementedError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{table} is not INSTRE's ground truth, or is damaged ({error!r}); fetch it again") from error
+    if len(pairs) != len(query_names):
+        raise ValueError(f"{table}: {len(query_names)} queries, but ground truth for {len(pairs)}")
+    for name, (indices, box) in zip(query_names, pairs, strict=True):
+        if indices.size and (indices.min() < 1 or indices.max() > len(names)):
+            raise ValueError(
+                f"{table}: the positives of {name} are numbered {indices.min()} to {indices.max()}, expected 1 to "
+                f"{len(names)} (indices begin at 1)"
+            )
+        if box.size != 4:
+            raise ValueError(f"{table}: the box of {name} has {box.size} numbers, expected x1 y1 x2 y2")
+    boxes = np.array([box for _, box in pairs], np.float32).reshape(-1, 4)
+    return names, query_names, [indices - 1 for indices, _ in pairs], boxes
+
+
+def _strings(cells: Any) -> list[str]:
+    return [str(np.ravel(cell)[0]).replace("\\", "/") for cell in cells.ravel()]
+
+
+def _pair(item: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """A record of ``gnd``, a struct or a cell: (positives, box)."""
+    fields = item if isinstance(item, np.void) else np.asarray(item, object).ravel()
+    return np.ravel(fields[0]).astype(np.int64), np.ravel(fields[1]).astype(np.float32)
+
+
+def _locate(root: Path, names: list[str]) -> Path:
+    first = next(iter(names), "")
+    for base in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+        if (base / first).is_file():
+            return base
+    raise FileNotFoundError(
+        f"{root} has {GROUND_TRUTH}, but not its images: {first} is neither there nor one folder below; fetch them "
+        "with `python -m patchlib data get instre`"
+    )
+
+
+def _folder(name: str) -> str:
+    return name.rsplit("/", 1)[0]
+
+
+def _part(name: str) -> str:
+    return name.split("/")[0].upper().removeprefix("INSTRE-")
+
+
+def _positives(
+    base: Path, names: list[str], queries: pd.DataFrame, relevant: list[NDArray[np.int64]], pair_boxes: str
+) -> tuple[pd.DataFrame, int]:
+    """One row per box of a positive; and how many query-image pairs have none."""
+    shown = np.unique(np.concatenate([*relevant, np.empty(0, np.int64)])).tolist()
+    boxes = {image: _boxes(base, names[image]) for image in shown}
+    pairs = {image for image in shown if _part(names[image]) == "M"}
+    query_ids, image_ids, blocks = [], [], []
+    for query, images in zip(queries["query_id"], relevant, strict=True):
+        letter = _letter(query)
+        for image in images.tolist():
+            rows = boxes[image]
+            if image in pairs and len(rows):
+                rows = _of_pair(query, names[image], rows, letter, pair_boxes)
+            blocks.append(rows if len(rows) else nan_boxes(1))
+            query_ids += [query] * len(blocks[-1])
+            image_ids += [names[image]] * len(blocks[-1])
+    table = pd.DataFrame({"query_id": query_ids, "image_id": image_ids})
+    table[BOX] = np.concatenate(blocks) if blocks else nan_boxes(0)
+    return table, int(table["x0"].isna().sum())
+
+
+def _boxes(base: Path, name: str) -> NDArray[np.float32]:
+    path = f"{base}/{name.rsplit('.', 1)[0]}.txt"
+    try:
+        rows = read_xywh(path)
+    except FileNotFoundError:
+        warnings.warn(f"instre: {path} is missing, {name} counts for AP only", stacklevel=5)
+        return nan_boxes(0)
+    if len(rows) != 2 and _part(name) == "M":
+        raise ValueError(f"{path}: an INSTRE-M image shows two objects and has two lines, got {len(rows)}")
+    return rows
+
+
+def _letter(query: str) -> str | None:
+    """``a`` or ``b`` of an INSTRE-S1 class folder like ``01a_canada_book``; ``M`` for a query that covers both."""
+    if _part(query) == "M":
+        return "M"
+    found = re.match(r"\d+([ab])(?![a-z])", query.split("/")[1]) if _part(query) == "S1" else None
+    return found[1] if found else None
+
+
+def _of_pair(
+    query: str, image: str, rows: NDArray[np.float32], letter: str | None, pair_boxes: str
+) -> NDArray[np.float32]:
+    """Those of the two boxes of an INSTRE-M image that show what the query asks for."""
+    if letter == "M":
+        union = np.concatenate([rows[:, :2].min(axis=0), rows[:, 2:].max(axis=0)])
+        return rows if pair_boxes == "each" else union[None]
+    if letter is None:
+        raise ValueError(
+            f"{image} is a positive of {query}, but its two boxes belong to classes of INSTRE-S1 named like '01a_...' "
+            "and '01b_...'"
+        )
+    line = "ab".index(letter)
+    return rows[line : line + 1]
