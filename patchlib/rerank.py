@@ -42,6 +42,9 @@ __all__ = [
 
 Scorer = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
+# local descriptors of a batch of pairs: on a CPU more than its cache holds slows AMES down
+BATCH_DESCRIPTORS = {"cpu": 1 << 11, "cuda": 1 << 18}
+
 
 def chamfer(query: Tensor, query_mask: Tensor, database: Tensor, database_mask: Tensor) -> Tensor:
     """Mean over the query's local descriptors of the cosine of their best match in the image.
@@ -70,7 +73,7 @@ def score_shortlist(
     database: LocalFeatures,
     rows: NDArray[np.integer],
     *,
-    batch: int = 256,
+    batch: int | None = None,
     device: str = "cpu",
 ) -> NDArray[np.float32]:
     """Logits of every query against its shortlist.
@@ -81,7 +84,7 @@ def score_shortlist(
         database: local descriptors of images or regions.
         rows: (Q, m) which view of ``database`` stands at each place: ``ranking.images[:, :m]`` where the views are
             whole images, or the rows that ``views.winning_regions`` returns.
-        batch: pairs scored at once.
+        batch: pairs scored at once; None = as many as suit the device.
         device: torch device.
 
     Returns:
@@ -93,6 +96,8 @@ def score_shortlist(
     rows = np.asarray(rows)
     if rows.ndim != 2 or len(rows) != len(queries.counts):
         raise ValueError(f"the shortlists have shape {rows.shape}, expected ({len(queries.counts)}, m)")
+    room = queries.descriptors.shape[1] + database.descriptors.shape[1]
+    batch = batch or max(1, BATCH_DESCRIPTORS[device.split(":")[0]] // room)
     logits = np.empty(rows.shape, np.float32)
     with torch.inference_mode(), progress.track("re-ranking", len(rows), "query") as bar:
         for query in range(len(rows)):

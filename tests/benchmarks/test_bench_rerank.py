@@ -1,0 +1,80 @@
+"""Speed of re-ranking: the whole grid at ILIAS' size, and pairs scored in batches against one at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from patchlib import rerank  # noqa: E402
+from patchlib.local_features import LocalFeatures  # noqa: E402
+
+QUERIES, SHORTLIST = 1232, 400  # ILIAS; what is scored here is a share of it
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def local(count: int, n: int, dim: int = 768) -> LocalFeatures:
+    descriptors = np.random.default_rng(n).normal(size=(count, n, dim)).astype(np.float16)
+    zeros = np.zeros((count, n), np.float32)
+    return LocalFeatures(descriptors, zeros[..., None], zeros, np.full(count, n), [""] * count, {})
+
+
+@pytest.mark.parametrize("positives", [4, 20])
+def test_the_papers_grid_over_all_queries_of_ilias(positives: int) -> None:
+    """6 x 11 x 12 cells, 1,232 queries, 1,000 candidates, on one core: under 20 s."""
+    rng = np.random.default_rng(0)
+    scores = -np.sort(-rng.random((QUERIES, 1000)), axis=1)
+    images = rng.permuted(np.tile(np.arange(1000), (QUERIES, 1)), axis=1)
+    relevant = rng.random((QUERIES, 1000)) < positives / 1000
+    logits = rng.normal(0, 2, (QUERIES, 1000))
+    taken = seconds(lambda: rerank.grid_search(images, scores, logits, relevant, relevant.sum(axis=1), k=1000))
+    print(f"\n792 cells x {QUERIES} queries x 1000 candidates, {positives} positives a query: {taken:.1f} s")
+    assert taken < 20
+
+
+def test_pairs_in_batches_against_one_at_a_time() -> None:
+    """A large network keeps a core busy with one pair already; a small one and Chamfer gain from batches."""
+    torch.manual_seed(0)
+    large = rerank.AMES("float").eval()
+    small = rerank.AMES("float", local_dim=128, dim=64, layers=3, feedforward=128).eval()
+    cases = [
+        ("AMES, 600 x 50", large, local(2, 600), local(24, 50)),
+        ("AMES, 50 x 50", large, local(2, 50), local(64, 50)),
+        ("a small AMES, 32 x 32", small, local(2, 32, 128), local(256, 32, 128)),
+        ("Chamfer, 50 x 50", rerank.chamfer, local(4, 50), local(256, 50)),
+    ]
+    gains = {}
+    for name, scorer, queries, database in cases:
+        rows = np.tile(np.arange(len(database.counts)), (len(queries.counts), 1))
+        rerank.score_shortlist(scorer, queries, database, rows[:, :8])  # first calls plan their kernels
+        batched = seconds(lambda s=scorer, q=queries, d=database, r=rows: rerank.score_shortlist(s, q, d, r))
+        single = seconds(lambda s=scorer, q=queries, d=database, r=rows: rerank.score_shortlist(s, q, d, r, batch=1))
+        gains[name] = single / batched
+        minutes = QUERIES * SHORTLIST * batched / rows.size / 60
+        print(f"\n{name}: {rows.size / batched:.0f} pairs/s, {gains[name]:.1f}x one at a time; ", end="")
+        print(f"{QUERIES} x {SHORTLIST} pairs take {minutes:.0f} min on this CPU")
+    assert gains["a small AMES, 32 x 32"] > 1.5 and gains["Chamfer, 50 x 50"] > 1.2
+
+
+@pytest.mark.gpu
+def test_shortlists_of_ilias_on_a_gpu() -> None:
+    """1,232 queries x 400 candidates with the published sizes: 600 query and 50 database descriptors."""
+    model = rerank.AMES("binary").eval().cuda()
+    queries, database = local(16, 600), local(SHORTLIST, 50)
+    rows = np.tile(np.arange(SHORTLIST), (16, 1))
+    rerank.score_shortlist(model, queries, database, rows[:, :64], device="cuda")
+    taken = seconds(lambda: rerank.score_shortlist(model, queries, database, rows, device="cuda"))
+    single = seconds(lambda: rerank.score_shortlist(model, queries, database, rows[:, :8], batch=1, device="cuda"))
+    ratio = single / (16 * 8) / (taken / rows.size)
+    minutes = taken * QUERIES / 16 / 60
+    print(f"\n{rows.size / taken:.0f} pairs/s, {ratio:.0f}x one at a time; all of ILIAS takes {minutes:.1f} min")
+    assert ratio > 1
