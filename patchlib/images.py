@@ -6,6 +6,8 @@ A path may point into a tar shard, ``shard.tar::folder/image.jpg``: the member i
 from __future__ import annotations
 
 import io
+import os
+import struct
 import tarfile
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MEMBER = "::"
 ORIENTATION = 0x0112  # EXIF tag
+# what Pillow's decoders raise on damaged files
+UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class ImageError(ValueError):
@@ -39,7 +43,7 @@ def read(path: str | Path) -> Image.Image:
             return _to_rgb(ImageOps.exif_transpose(image))
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError, KeyError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
 
 
@@ -53,7 +57,9 @@ def size(path: str | Path) -> tuple[int, int]:
         with Image.open(_source(path)) as image:
             width, height = image.size
             turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except ImageError:
+        raise
+    except UNREADABLE as error:
         raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
     return (height, width) if turned else (width, height)
 
@@ -68,7 +74,7 @@ def _source(path: str | Path) -> str | io.BytesIO:
 
 def _read_member(shard: str, member: str) -> bytes:
     try:
-        offset, length = _members(shard)[member]
+        offset, length = _members(shard, os.stat(shard).st_mtime_ns)[member]
     except KeyError:
         raise ImageError(f"cannot read image {shard}{MEMBER}{member}: the shard has no such member") from None
     except (OSError, tarfile.TarError) as error:
@@ -82,8 +88,8 @@ def _read_member(shard: str, member: str) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _members(shard: str) -> dict[str, tuple[int, int]]:
-    """Member name -> (offset of its bytes, length), from one pass over the shard's headers."""
+def _members(shard: str, modified: int) -> dict[str, tuple[int, int]]:
+    """Member name -> (offset of its bytes, length), from one pass over the headers of a shard as of ``modified``."""
     with tarfile.open(shard, "r:") as archive:
         return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
 

@@ -154,7 +154,8 @@ def explain(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, query:
         query: row number of the query.
 
     Returns:
-        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1, P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
+        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1,
+        P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
     """
     positives, truth = benchmark.relevant(query)
     places = np.flatnonzero(np.isin(ranking.images[query], positives) & (ranking.regions[query] >= 0))
@@ -214,8 +215,8 @@ def _evaluate_query(
     winner[region >= 0] = region_boxes[region[region >= 0]]
     # an image may hold the instance several times: the best of its boxes counts; NaN = not retrieved
     iou = np.fmax.reduceat(box_ops.paired_iou(winner, boxes), first)
-    row = {"n_positives": len(distinct)}
-    row["ap"] = float(_sparse(ranks, np.ones(len(distinct)), len(distinct), depth, k))
+    row: dict[str, float] = {"n_positives": len(distinct)}
+    row["ap"] = _sparse(ranks, np.ones(len(distinct)), len(distinct), depth, k)
     if not boxed.any():
         return row | dict.fromkeys(SCORES[1:], np.nan), len(distinct)
     # positives without a box are taken out: the ranks behind them move up
@@ -223,22 +224,22 @@ def _evaluate_query(
     kept = ranks[boxed] - np.searchsorted(removed, ranks[boxed])
     cut = depth - int((removed < depth).sum())
     weight = np.nan_to_num(iou[boxed])
-    row["loc_score"] = float(_sparse(kept, weight, int(boxed.sum()), cut, k))
+    row["loc_score"] = _sparse(kept, weight, int(boxed.sum()), cut, k)
     for t in THRESHOLDS:
-        row[f"loc_score_{t}"] = float(_sparse(kept, (weight >= t) * 1.0, int(boxed.sum()), cut, k))
+        row[f"loc_score_{t}"] = _sparse(kept, (weight >= t) * 1.0, int(boxed.sum()), cut, k)
     row["mloc_score"] = float(np.mean([row[f"loc_score_{t}"] for t in THRESHOLDS]))
     return row, int((~boxed).sum())
 
 
 def _sparse(
-    ranks: NDArray[np.int64], weight: NDArray[np.float64], n_positives: int, depth: int, k: int | None
-) -> NDArray[np.float64]:
+    ranks: NDArray[np.int64], weight: NDArray[np.floating], n_positives: int, depth: int, k: int | None
+) -> float:
     """Sum of P(k_i) * weight_i over R from the 0-based ranks of the positives: AP for weight 1, LocScore for IoU."""
     order = np.argsort(ranks, kind="stable")
     ranks, weight = ranks[order], weight[order]
     found = ranks < depth
     precision = np.arange(1, len(ranks) + 1)[found] / (ranks[found] + 1)
-    return (precision * weight[found]).sum() / (n_positives if k is None else min(k, n_positives))
+    return float((precision * weight[found]).sum()) / (n_positives if k is None else min(k, n_positives))
 
 
 def _depth(ranking: Ranking, n_images: int, n_queries: int, k: int | None) -> int:

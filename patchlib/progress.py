@@ -1,8 +1,8 @@
 """One progress line for every long step, wherever the code runs.
 
-In a terminal or a notebook by hand: a tqdm bar on stderr that goes away when done. Under the runner, a notebook's kernel
-has no terminal: ``PATCHLIB_PROGRESS`` then names a file to which the state is appended, one line each, and which the
-runner shows. ``PATCHLIB_PROGRESS=off`` silences it, so that committed notebooks hold no progress bars.
+In a terminal or a notebook by hand: a tqdm bar on stderr that goes away when done. Under the runner, a notebook's
+kernel has no terminal: ``PATCHLIB_PROGRESS`` then names a file to which the state is appended, one line each, and which
+the runner shows. ``PATCHLIB_PROGRESS=off`` silences it, so that committed notebooks hold no progress bars.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 INTERVAL = 1.0  # seconds between two lines in the file
 
@@ -46,7 +46,7 @@ def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
 class _Lines:
     """Progress as lines of a file: ``label: 120/1800 image (45.0/s)``."""
 
-    def __init__(self, file, label: str, total: int, unit: str) -> None:
+    def __init__(self, file: TextIO, label: str, total: int, unit: str) -> None:
         self.file, self.label, self.total, self.unit = file, label, total, unit
         self.done, self.start, self.written = 0, time.monotonic(), 0.0
 

@@ -91,7 +91,7 @@ def ground_truth(
         (B, 4) float32, borders on whole pixels, at least one pixel a side.
     """
     regions = np.asarray(boxes, np.float32) if tight else box_ops.square(boxes, width, height, margin)
-    return _whole_pixels(regions, width, height)
+    return whole_pixels(regions, width, height)
 
 
 def parse(name: str | int) -> Callable[[int, int], NDArray[np.float32]]:
@@ -143,6 +143,14 @@ def stack(per_image: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ND
     return boxes.astype(np.float32), offsets
 
 
+def whole_pixels(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Boxes (P, 4) with their borders on the nearest pixels of the image, at least one pixel a side."""
+    limit = np.array([width, height], np.float32)
+    low = np.clip(np.floor(boxes[:, :2] + 0.5), 0, limit - 1)
+    high = np.clip(np.floor(boxes[:, 2:] + 0.5), low + 1, limit)
+    return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
 @lru_cache(maxsize=4096)
 def _windows(width: int, height: int, level: int, stride: float) -> NDArray[np.float32]:
     parts = []
@@ -153,13 +161,6 @@ def _windows(width: int, height: int, level: int, stride: float) -> NDArray[np.f
         n = len(steps)
         parts.append(np.stack([np.tile(x0, n), np.repeat(y0, n), np.tile(x1, n), np.repeat(y1, n)], axis=1))
     return np.concatenate(parts).astype(np.float32)
-
-
-def _whole_pixels(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    limit = np.array([width, height], np.float32)
-    low = np.clip(np.floor(boxes[:, :2] + 0.5), 0, limit - 1)
-    high = np.clip(np.floor(boxes[:, 2:] + 0.5), low + 1, limit)
-    return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
 def _checked(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def rank(
     _check(queries, features, k)
     depth = n_images if k is None else min(k, n_images)
     chunk = n_images if k is None else max(depth, CHUNK_BYTES // (8 * max(len(queries), 1)))
-    merged = Ranking(*(np.empty((len(queries), 0), dtype) for dtype in (np.int32, np.float32, np.int32)))
+    merged = _blank(len(queries), 0)
     for start in range(0, n_images, chunk):
         stop = min(start + chunk, n_images)
         scores, regions = best_regions(queries, features, start, stop, workers)
@@ -115,7 +115,7 @@ def order_images(scores: NDArray[np.float32], regions: NDArray[np.int32], first_
     """
     n = scores.shape[1]
     depth = min(depth, n)
-    result = Ranking(*(np.empty((len(scores), depth), dtype) for dtype in (np.int32, np.float32, np.int32)))
+    result = _blank(len(scores), depth)
     columns = np.arange(n, dtype=np.uint64)
     for query, row in enumerate(scores):
         keys = _descending(row) << np.uint64(32) | columns
@@ -139,7 +139,7 @@ def _reduce_block(
         shape = (stop - start, transposed.shape[1])
         return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
     scores = np.asarray(features.descriptors[first:last], np.float32) @ transposed
-    scores = scores.reshape(stop - start, count, -1)
+    scores = scores.reshape(stop - start, count, transposed.shape[1])
     best = scores.max(axis=1)
     region = np.zeros(best.shape, np.int32)
     # downwards, so that the lowest of equal regions is written last
@@ -162,12 +162,18 @@ def _blocks(offsets: NDArray[np.int64], start: int, stop: int, n_queries: int) -
 
 def _merge(a: Ranking, b: Ranking, depth: int) -> Ranking:
     """The first images of two rankings; all image indices of ``a`` are below those of ``b``."""
-    images, scores, regions = (
-        np.concatenate(pair, axis=1) for pair in ((a.images, b.images), (a.scores, b.scores), (a.regions, b.regions))
-    )
     # columns of `a` come first and are sorted, so a stable sort keeps the lower image first
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-    return Ranking(*(np.take_along_axis(values, order, axis=1) for values in (images, scores, regions)))
+    order = np.argsort(-np.concatenate([a.scores, b.scores], axis=1), axis=1, kind="stable")[:, :depth]
+
+    def first(name: str) -> NDArray[Any]:
+        return np.take_along_axis(np.concatenate([getattr(a, name), getattr(b, name)], axis=1), order, axis=1)
+
+    return Ranking(first("images"), first("scores"), first("regions"))
+
+
+def _blank(queries: int, depth: int) -> Ranking:
+    shape = (queries, depth)
+    return Ranking(np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.int32))
 
 
 def _descending(scores: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -57,7 +57,7 @@ class Benchmark:
         _known(self.name, positives, "image_id", images)
         sizes = images.set_index("image_id").loc[positives["image_id"], ["width", "height"]].to_numpy(np.float32)
         positives[BOX] = _checked_boxes(self.name, positives, sizes)
-        _refuse_inverted(self.name, queries)
+        _refuse_bad(self.name, queries)
         for key, table in (("images", images), ("queries", queries), ("positives", positives)):
             object.__setattr__(self, key, table)
         object.__setattr__(self, "root", Path(self.root))
@@ -118,7 +118,8 @@ class Benchmark:
 
     def summary(self) -> pd.Series:
         """Counts that a reader checks first."""
-        pairs = self.positives.drop_duplicates(["query_id", "image_id"])
+        # first() takes the first box that is known
+        pairs = self.positives.groupby(["query_id", "image_id"], as_index=False)["x0"].first()
         with_positives = self.queries["query_id"].isin(pairs["query_id"])
         return pd.Series(
             {
@@ -159,19 +160,26 @@ def _known(name: str, positives: pd.DataFrame, column: str, table: pd.DataFrame)
         raise ValueError(f"{name}.positives names {len(unknown)} unknown {column}, first {unknown.iloc[0]!r}")
 
 
-def _refuse_inverted(name: str, table: pd.DataFrame) -> None:
+def _refuse_bad(name: str, table: pd.DataFrame) -> None:
+    partial = table[BOX].isna().any(axis=1) & table[BOX].notna().any(axis=1)
+    if partial.any():
+        row = table[partial].iloc[0]
+        raise ValueError(
+            f"{name}: box {row[BOX].tolist()} of {row['query_id']} is incomplete; give four numbers or none"
+        )
     inverted = (table["x1"] <= table["x0"]) | (table["y1"] <= table["y0"])
     if inverted.any():
         row = table[inverted].iloc[0]
+        image = f" / {row['image_id']}" if "image_id" in row else ""
         raise ValueError(
             f"{name}: {int(inverted.sum())} inverted or empty box(es), first {row[BOX].tolist()} of "
-            f"{row['query_id']}{' / ' + row['image_id'] if 'image_id' in row else ''}; expected x0 < x1 and y0 < y1"
+            f"{row['query_id']}{image}; expected x0 < x1 and y0 < y1"
         )
 
 
 def _checked_boxes(name: str, positives: pd.DataFrame, sizes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Refuse inverted boxes, clip those that leave the image (with one warning for all of them)."""
-    _refuse_inverted(name, positives)
+    _refuse_bad(name, positives)
     boxes = positives[BOX].to_numpy(np.float32)
     clipped = box_ops.clip(boxes, sizes[:, 0], sizes[:, 1])
     outside = (np.abs(clipped - boxes) > 0).any(axis=1)
