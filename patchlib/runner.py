@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from patchlib import notebooks, paths, profiles, provenance
+from patchlib import notebooks, paths, profiles, provenance, readme
 
 DEFAULT_PROFILE = "builtin"
 HARMLESS = {"workers"}  # overrides that change no result
@@ -98,6 +98,8 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         print(f"would write notebooks to {_short(_home(run, chosen[0]))}, figures to {_short(run.figures)}")
         return 0
     failed = [path.stem for number, path in enumerate(chosen, 1) if not _step(run, path, given[path], number, chosen)]
+    if run.in_place and not failed:
+        readme.refresh()
     written = f"{len(chosen) - len(failed)} notebooks in {_short(_home(run, chosen[0]))}, figures and tables in "
     print(f"wrote {written}{_short(run.figures)}" + (f"; {len(failed)} FAILED: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0

@@ -17,10 +17,10 @@ PACKAGE = paths.root() / "patchlib"
 HOUSE = """
     paths names provenance progress boxes images statistics
     manifest transport download unpack lock sources store
-    benchmarks regions encoders features search metrics paper index
+    benchmarks regions encoder_registry encoders feature_set feature_shards features search metrics paper index
     ames fusion views local_features rerank
     factors training plots report
-    profiles notebooks data_command runner __main__
+    profiles notebooks readme data_command runner __main__
 """
 ORDER = HOUSE.split()
 HEAVY = {"torch", "faiss", "papermill", "matplotlib", "h5py", "pooch", "pandas"}
