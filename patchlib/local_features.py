@@ -24,7 +24,7 @@ from patchlib import boxes as box_ops
 from patchlib import images, paths, progress, provenance
 from patchlib.benchmarks.record import BOX
 from patchlib.encoders import Encoder
-from patchlib.features import RESAMPLE, _fingerprint, _locked
+from patchlib.feature_shards import RESAMPLE, fingerprint, locked
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +129,7 @@ def extract(
     folder = Path(out or paths.cache() / "local") / f"local-{provenance.config_hash(config)}"
     forward = _feature_map(encoder, size, layer)
     decode = partial(_decode, size=size, interpolation=encoder.interpolation, crop=crop, skip_bad=skip_bad)
-    with _locked(folder):
+    with locked(folder):
         arrays = _open(folder, views, config, forward)
         missing = PENDING if skip_bad else 0  # an earlier run may have skipped what this one must not
         starts = [s for s in range(0, len(views), batch) if (arrays["counts"][s : s + batch] <= missing).any()]
@@ -193,7 +193,7 @@ def _open(
     forward: Callable[[NDArray[np.uint8]], Maps],
 ) -> dict[str, np.memmap]:
     """Arrays of the folder, writable; blank ones if there are none yet, or if a file has changed since."""
-    files = _fingerprint(list(views["path"]))
+    files = fingerprint(list(views["path"]))
     meta = folder / "meta.json"
     if not meta.exists() or provenance.read_json(meta)["files"] != files:
         n, size, total = config["n"], config["size"], len(views)
