@@ -6,6 +6,7 @@ ARGS    ?=
 
 VENV  := .venv
 RUN   := $(VENV)/bin/python
+PIP   := $(RUN) -m pip install --quiet --disable-pip-version-check
 # written last: no stamp means that an installation never ended
 STAMP := $(VENV)/.installed
 # a python that has been removed or upgraded away leaves a dangling link behind
@@ -51,7 +52,8 @@ $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' found; install Python 3.11 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1); patchlib needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "make: $(PYTHON) comes without venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
-	@echo "Installing the pinned packages into $(VENV), once (some minutes, several GB with torch)"
+	@echo "Installing the pinned packages into $(VENV), once (a minute or more; 6 GB on Linux)"
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --python $(RUN) --editable ".[test]" \
+		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test]"; }
 	@touch $@
