@@ -6,6 +6,7 @@ which row belongs to which image: published columns have been misaligned before 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ class LinearAdaptation:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     name: str
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of weight and bias."""
+        return hashlib.sha256(self.weight.tobytes() + self.bias.tobytes()).hexdigest()
 
     def __call__(self, descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
         """(R, D) -> (R, E) float32 unit rows."""
@@ -86,7 +92,7 @@ def adapt(features: FeatureSet, layer: LinearAdaptation) -> FeatureSet:
     descriptors = np.concatenate(blocks) if blocks else np.empty((0, len(layer.bias)), np.float32)
     meta = features.meta | {
         "encoder": f"{features.meta.get('encoder')} + {layer.name}",
-        "hash": config_hash([features.meta.get("hash"), layer.weight.tobytes().hex(), layer.bias.tobytes().hex()]),
+        "hash": config_hash([features.meta.get("hash"), layer.hash]),
     }
     return FeatureSet(descriptors, features.boxes, features.offsets, layer(features.query_descriptors), meta)
 
@@ -163,8 +169,8 @@ def export_features(features: FeatureSet, benchmark: Benchmark, folder: Path) ->
     ids = benchmark.images["image_id"]
     if len(ids) != features.n_images or len(benchmark.queries) != len(features.query_descriptors):
         raise ValueError(
-            f"features of {features.n_images} images and {len(features.query_descriptors)} queries, but {benchmark.name} "
-            f"has {len(ids)} and {len(benchmark.queries)}"
+            f"features of {features.n_images} images and {len(features.query_descriptors)} queries, but "
+            f"{benchmark.name} has {len(ids)} and {len(benchmark.queries)}"
         )
     shown = ids.isin(benchmark.positives["image_id"]).to_numpy()
     groups = [("image_queries", benchmark.queries["query_id"], features.query_descriptors)]

@@ -118,6 +118,9 @@ def _check_status(url: str, response: Any, offset: int) -> None:
     path = urlsplit(url).path
     if response.headers.get("Content-Type", "").startswith("text/html") and not path.endswith((".html", ".htm", "/")):
         raise Refused("sends a web page in the place of the file")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity" and not path.endswith((".gz", ".tgz")):
+        raise Refused(f"sends the file compressed ({encoding}) though it was asked not to")
 
 
 def _extent(response: Any, offset: int) -> tuple[int, int | None]:

@@ -17,12 +17,20 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 BLOCK = 1 << 20
 MAX_FILES = 2_000_000
 MAX_RATIO = 20  # photographs hardly shrink; text does by 5 to 10
 MIN_LIMIT = 64 << 20  # a small archive of text may shrink more
+MAX_HEADER = 1 << 20
+LONG_NAMES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # characters that make a name read backwards
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
@@ -109,7 +117,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r:*", errorlevel=2) as file:
+    with tarfile.open(archive, "r:*", tarinfo=_Header) as file:
         for member in file:
             if member.isdir():
                 _safe_name(member.name, archive)
@@ -126,16 +134,29 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
                 )
             with opened:
                 yield _Member(member.name, opened)
-        _check_end(file, archive)
+        _check_rest(file, archive)
 
 
-def _check_end(file: tarfile.TarFile, archive: Path) -> None:
-    """A tar file cut between two members looks whole; only the closing block of zeros tells."""
-    stream = file.fileobj
-    if stream is None or stream.tell() <= file.offset:
-        raise ArchiveError(f"{archive} ends without its closing block: it was cut")
+class _Header(tarfile.TarInfo):
+    """A header that is damaged or missing is an error: tarfile itself takes it for the end, and loses the rest."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+            if header.type in LONG_NAMES and header.size > MAX_HEADER:
+                raise tarfile.ReadError(f"it holds a name of {header.size} bytes")  # tarfile would read all of it
+            return header
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros that closes an archive
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"it was cut, or is damaged ({error})") from error
+
+
+def _check_rest(file: tarfile.TarFile, archive: Path) -> None:
+    """Read on to the end of the file, where gzip keeps its checksum."""
     left = MIN_LIMIT
-    while block := stream.read(BLOCK):  # to the end, where gzip keeps its checksum
+    while file.fileobj is not None and (block := file.fileobj.read(BLOCK)):
         left -= len(block)
         if left < 0:
             raise ArchiveError(f"{archive} goes on for more than {MIN_LIMIT} bytes behind its end")
