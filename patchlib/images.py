@@ -56,7 +56,8 @@ def size(path: str | Path) -> tuple[int, int]:
     try:
         with Image.open(_source(path)) as image:
             width, height = image.size
-            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            # Pillow gives the size of a TIFF file as it will stand
+            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
     except ImageError:
         raise
     except UNREADABLE as error:

@@ -24,7 +24,9 @@ def picture(width: int, height: int, seed: int) -> Image.Image:
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def benchmark_on_disk(folder: Path, n_images: int = 6, n_queries: int = 2, sizes: Sequence[tuple[int, int]] = ()) -> Benchmark:
+def benchmark_on_disk(
+    folder: Path, n_images: int = 6, n_queries: int = 2, sizes: Sequence[tuple[int, int]] = ()
+) -> Benchmark:
     """Pictures written under ``folder``; image i is a positive of query i mod Q, with a box of its left half."""
     sizes = sizes or [(40, 32), (33, 47), (64, 20)]
     frames = []
@@ -39,7 +41,9 @@ def benchmark_on_disk(folder: Path, n_images: int = 6, n_queries: int = 2, sizes
     images = frames[0].rename(columns={"id": "image_id"})
     queries = frames[1].rename(columns={"id": "query_id"})[["query_id", "path"]].assign(instance="thing")
     queries[BOX] = np.nan
-    positives = pd.DataFrame({"query_id": [f"q{i % n_queries}" for i in range(n_images)], "image_id": images["image_id"]})
+    positives = pd.DataFrame(
+        {"query_id": [f"q{i % n_queries}" for i in range(n_images)], "image_id": images["image_id"]}
+    )
     positives[BOX] = np.stack([[0, 0, w / 2, h] for w, h in images[["width", "height"]].to_numpy()])
     return Benchmark("tiny", folder, images, queries, positives)
 
@@ -51,7 +55,9 @@ def benchmark_of(n_images: int, n_queries: int, positives: Sequence[Positive], s
     queries = pd.DataFrame({"query_id": [f"q{i}" for i in range(n_queries)], "path": "q.png", "instance": "thing"})
     queries[BOX] = np.nan
     rows = [(f"q{q}", f"i{i}", *([np.nan] * 4 if box is None else box)) for q, i, box in positives]
-    return Benchmark("tables", Path("nowhere"), images, queries, pd.DataFrame(rows, columns=["query_id", "image_id", *BOX]))
+    return Benchmark(
+        "tables", Path("nowhere"), images, queries, pd.DataFrame(rows, columns=["query_id", "image_id", *BOX])
+    )
 
 
 def feature_set(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -163,18 +163,20 @@ def _known(name: str, positives: pd.DataFrame, column: str, table: pd.DataFrame)
 def _refuse_bad(name: str, table: pd.DataFrame) -> None:
     partial = table[BOX].isna().any(axis=1) & table[BOX].notna().any(axis=1)
     if partial.any():
-        row = table[partial].iloc[0]
-        raise ValueError(
-            f"{name}: box {row[BOX].tolist()} of {row['query_id']} is incomplete; give four numbers or none"
-        )
+        row = table[partial].to_dict("records")[0]
+        raise ValueError(f"{name}: box {_text(row)} is incomplete; give four numbers or none")
     inverted = (table["x1"] <= table["x0"]) | (table["y1"] <= table["y0"])
     if inverted.any():
-        row = table[inverted].iloc[0]
-        image = f" / {row['image_id']}" if "image_id" in row else ""
+        row = table[inverted].to_dict("records")[0]
         raise ValueError(
-            f"{name}: {int(inverted.sum())} inverted or empty box(es), first {row[BOX].tolist()} of "
-            f"{row['query_id']}{image}; expected x0 < x1 and y0 < y1"
+            f"{name}: {int(inverted.sum())} inverted or empty box(es), first {_text(row)}; expected x0 < x1 and y0 < y1"
         )
+
+
+def _text(row: dict[Hashable, Any]) -> str:
+    """A row's box and whose it is."""
+    owner = " / ".join(str(row[key]) for key in ("query_id", "image_id") if key in row)
+    return f"{[float(row[side]) for side in BOX]} of {owner}"
 
 
 def _checked_boxes(name: str, positives: pd.DataFrame, sizes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -185,8 +187,8 @@ def _checked_boxes(name: str, positives: pd.DataFrame, sizes: NDArray[np.float32
     outside = (np.abs(clipped - boxes) > 0).any(axis=1)
     gone = (clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3])
     if gone.any():
-        row = positives[gone].iloc[0]
-        raise ValueError(f"{name}: box {row[BOX].tolist()} lies wholly outside image {row['image_id']}")
+        row = positives[gone].to_dict("records")[0]
+        raise ValueError(f"{name}: box {_text(row)} lies wholly outside the image")
     if outside.any():
         first = positives["image_id"][outside].iloc[0]
         warnings.warn(

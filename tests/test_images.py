@@ -1,0 +1,215 @@
+"""Every kind of image file comes out as upright 8-bit RGB, or is named."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patchlib import images
+
+RAMP = np.linspace(0, 255, 12).astype(np.uint8).reshape(3, 4)  # 4 wide, 3 high
+COLOURS = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=2)
+
+
+def saved(folder: Path, image: Image.Image, name: str, **options: object) -> Path:
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def pixels(path: Path | str) -> np.ndarray:
+    image = images.read(path)
+    assert image.mode == "RGB"
+    assert images.size(path) == image.size
+    return np.asarray(image)
+
+
+def test_rgb_and_grey(tmp_path: Path) -> None:
+    assert (pixels(saved(tmp_path, Image.fromarray(COLOURS), "a.png")) == COLOURS).all()
+    assert (pixels(saved(tmp_path, Image.fromarray(RAMP), "b.png")) == RAMP[..., None]).all()
+
+
+def test_16_bit_is_scaled_not_clipped(tmp_path: Path) -> None:
+    wide = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
+    expected = [0, 0, 1, 100, 255]  # round(value / 257)
+    for name in ("a.png", "a.tif"):
+        assert pixels(saved(tmp_path, Image.fromarray(wide), name))[0, :, 0].tolist() == expected
+    big_endian = Image.frombytes("I;16B", (5, 1), wide.astype(">u2").tobytes())
+    assert pixels(saved(tmp_path, big_endian, "b.tif"))[0, :, 0].tolist() == expected
+
+
+def test_a_dark_16_bit_image_stays_dark(tmp_path: Path) -> None:
+    dark = np.full((2, 2), 200, np.uint16)
+    assert (pixels(saved(tmp_path, Image.fromarray(dark), "dark.png")) == 1).all()
+
+
+def test_32_bit_and_float_samples(tmp_path: Path) -> None:
+    assert pixels(saved(tmp_path, Image.fromarray(np.array([[0, 200]], np.int32)), "i.tif"))[0, :, 0].tolist() == [
+        0,
+        200,
+    ]
+    deep = np.array([[-5, 257 * 7, 1 << 20]], np.int32)
+    assert pixels(saved(tmp_path, Image.fromarray(deep), "j.tif"))[0, :, 0].tolist() == [0, 7, 255]
+    unit = np.array([[0, 0.5, 1]], np.float32)
+    assert pixels(saved(tmp_path, Image.fromarray(unit), "f.tif"))[0, :, 0].tolist() == [0, 128, 255]
+    bytes_ = np.array([[0, 77.4, 300]], np.float32)
+    assert pixels(saved(tmp_path, Image.fromarray(bytes_), "g.tif"))[0, :, 0].tolist() == [0, 77, 255]
+
+
+def test_palette(tmp_path: Path) -> None:
+    palette = Image.fromarray(COLOURS).quantize(16)
+    assert (pixels(saved(tmp_path, palette, "a.png")) == np.asarray(palette.convert("RGB"))).all()
+    assert pixels(saved(tmp_path, palette, "a.gif")).shape == (3, 4, 3)
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    flat = np.full((16, 16, 3), (200, 60, 20), np.uint8)
+    path = saved(tmp_path, Image.fromarray(flat).convert("CMYK"), "a.jpg", quality=100)
+    assert np.abs(pixels(path).astype(int) - flat).max() <= 4
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_images_lie_on_white(mode: str, tmp_path: Path) -> None:
+    black = Image.new(mode, (3, 1), 0)
+    black.putalpha(Image.fromarray(np.array([[0, 51, 255]], np.uint8)))
+    # black with opacity a on white: 255 * (1 - a)
+    assert pixels(saved(tmp_path, black, "a.png"))[0, :, 0].tolist() == [255, 255 - 51, 0]
+
+
+def test_a_transparent_colour_of_a_palette_or_of_rgb_lies_on_white(tmp_path: Path) -> None:
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    assert pixels(saved(tmp_path, palette, "p.png", transparency=0))[0].tolist() == [[255] * 3, [40, 50, 60]]
+    keyed = Image.fromarray(np.array([[[10, 20, 30], [40, 50, 60]]], np.uint8))
+    assert pixels(saved(tmp_path, keyed, "k.png", transparency=(10, 20, 30)))[0].tolist() == [[255] * 3, [40, 50, 60]]
+
+
+# how the stored array must be turned to stand upright, by EXIF orientation
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
+def test_exif_orientation(orientation: int, name: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if name.endswith("webp") else {}
+    path = saved(tmp_path, Image.fromarray(COLOURS), name, exif=exif, **options)
+    assert (pixels(path) == UPRIGHT[orientation](COLOURS)).all()
+
+
+def test_exif_of_a_16_bit_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = (RAMP.astype(np.uint16)) * 257
+    assert (pixels(saved(tmp_path, Image.fromarray(wide), "a.png", exif=exif))[..., 0] == np.rot90(RAMP, -1)).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(content)
+    for function in (images.read, images.size):
+        with pytest.raises(images.ImageError, match=r"cannot read image .*bad\.jpg: "):
+            function(tmp_path / "bad.jpg")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.gif", "a.bmp"])
+def test_a_truncated_image_is_refused_wherever_it_ends(name: str, tmp_path: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    whole = saved(tmp_path, noise, name).read_bytes()
+    for share in (0.05, 0.3, 0.6, 0.9):
+        (tmp_path / name).write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(images.ImageError, match=name):
+            images.read(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on damaged tags
+def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name in ("a.png", "a.jpg", "a.tif", "a.webp"):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        whole = saved(tmp_path, Image.fromarray(COLOURS), name, exif=exif).read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            damaged[int(rng.integers(len(whole)))] = int(rng.integers(256))
+            (tmp_path / name).write_bytes(damaged)
+            for function in (images.read, images.size):
+                try:
+                    function(tmp_path / name)
+                except images.ImageError as error:
+                    assert str(error).count("cannot read image") == 1
+
+
+def test_a_missing_file_is_named_once() -> None:
+    for function in (images.read, images.size):
+        with pytest.raises(images.ImageError, match=r"^cannot read image gone/a\.jpg: no such file$"):
+            function("gone/a.jpg")
+
+
+def shard(path: Path, members: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return str(path)
+
+
+def png(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_members_of_a_tar_are_read_in_place(tmp_path: Path) -> None:
+    tar = shard(tmp_path / "s.tar", {"x/a.png": png(COLOURS), "x/" + "long" * 40 + ".png": png(RAMP), "bad.jpg": b"?"})
+    assert (pixels(f"{tar}::x/a.png") == COLOURS).all()
+    assert (pixels(f"{tar}::x/{'long' * 40}.png")[..., 0] == RAMP).all()
+    for function in (images.read, images.size):
+        with pytest.raises(
+            images.ImageError, match=r"^cannot read image .*s\.tar::gone\.png: the shard has no such member"
+        ):
+            function(f"{tar}::gone.png")
+        with pytest.raises(
+            images.ImageError, match=r"^cannot read image .*s\.tar::bad\.jpg: not an image Pillow knows"
+        ):
+            function(f"{tar}::bad.jpg")
+        with pytest.raises(images.ImageError, match=r"^cannot read image .*none\.tar::a\.png: no such file"):
+            function(f"{tmp_path}/none.tar::a.png")
+    (tmp_path / "text.tar").write_text("text")
+    with pytest.raises(images.ImageError, match=r"text\.tar::a\.png"):
+        images.read(f"{tmp_path}/text.tar::a.png")
+
+
+def test_a_tar_that_was_replaced_is_indexed_again(tmp_path: Path) -> None:
+    tar = shard(tmp_path / "s.tar", {"a.png": png(COLOURS)})
+    assert (pixels(f"{tar}::a.png") == COLOURS).all()
+    shard(tmp_path / "s.tar", {"before.bin": b"x" * 5000, "a.png": png(255 - COLOURS)})
+    os.utime(tar, ns=(0, 1))
+    assert (pixels(f"{tar}::a.png") == 255 - COLOURS).all()
+
+
+def test_a_tar_cut_short_is_named(tmp_path: Path) -> None:
+    tar = shard(tmp_path / "s.tar", {"a.png": png(COLOURS), "b.png": png(np.zeros((99, 99, 3), np.uint8))})
+    pixels(f"{tar}::b.png")
+    when = os.stat(tar).st_mtime_ns
+    with open(tar, "r+b") as file:
+        file.truncate(1600)
+    os.utime(tar, ns=(when, when))  # lost while it is in use
+    with pytest.raises(images.ImageError, match=r"s\.tar::b\.png: the shard ends early; fetch it again"):
+        images.read(f"{tar}::b.png")
