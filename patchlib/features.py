@@ -60,7 +60,8 @@ def extract(
 
     Args:
         benchmark: what to describe.
-        strategy: region strategy: ``"L3"``, ``"sliding-L3-0.5"``, or a function (width, height) -> (P, 4).
+        strategy: region strategy: ``"L3"``, ``"sliding-L3-0.5"``, a function (width, height) -> (P, 4), or
+            :class:`patchlib.regions.Regions`.
         encoder: of :func:`patchlib.encoders.create`.
         out: folder for feature sets; None = ``paths.cache() / "features"``.
         resume: keep what an earlier, interrupted run finished; False = start afresh.
@@ -123,7 +124,7 @@ def _plan(
         "config": config,
         "benchmark": benchmark.name,
         "benchmark_hash": benchmark.hash,
-        "regions": "custom" if callable(strategy) else f"L{strategy}" if isinstance(strategy, int) else strategy,
+        "regions": regions.name_of(strategy),
         "encoder": encoder.name,
         "image_ids": provenance.config_hash(benchmark.images["image_id"].tolist()),
     }

@@ -1,25 +1,43 @@
 """Which boxes an image is described by: grids, sliding windows, ground-truth regions.
 
 Every function returns (P, 4) float32 boxes with whole-pixel borders, in a fixed order. A *region strategy* is anything
-that :func:`of_benchmark` accepts: a name such as ``"L3"``, or a function of (width, height).
+that :func:`of_benchmark` accepts: a name such as ``"L3"``, a function of (width, height), or the :class:`Regions` of
+one benchmark, where they depend on what an image shows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
-from patchlib.benchmarks.record import Benchmark
+from patchlib.benchmarks.record import BOX, Benchmark
 
 LEVELS = (0, 1, 2, 3)
 PATCHES = tuple(sum(g * g for g in range(1, level + 2)) for level in LEVELS)  # 1, 5, 14, 30
 
-Strategy = str | int | Callable[[int, int], NDArray[np.float32]]
+
+@dataclass(frozen=True)
+class Regions:
+    """Boxes of every image of one benchmark, for strategies that look at more than an image's size.
+
+    Attributes:
+        name: of the strategy, e.g. ``"ground-truth"``.
+        boxes: (R, 4) float32, the boxes of image 0, then image 1, ...
+        offsets: (N+1,) int64; image i owns rows ``offsets[i]:offsets[i+1]``.
+    """
+
+    name: str
+    boxes: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+
+Strategy = str | int | Callable[[int, int], NDArray[np.float32]] | Regions
 
 
 def grid(width: int, height: int, level: int) -> NDArray[np.float32]:
@@ -94,6 +112,37 @@ def ground_truth(
     return whole_pixels(regions, width, height)
 
 
+def of_truth(benchmark: Benchmark, otherwise: str = "L3", margin: float = 0.1, tight: bool = False) -> Regions:
+    """The best that any proposer could do: positives are described by their ground-truth boxes alone.
+
+    Images without a box, which no one can propose an instance in, are described by ``otherwise``, so that they have
+    as many chances to look right as under a grid.
+
+    Args:
+        benchmark: its boxes; an image that is a positive of several queries has all of them.
+        otherwise: strategy of the images without a box.
+        margin: of :func:`ground_truth`.
+        tight: of :func:`ground_truth`.
+
+    Source: supplement S5 takes detected boxes as an upper bound; this one needs no detector.
+    """
+    known = benchmark.positives.dropna(subset=BOX).drop_duplicates(["image_id", *BOX])
+    truth = {image: group[BOX].to_numpy(np.float32) for image, group in known.groupby("image_id")}
+    make, per_image = parse(otherwise), []
+    for image, width, height in benchmark.images[["image_id", "width", "height"]].itertuples(index=False):
+        boxes = truth.get(image)
+        size = (int(width), int(height))
+        per_image.append(make(*size) if boxes is None else ground_truth(boxes, *size, margin, tight))
+    return Regions("ground-truth-tight" if tight else "ground-truth", *stack(per_image))
+
+
+def name_of(strategy: Strategy) -> str:
+    """What a strategy is called in a feature set's name."""
+    if isinstance(strategy, Regions):
+        return strategy.name
+    return "custom" if callable(strategy) else f"L{strategy}" if isinstance(strategy, int) else strategy
+
+
 def parse(name: str | int) -> Callable[[int, int], NDArray[np.float32]]:
     """Region strategy by name: ``"L0"`` .. ``"L3"`` (or a level number), ``"sliding-L3-0.5"``.
 
@@ -115,7 +164,7 @@ def of_benchmark(benchmark: Benchmark, strategy: Strategy) -> tuple[NDArray[np.f
 
     Args:
         benchmark: its N images.
-        strategy: a name for :func:`parse`, or a function (width, height) -> (P, 4).
+        strategy: a name for :func:`parse`, a function (width, height) -> (P, 4), or Regions of this benchmark.
 
     Returns:
         boxes (R, 4) float32 and offsets (N+1,) int64: image i owns rows ``offsets[i]:offsets[i+1]``.
@@ -123,6 +172,8 @@ def of_benchmark(benchmark: Benchmark, strategy: Strategy) -> tuple[NDArray[np.f
     Raises:
         ValueError: a strategy gives no box, or one that is empty or outside its image; names the image.
     """
+    if isinstance(strategy, Regions):
+        return _checked_regions(strategy, benchmark)
     make = strategy if callable(strategy) else parse(strategy)
     sizes = benchmark.images[["width", "height"]].to_numpy()
     per_image: list[NDArray[np.float32]] = []
@@ -166,11 +217,29 @@ def _windows(width: int, height: int, level: int, stride: float) -> NDArray[np.f
 def _checked(
     make: Callable[[int, int], NDArray[np.float32]], size: tuple[int, int], benchmark: Benchmark, index: int
 ) -> NDArray[np.float32]:
-    image = benchmark.images["image_id"].iloc[index]
     try:
         boxes = np.asarray(make(*size), np.float32)
     except ValueError as error:
+        image = benchmark.images["image_id"].iloc[index]
         raise ValueError(f"image {image} of {benchmark.name}: {error}") from error
+    _check_boxes(boxes, size, benchmark, index)
+    return boxes
+
+
+def _checked_regions(regions: Regions, benchmark: Benchmark) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    boxes, offsets = np.asarray(regions.boxes, np.float32), np.asarray(regions.offsets, np.int64)
+    if len(offsets) != len(benchmark.images) + 1 or offsets[-1] != len(boxes):
+        raise ValueError(
+            f"regions {regions.name!r} are of {len(offsets) - 1} images and {len(boxes)} boxes, {benchmark.name} has "
+            f"{len(benchmark.images)} images; make them of this benchmark"
+        )
+    for index, size in enumerate(benchmark.images[["width", "height"]].itertuples(index=False)):
+        _check_boxes(boxes[offsets[index] : offsets[index + 1]], (int(size[0]), int(size[1])), benchmark, index)
+    return boxes, offsets
+
+
+def _check_boxes(boxes: NDArray[np.float32], size: tuple[int, int], benchmark: Benchmark, index: int) -> None:
+    image = benchmark.images["image_id"].iloc[index]
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise ValueError(f"the region strategy gave shape {boxes.shape} for image {image}, expected (P, 4) with P >= 1")
     inside = (boxes[:, :2] >= 0).all() and (boxes[:, 2] <= size[0]).all() and (boxes[:, 3] <= size[1]).all()
@@ -178,4 +247,3 @@ def _checked(
         raise ValueError(
             f"the region strategy gave an empty box or one outside image {image} of {size[0]}x{size[1]} pixels"
         )
-    return boxes

@@ -135,3 +135,32 @@ def test_a_strategy_that_gives_no_usable_box_is_refused(boxes: object, message: 
 def test_an_image_too_small_for_the_grid_is_named() -> None:
     with pytest.raises(ValueError, match="image i0 of tables: an image of 3x3 pixels is too small"):
         regions.of_benchmark(benchmark_of(1, 1, [], side=3), "L3")
+
+
+def test_ground_truth_regions_of_a_benchmark_fall_back_to_a_grid() -> None:
+    data = benchmark_of(3, 2, [(0, 0, (10, 10, 20, 30)), (0, 0, (40, 0, 50, 10)), (1, 2, None)], side=60)
+    found = regions.of_truth(data, otherwise="L1", margin=0)
+    # square of the longer side (20) around the centre (15, 20); the second box is a square already
+    assert found.boxes[:2].tolist() == [[5, 10, 25, 30], [40, 0, 50, 10]]
+    assert found.offsets.tolist() == [0, 2, 2 + 5, 2 + 5 + 5]
+    tight = regions.of_truth(data, tight=True)
+    assert tight.boxes[0].tolist() == [10, 10, 20, 30] and tight.name != found.name
+    boxes, offsets = regions.of_benchmark(data, found)
+    assert boxes is found.boxes and (offsets == found.offsets).all()
+
+
+def test_regions_of_another_benchmark_are_refused() -> None:
+    data = benchmark_of(2, 1, [(0, 0, None)], side=60)
+    whole = np.array([[0, 0, 60, 60]], np.float32)
+    with pytest.raises(ValueError, match="of 1 images and 1 boxes, .* has 2 images"):
+        regions.of_benchmark(data, regions.Regions("mine", whole, np.array([0, 1])))
+    with pytest.raises(ValueError, match="outside image"):
+        regions.of_benchmark(data, regions.Regions("mine", np.vstack([whole, whole + 1]), np.array([0, 1, 2])))
+    with pytest.raises(ValueError, match="P >= 1"):
+        regions.of_benchmark(data, regions.Regions("mine", whole, np.array([0, 1, 1])))
+
+
+def test_strategies_have_names() -> None:
+    own = regions.Regions("proposals", np.empty((0, 4), np.float32), np.array([0]))
+    names = [regions.name_of(s) for s in (2, "sliding-L3-0.5", own, lambda w, h: regions.grid(w, h, 0))]
+    assert names == ["L2", "sliding-L3-0.5", "proposals", "custom"]
