@@ -22,9 +22,9 @@ from patchlib import paths, provenance, regions
 from patchlib.benchmarks.record import Benchmark
 from patchlib.encoders import Encoder
 from patchlib.feature_set import FeatureSet, load, set_name
-from patchlib.feature_shards import Job, Shard, fingerprint, locked, write_missing
+from patchlib.feature_shards import Job, Shard, cut, fingerprint, locked, write_missing
 
-__all__ = ["BadImages", "FeatureSet", "extract", "load"]
+__all__ = ["BadImages", "FeatureSet", "cut", "extract", "load"]
 BATCH_CPU, BATCH_GPU = 64, 256  # crops a forward pass; 64 small crops stay in a core's cache
 FORMAT = 2  # of the files below; raise it when their content changes
 
