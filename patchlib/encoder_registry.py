@@ -172,6 +172,18 @@ _PAPER = (
         dataset_size=1_689_000_000,
         licence="DINOv3 licence",
     ),
+    # local descriptors of the published AMES networks; no row of the paper's tables
+    EncoderSpec(
+        name="DINOv2_B_reg",
+        library="timm",
+        model="vit_base_patch14_reg4_dinov2.lvd142m",
+        dim=768,
+        input_size=518,
+        family="Transformer",
+        dataset="LVD-142M",
+        dataset_size=142_000_000,
+        licence="Apache-2.0",
+    ),
 )
 HISTOGRAM = EncoderSpec(
     name="colour-histogram",
