@@ -6,12 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from patchlib import paths
 
 # one thread a library: tests stay fast when several run at once, and sums come out in one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESOURCES = ("data", "gpu", "slow")
+# the same examples in every run, and no deadline: a busy machine must not fail a test
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -68,7 +68,7 @@ def test_square_grows_moves_inside_and_is_cut_only_where_the_image_is_smaller() 
 @given(whole_box, st.floats(0, 1))
 def test_square_holds_the_box_and_stays_inside(box: tuple[int, ...], margin: float) -> None:
     ((x0, y0, x1, y1),) = boxes.square([box], SIDE, SIDE, margin).tolist()
-    assert 0 <= x0 and 0 <= y0 and x1 <= SIDE + 1e-5 and y1 <= SIDE + 1e-5
+    assert x0 >= 0 and y0 >= 0 and x1 <= SIDE + 1e-5 and y1 <= SIDE + 1e-5
     assert x1 - x0 == pytest.approx(y1 - y0, abs=1e-5)
     assert x0 <= box[0] + 1e-5 and y0 <= box[1] + 1e-5 and x1 >= box[2] - 1e-5 and y1 >= box[3] - 1e-5
 
