@@ -50,9 +50,12 @@ def parameters(notebook: Path) -> dict[str, Any]:
     found = {}
     for statement in statements:
         try:
-            (target,) = statement.targets  # type: ignore[attr-defined]
-            found[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
-        except (AttributeError, ValueError) as error:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    found[name] = ast.literal_eval(value)
+                case _:
+                    raise ValueError("not an assignment to one name")
+        except ValueError as error:
             text = ast.unparse(statement)
             raise ValueError(f"{notebook}: parameters cell holds {text!r}, expected name = literal") from error
     return found

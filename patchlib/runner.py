@@ -91,17 +91,18 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
     given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
-    print(f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {len(chosen)} notebooks", flush=True)
+    print(f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}", flush=True)
     if dry_run:
         for path in chosen:
             print(f"  {path.stem}  {given[path] or ''}".rstrip())
         print(f"would write notebooks to {_short(_home(run, chosen[0]))}, figures to {_short(run.figures)}")
         return 0
-    failed = [path.stem for number, path in enumerate(chosen, 1) if not _step(run, path, given[path], number, chosen)]
+    done = [path.stem for number, path in enumerate(chosen, 1) if _step(run, path, given[path], number, chosen)]
+    failed = [path.stem for path in chosen if path.stem not in done]
     if run.in_place and not failed:
         readme.refresh()
-    written = f"{len(chosen) - len(failed)} notebooks in {_short(_home(run, chosen[0]))}, figures and tables in "
-    print(f"wrote {written}{_short(run.figures)}" + (f"; {len(failed)} FAILED: {', '.join(failed)}" if failed else ""))
+    written = f"{_count(done)} in {_short(_home(run, chosen[0]))}, figures and tables in {_short(run.figures)}"
+    print(f"wrote {written}" + (f"; {len(failed)} FAILED: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 
@@ -193,6 +194,10 @@ def _show(label: str, report: Path, stream: TextIO, ended: threading.Event) -> N
     if terminal:
         stream.write(CLEAR)
         stream.flush()
+
+
+def _count(some: Sequence[object]) -> str:
+    return f"{len(some)} notebook{'' if len(some) == 1 else 's'}"
 
 
 def _short(path: Path) -> str:

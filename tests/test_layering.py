@@ -17,9 +17,9 @@ PACKAGE = paths.root() / "patchlib"
 HOUSE = """
     paths names provenance progress boxes images statistics
     manifest transport download unpack lock sources store
-    benchmarks regions encoder_registry encoders feature_set feature_shards features search metrics paper index
+    benchmarks regions encoder_registry encoders feature_set feature_shards features published_features search metrics paper index storage
     ames fusion views local_features rerank
-    factors training plots report
+    factors training_views training plots report readme
     profiles notebooks readme data_command runner __main__
 """
 ORDER = HOUSE.split()

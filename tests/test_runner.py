@@ -87,6 +87,8 @@ def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: _Settings)
+    refreshed = []
+    monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
     run = runner.Run(folder=path.parent, in_place=True)
 
     assert runner.reproduce(run) == 0
@@ -97,6 +99,7 @@ def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch
     assert notebook.cells[1].outputs[0].text == "builtin None\n"
     assert notebook.metadata.keys() == {"kernelspec", "language_info"}
     assert [cell.metadata for cell in notebook.cells] == [{"tags": ["parameters"]}, {"tags": []}]
+    assert refreshed == ["README.md"]
     assert runner.reproduce(run) == 0
     assert path.read_bytes() == once
     assert not (tmp_path / "build").exists()
@@ -136,7 +139,7 @@ def test_figures_go_where_the_environment_says_unless_out_does(monkeypatch: pyte
     ("settings", "message"),
     [
         ({"profile": "bultin"}, "unknown profile 'bultin'; did you mean builtin"),
-        ({"overrides": {"encodr": "x"}}, "unknown parameter 'encodr'; did you mean encoder"),
+        ({"overrides": {**PLAIN, "encodr": "x"}}, "unknown parameter 'encodr'; did you mean encoder"),
         ({"overrides": {"encoder": "SigLp"}}, "unknown encoder 'SigLp'; did you mean SigLIP"),
         ({"overrides": {**PLAIN, "workers": "two"}}, "workers is 'two', expected a whole number"),
         ({"overrides": PLAIN, "only": ["07"]}, "unknown notebook '07'"),
