@@ -18,11 +18,13 @@ import pandas as pd
 
 from patchlib import images, paths, provenance
 from patchlib.benchmarks.procedural_art import stream
-from patchlib.benchmarks.procedural_views import ProceduralConfig, make_query, make_scene
+from patchlib.benchmarks.procedural_config import TRAINING_SEED, ProceduralConfig
+from patchlib.benchmarks.procedural_views import make_query, make_scene
 from patchlib.benchmarks.record import IMAGES, POSITIVES, QUERIES, Benchmark
 
 VERSION = 1  # of the generator; a change of what is drawn raises it and with it every hash
 RECORD = "benchmark.json"  # written last: its presence says that the benchmark is complete
+Job = tuple[int | None, int]  # instance (None = distractor), view (-1 = the query)
 _QUALITY = 14  # first key of the JPEG qualities' stream
 
 __all__ = ["ProceduralConfig", "generate", "load", "make_query", "make_scene"]
@@ -119,28 +121,36 @@ def generate(config: ProceduralConfig, root: Path | None = None, workers: int | 
         The folder: ``ilias_core/<name>/{query,pos}/``, ``distractors/`` and ``benchmark.json``.
 
     Raises:
-        ValueError: `root` holds a procedural benchmark of other settings.
+        ValueError: `root` holds a procedural benchmark of other settings, or the seed is the one of the training data.
     """
+    if config.seed >= TRAINING_SEED:
+        raise ValueError(f"seed is {config.seed}; benchmarks have seeds below {TRAINING_SEED}, which is for training")
     tag = config_hash(config)
     root = Path(root) if root is not None else paths.data() / f"procedural-{tag}"
     marker = root / RECORD
     if marker.exists():
         found = provenance.read_json(marker).get("hash")
         if found != tag:
-            raise ValueError(f"{root} holds procedural benchmark {found}, the settings asked for are {tag}; use another root")
+            raise ValueError(
+                f"{root} holds procedural benchmark {found}, the settings asked for are {tag}; use another root"
+            )
         return root
-    jobs = [*((i, j) for i in range(config.instances) for j in range(-1, config.positives))]
+    jobs: list[Job] = [*((i, j) for i in range(config.instances) for j in range(-1, config.positives))]
     jobs += [(None, j) for j in range(config.distractors)]
     todo = [job for job in jobs if not (root / _file(*job)).exists()]
     _render_all(config, root, todo, workers)
-    content = {"hash": tag, "config": {"version": VERSION, **dataclasses.asdict(config)}, "tables": _tables(config, root)}
+    content = {
+        "hash": tag,
+        "config": {"version": VERSION, **dataclasses.asdict(config)},
+        "tables": _tables(config, root),
+    }
     with provenance.atomic_write(marker, "w") as file:
         json.dump(content, file, separators=(",", ":"))
         file.write("\n")
     return root
 
 
-def _render_all(config: ProceduralConfig, root: Path, jobs: list[tuple[int | None, int]], workers: int | None) -> None:
+def _render_all(config: ProceduralConfig, root: Path, jobs: list[Job], workers: int | None) -> None:
     from tqdm import tqdm
 
     if not jobs:
@@ -152,7 +162,7 @@ def _render_all(config: ProceduralConfig, root: Path, jobs: list[tuple[int | Non
             bar.update(done)
 
 
-def _mapped(blocks: list[tuple[ProceduralConfig, Path, list[tuple[int | None, int]]]], workers: int) -> Iterator[int]:
+def _mapped(blocks: list[tuple[ProceduralConfig, Path, list[Job]]], workers: int) -> Iterator[int]:
     if workers < 2:
         yield from map(_render, blocks)
         return
@@ -172,7 +182,7 @@ def _file(instance: int | None, view: int) -> str:
     return f"{folder}/pos/P{instance:03d}_{view:02d}.jpg"
 
 
-def _render(block: tuple[ProceduralConfig, Path, list[tuple[int | None, int]]]) -> int:
+def _render(block: tuple[ProceduralConfig, Path, list[Job]]) -> int:
     """Renders a block of images; the box file is written before its image, which therefore says that both are there."""
     config, root, jobs = block
     for instance, view in jobs:

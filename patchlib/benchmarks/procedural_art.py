@@ -54,7 +54,7 @@ def _ink(rng: np.random.Generator, colours: Sequence[Colour], ground: Colour) ->
 
 def star(cx: float, cy: float, radius: float, points: int, inner: float, phase: float = 0.0) -> list[Point]:
     """Corners of a star (or, with inner = 1, of a polygon), rounded to whole pixels."""
-    corners = []
+    corners: list[Point] = []
     for i in range(2 * points):
         angle, length = phase + math.pi * i / points, radius * (inner if i % 2 else 1.0)
         corners.append((round(cx + length * math.cos(angle) + 0.01), round(cy + length * math.sin(angle) + 0.01)))
@@ -70,7 +70,9 @@ def disc(draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float, fill: C
 # ------------------------------------------------------------------ patterns
 
 
-def pattern(draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour, other: Colour) -> None:
+def pattern(
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour, other: Colour
+) -> None:
     """Fills `box` = (x0, y0, x1, y1) with one of ten repeated patterns, drawn over what is there."""
     x0, y0, x1, y1 = box
     size = max(x1 - x0, y1 - y0)
@@ -96,8 +98,8 @@ def pattern(draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[i
             zigzag = [(x0 + i * step // 2, y + (i % 2) * step // 2) for i in range(2 * size // step + 3)]
             draw.line(zigzag, fill=ink, width=thin, joint="curve")
     elif kind == 5:
-        cx, cy, rays = rng.integers(x0, x1), rng.integers(y0, y1), int(rng.integers(6, 15))
-        fan = star(float(cx), float(cy), 3.0 * size, rays, 1.0)
+        cx, cy, rays = float(rng.integers(x0, x1)), float(rng.integers(y0, y1)), int(rng.integers(6, 15))
+        fan = star(cx, cy, 3.0 * size, rays, 1.0)
         for i in range(0, 2 * rays, 2):
             draw.polygon([(int(cx), int(cy)), fan[i], fan[i + 1]], fill=ink)
     elif kind == 6:
@@ -111,8 +113,8 @@ def pattern(draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[i
             draw.rectangle([x0, y, x1, y + thin // 2], fill=other)
     elif kind == 8:
         for _ in range(int(rng.integers(20, 60))):
-            x, y = rng.integers(x0, x1), rng.integers(y0, y1)
-            draw.polygon(star(float(x), float(y), thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6)), fill=ink)
+            cx, cy = float(rng.integers(x0, x1)), float(rng.integers(y0, y1))
+            draw.polygon(star(cx, cy, thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6)), fill=ink)
     else:
         edge = y0 + (y1 - y0) * rng.uniform(0.2, 0.8)
         swing, waves = size * rng.uniform(0.03, 0.12), rng.uniform(0.5, 2.5)
@@ -205,19 +207,34 @@ def _mosaic(draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: fl
             draw.rectangle([corner, (round(corner[0] + cell), round(corner[1] + cell))], fill=fill)
 
 
-def _scenery(draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: float, s: float, c: list[Colour]) -> None:
+def _scenery(
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: float, s: float, c: list[Colour]
+) -> None:
     left, top, right, bottom = (round(v) for v in (x - 0.9 * s, y - 0.7 * s, x + 0.9 * s, y + 0.7 * s))
     draw.rectangle([left, top, right, bottom], fill=c[1])
     disc(draw, x + rng.uniform(-0.5, 0.5) * s, y - 0.3 * s, 0.2 * s, c[2])
     for _ in range(int(rng.integers(1, 4))):
         peak, base = round(x + rng.uniform(-0.6, 0.6) * s), round(y + rng.uniform(-0.4, 0.3) * s)
-        draw.polygon([(peak, base), (max(left, peak - round(0.6 * s)), bottom), (min(right, peak + round(0.6 * s)), bottom)], fill=c[0])
+        draw.polygon(
+            [(peak, base), (max(left, peak - round(0.6 * s)), bottom), (min(right, peak + round(0.6 * s)), bottom)],
+            fill=c[0],
+        )
 
 
 def _glass(draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: float, s: float, c: list[Colour]) -> None:
     fill, taper = y + rng.uniform(-0.5, 0.1) * s, rng.uniform(0.3, 0.5)
-    outer = [(x - 0.5 * s, y - 0.8 * s), (x + 0.5 * s, y - 0.8 * s), (x + taper * s, y + 0.8 * s), (x - taper * s, y + 0.8 * s)]
-    inner = [(x - 0.44 * s, fill), (x + 0.44 * s, fill), (x + taper * 0.85 * s, y + 0.72 * s), (x - taper * 0.85 * s, y + 0.72 * s)]
+    outer = [
+        (x - 0.5 * s, y - 0.8 * s),
+        (x + 0.5 * s, y - 0.8 * s),
+        (x + taper * s, y + 0.8 * s),
+        (x - taper * s, y + 0.8 * s),
+    ]
+    inner = [
+        (x - 0.44 * s, fill),
+        (x + 0.44 * s, fill),
+        (x + taper * 0.85 * s, y + 0.72 * s),
+        (x - taper * 0.85 * s, y + 0.72 * s),
+    ]
     draw.polygon([(round(a), round(b)) for a, b in outer], fill=c[1])
     draw.polygon([(round(a), round(b)) for a, b in inner], fill=c[0])
 
@@ -239,7 +256,9 @@ def lines_of_text(draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequ
 # ------------------------------------------------------------------ a label
 
 
-def label(family: np.random.Generator, variant: np.random.Generator, width: int, height: int, colours: list[Colour]) -> Image.Image:
+def label(
+    family: np.random.Generator, variant: np.random.Generator, width: int, height: int, colours: list[Colour]
+) -> Image.Image:
     """One printed face of `width` x `height` pixels: ground, pattern, panels, a word, pictures, small print."""
     ground = colours[0]
     image = Image.new("RGB", (width, height), ground)

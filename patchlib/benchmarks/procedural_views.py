@@ -1,113 +1,31 @@
-"""Views of procedural objects: clean queries, scenes with exact boxes, and the settings they follow."""
+"""Views of procedural objects: clean queries and scenes with exact boxes.
+
+A scene is painted from back to front. Each of its parts draws from a stream of its own, so that one part can be changed
+(the object's size, say) while all the others stay as they are.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from patchlib.benchmarks.procedural_art import stream
+from patchlib.benchmarks.procedural_camera import paste, photograph
+from patchlib.benchmarks.procedural_config import BLOCK, ProceduralConfig, design
 from patchlib.benchmarks.procedural_objects import make_object, render
-from patchlib.benchmarks.procedural_scenes import FORMATS, PLACES, paste, photograph, place
+from patchlib.benchmarks.procedural_places import FORMATS, PLACES, place
+from patchlib.benchmarks.procedural_shapes import ProceduralObject
 
-BLOCK = 100_000  # object seeds of one benchmark seed: the first half for instances, the second for clutter
-FIRST_TRAINING_SEED = 1_000_000 * BLOCK  # benchmarks stay below it, training at or above it
 QUERY_SIDE = 224  # pixels
 CLUTTER_POOL = 240  # different objects that furnish the scenes of one benchmark; never an instance
 MAX_DISTANCE = 0.5  # largest centre distance of the position-controlled set, in half diagonals
-_QUERY, _SCENE, _LAYOUT = 11, 12, 13  # first keys of the streams
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProceduralConfig:
-    """Settings of a procedural benchmark; every field takes part in its name on disk.
-
-    Attributes:
-        seed: 0 .. 999,999; other seeds have other objects, other scenes and the same statistics.
-        instances: number of instances, each with one query.
-        positives: database images per instance.
-        distractors: database images that show no instance.
-        siblings: share of the instances that have one or two hard siblings (as near as groups of 2 and 3 allow).
-        area: smallest and largest area of the instance's box before occlusion, as shares of the image; the positives
-            of every instance are spread evenly over its logarithm.
-        clutter: fewest and most other objects in a scene.
-        occlusion: share of the positives in which another object hides a part of the instance (at most 40 %).
-        second: share of the positives that show the instance twice.
-        perspective: strength of turns and tilts; 0 = frontal and upright.
-        lighting: strength of uneven light, colour cast, exposure, contrast and grain; 0 = none.
-        blur: share of blurred images.
-        quality: lowest and highest JPEG quality.
-        controlled: the position-controlled set: the centre distance runs evenly from 0 to 0.5 half diagonals at the
-            same areas, which free scenes do not allow.
-
-    Raises:
-        ValueError: an impossible value; names it and says what is expected.
-    """
-
-    seed: int = 0
-    instances: int = 120
-    positives: int = 8
-    distractors: int = 600
-    siblings: float = 0.25
-    area: tuple[float, float] = (0.005, 0.7)
-    clutter: tuple[int, int] = (1, 7)
-    occlusion: float = 0.3
-    second: float = 0.08
-    perspective: float = 1.0
-    lighting: float = 1.0
-    blur: float = 0.25
-    quality: tuple[int, int] = (55, 92)
-    controlled: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("area", "clutter", "quality"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        limits = {
-            "seed": (0, FIRST_TRAINING_SEED // BLOCK - 1),
-            "instances": (1, BLOCK // 2),
-            "positives": (1, 10_000),
-            "distractors": (0, 10_000_000),
-            "perspective": (0, 1.5),
-            "lighting": (0, 1.5),
-            **dict.fromkeys(("siblings", "occlusion", "second", "blur"), (0, 1)),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"procedural benchmark: {name} is {value!r}, expected {low} to {high}")
-        for name, (low, high) in {"area": (0.001, 0.7), "clutter": (0, 40), "quality": (5, 95)}.items():
-            pair = getattr(self, name)
-            if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-                raise ValueError(
-                    f"procedural benchmark: {name} is {pair!r}, expected two values, {low} <= first <= second <= {high}"
-                )
-        if self.controlled and self.area[1] > 0.2:
-            raise ValueError(
-                f"procedural benchmark: area is {self.area}; a position-controlled set needs at most 0.2, "
-                "as larger boxes cannot lie far from the centre. Try area=(0.12, 0.2)"
-            )
-
-    def objects(self) -> tuple[tuple[int, int], ...]:
-        """(object seed, variant) of every instance; siblings share the seed and stand side by side."""
-        return _objects(self)
-
-
-@functools.lru_cache(maxsize=8)
-def _objects(config: ProceduralConfig) -> tuple[tuple[int, int], ...]:
-    wanted = round(config.siblings * config.instances)
-    groups = []
-    while wanted >= 2:
-        groups.append(3 if wanted == 3 or (wanted > 4 and len(groups) % 2) else 2)
-        wanted -= groups[-1]
-    groups += [1] * (config.instances - sum(groups))
-    order = stream(_LAYOUT, config.seed).permutation(len(groups))
-    first = config.seed * BLOCK
-    return tuple((first + family, v) for family, k in enumerate(order) for v in range(groups[k]))
+_QUERY, _SCENE = 11, 12  # first keys of the streams
 
 
 @dataclass(frozen=True)
@@ -150,11 +68,14 @@ class _Canvas:
             self.masks.append(solid)
             self.totals.append(solid.histogram()[255])
 
-    def hides(self, sprite: Image.Image, x: int, y: int) -> float:
-        """Largest share of an appearance that pasting `sprite` would hide."""
+    def hidden(self, sprite: Image.Image, x: int, y: int) -> tuple[float, float]:
+        """Largest share of an appearance that is hidden, and that would be after pasting `sprite`."""
         box = (x, y, x + sprite.width, y + sprite.height)
-        hidden = [mask.crop(box).histogram()[255] / total for mask, total in zip(self.masks, self.totals, strict=True)]
-        return max(hidden, default=0.0)
+        now, then = 0.0, 0.0
+        for mask, total in zip(self.masks, self.totals, strict=True):
+            gone = 1 - mask.histogram()[255] / total
+            now, then = max(now, gone), max(then, gone + mask.crop(box).histogram()[255] / total)
+        return now, then
 
 
 def _pose(rng: np.random.Generator, strength: float, lying: bool) -> tuple[float, float, float]:
@@ -172,7 +93,9 @@ def _fitted(sprite: Image.Image, width: int, height: int) -> Image.Image:
     return sprite.resize(size, Image.Resampling.BILINEAR)
 
 
-def _centre(rng: np.random.Generator, room: tuple[float, float], distance: float | None, share: float) -> tuple[float, float]:
+def _centre(
+    rng: np.random.Generator, room: tuple[float, float], distance: float | None, share: float
+) -> tuple[float, float]:
     """Offset of the box centre from the image's, pixels: `distance` pixels away, or `share` of what the room allows."""
     turn, sides = rng.random(), rng.integers(0, 2, 2) * 2 - 1
     away = min(share * math.hypot(*room) if distance is None else distance, math.hypot(*room) * 0.999)
@@ -180,17 +103,6 @@ def _centre(rng: np.random.Generator, room: tuple[float, float], distance: float
     last = math.asin(min(1.0, room[1] / away)) if away > 0 else 0.0
     angle = first + turn * max(0.0, last - first)
     return away * math.cos(angle) * int(sides[0]), away * math.sin(angle) * int(sides[1])
-
-
-def _design(config: ProceduralConfig, instance: int, view: int) -> tuple[float, float]:
-    """Area and place of a positive: strata of log-area and of the way from centre to corner, in independent order."""
-    rng, count = stream(_LAYOUT, config.seed, instance), config.positives
-    areas, places = rng.permutation(count), rng.permutation(count)
-    jitter = rng.random((count, 2))
-    row = view % count
-    low, high = (math.log(v) for v in config.area)
-    area = math.exp(low + (high - low) * (areas[row] + jitter[row, 0]) / count)
-    return area, float((places[row] + jitter[row, 1]) / count)
 
 
 def make_scene(
@@ -231,7 +143,7 @@ def make_scene(
         shape = render(item, *pose, side=64.0)
         ratio = shape.width / shape.height
         width, height = FORMATS[0 if ratio > 1.2 else 2 if ratio < 0.84 else 1]
-        designed = _design(config, instance, view)
+        designed = design(config, instance, view)
         share = designed[0] if area is None else area
         sprite = _fitted(render(item, *pose, side=math.sqrt(share * width * height)), width, height)
     image, stands = place(name, rooms, width, height)
@@ -343,17 +255,23 @@ def _compose(
             canvas.add(piece, px, py)
     canvas.add(sprite, x, y, instance=True)
     for piece, px, py in front:
-        if canvas.hides(piece, px, py) < 0.05:
+        if canvas.hidden(piece, px, py)[1] < 0.1:
             canvas.add(piece, px, py)
 
 
 def _add_second(
-    canvas: _Canvas, config: ProceduralConfig, rng: np.random.Generator, item: object, x: int, y: int, first: Image.Image
+    canvas: _Canvas,
+    config: ProceduralConfig,
+    rng: np.random.Generator,
+    item: ProceduralObject,
+    x: int,
+    y: int,
+    first: Image.Image,
 ) -> None:
     """A second appearance of the instance, beside the first, if there is room for it."""
     pose = _pose(rng, config.perspective, False)
     side = rng.uniform(0.5, 1.0) * math.sqrt(first.width * first.height)
-    sprite = render(item, *pose, side=max(24.0, side))  # type: ignore[arg-type]
+    sprite = render(item, *pose, side=max(24.0, side))
     width, height = canvas.image.size
     for _ in range(12):
         px, py = (int(rng.integers(0, max(1, s))) for s in (width - sprite.width, height - sprite.height))
@@ -373,13 +291,14 @@ def _occlude(
         side = rng.random() < 0.5
         px = x - piece.width // 2 if side else x + sprite.width - piece.width // 2
         py = y + round(rng.uniform(0.3, 1.05) * sprite.height) - piece.height // 2
-        if 0.08 <= canvas.hides(piece, px, py) <= 0.4:
+        now, then = canvas.hidden(piece, px, py)
+        if now + 0.08 <= then <= 0.4:
             canvas.add(piece, px, py)
             return
 
 
 def make_query(config: ProceduralConfig, instance: int, view: int = 0) -> Image.Image:
-    """Studio photograph of an instance: plain ground, soft shadow, hardly turned; 224 x 224, object about 85 % of it."""
+    """Studio photograph of an instance: 224 x 224, plain ground, soft shadow, hardly turned, 85 % of the frame."""
     _check(config, instance, view, None, None, None)
     rng = stream(_QUERY, config.seed, instance, view)
     yaw, pitch, roll = _pose(rng, config.perspective, False)
@@ -393,6 +312,3 @@ def make_query(config: ProceduralConfig, instance: int, view: int = 0) -> Image.
     x, y = ((QUERY_SIDE - v) // 2 for v in sprite.size)
     paste(image, sprite, x, y, (1, 1), standing=True)
     return photograph(image, stream(_QUERY, config.seed, instance, view, 1), 0.25 * config.lighting, 0.0, None)
-
-
-OPTIONS = tuple(f.name for f in fields(ProceduralConfig))

@@ -1,19 +1,15 @@
-"""Rooms, shelves, streets and gardens of the procedural benchmark, and the camera that looks at them.
-
-A scene is painted from back to front with Pillow's integer operations. Each of its parts draws from a stream of its
-own, so that one part can be changed (the object's size, say) while all the others stay as they are.
-"""
+"""Rooms, shelves, streets and gardens of the procedural benchmark, still empty."""
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
-from patchlib.benchmarks.procedural_art import Colour, disc, hsv, pattern, stream
+from patchlib.benchmarks.procedural_art import Colour, hsv, pattern, stream
+from patchlib.benchmarks.procedural_camera import paste
 
 PLACES = ("table", "shelf", "street", "garden", "desk", "wall")
 FORMATS = ((384, 288), (336, 336), (288, 384))  # landscape, square, portrait: pixels
@@ -82,7 +78,7 @@ MATERIALS = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _material(name: str, variant: int) -> Image.Image:
     cells, detail = MATERIALS[name]
     rng = stream(_MATERIAL, list(MATERIALS).index(name), variant)
@@ -100,17 +96,19 @@ def tinted(grey: Image.Image, colour: Colour, contrast: float) -> Image.Image:
 
 def surface(rng: np.random.Generator, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
     """A piece of wall of the given size in one of the materials, seen straight on."""
-    grey = _material(names[rng.integers(len(names))], int(rng.integers(4)))
+    grey = _material(names[int(rng.integers(len(names)))], int(rng.integers(4)))
     zoom = rng.uniform(0.5, 1.0)
     span = (max(8, round(width * zoom)), max(8, round(height * zoom)))
     x, y = (int(rng.integers(max(1, _SIZE - s))) for s in span)
-    piece = grey.resize((width, height), Image.Resampling.BILINEAR, (x, y, min(_SIZE, x + span[0]), min(_SIZE, y + span[1])))
+    piece = grey.resize(
+        (width, height), Image.Resampling.BILINEAR, (x, y, min(_SIZE, x + span[0]), min(_SIZE, y + span[1]))
+    )
     return tinted(piece, colour, rng.uniform(0.15, 0.55))
 
 
 def floor(rng: np.random.Generator, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
     """A piece of ground of the given size in perspective: its far edge on top."""
-    grey = _material(names[rng.integers(len(names))], int(rng.integers(4)))
+    grey = _material(names[int(rng.integers(len(names)))], int(rng.integers(4)))
     near = rng.uniform(1.8, 2.6)  # how much larger the near edge is seen
     h = round((near - 1) / height, 7)
     a, b = round(_SIZE / width, 7), round(_SIZE / 2 * h, 7)
@@ -133,6 +131,10 @@ def _muted(rng: np.random.Generator, low: float = 0.35, high: float = 0.95) -> C
 
 def _wood(rng: np.random.Generator) -> Colour:
     return hsv(rng.uniform(0.04, 0.11), rng.uniform(0.2, 0.65), rng.uniform(0.3, 0.9))
+
+
+def _darker(colour: Colour) -> Colour:
+    return colour[0] * 3 // 4, colour[1] * 3 // 4, colour[2] * 3 // 4
 
 
 def _wall(rng: np.random.Generator, width: int, height: int) -> Image.Image:
@@ -182,7 +184,7 @@ def _shelf(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Ima
         image.paste(plank, (0, y))
         draw.line([(0, y), (width, y)], fill=(255, 255, 255, 70), width=2)
     for x in (int(rng.integers(-30, width // 4)), int(rng.integers(3 * width // 4, width + 30))):
-        draw.rectangle([x, 0, x + thick, height], fill=(*(v * 3 // 4 for v in wood), 255))
+        draw.rectangle([x, 0, x + thick, height], fill=(*_darker(wood), 255))
     return image, boards
 
 
@@ -202,10 +204,15 @@ def _street(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Im
         wide, top = int(rng.integers(70, 180)), int(height * rng.uniform(-0.1, 0.3))
         front = surface(rng, ("brick", "plaster", "plaster", "tile"), wide, horizon - top, _muted(rng, 0.4))
         image.paste(front, (x, top))
-        step, pane = int(rng.integers(30, 48)), hsv(rng.uniform(0.5, 0.65), rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.8))
+        step, pane = (
+            int(rng.integers(30, 48)),
+            hsv(rng.uniform(0.5, 0.65), rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.8)),
+        )
         for wy in range(top + 12, horizon - 20, step):
             for wx in range(x + 10, x + wide - 20, step):
-                draw.rectangle([wx, wy, wx + step // 2, wy + step * 2 // 3], fill=pane, outline=(225, 225, 222), width=2)
+                draw.rectangle(
+                    [wx, wy, wx + step // 2, wy + step * 2 // 3], fill=pane, outline=(225, 225, 222), width=2
+                )
         x += wide
     ground = floor(rng, ("asphalt", "asphalt", "tile", "brick"), width, height - horizon, _muted(rng, 0.3, 0.7))
     image.paste(ground, (0, horizon))
@@ -217,7 +224,7 @@ def _garden(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Im
     horizon = int(height * rng.uniform(0.3, 0.55))
     image = _sky(rng, width, height)
     green = hsv(rng.uniform(0.2, 0.36), rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.75))
-    shrub = surface(rng, ("hedge",), width, height, tuple(v * 3 // 4 for v in green))
+    shrub = surface(rng, ("hedge",), width, height, _darker(green))
     shape = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(shape)
     for _ in range(int(rng.integers(4, 12))):
@@ -231,7 +238,13 @@ def _garden(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Im
 
 def _desk(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
     """Seen from above: a surface with sheets of paper and pens."""
-    image = surface(rng, ("wood", "wood", "cloth", "plaster", "tile", "grass"), width, height, _wood(rng) if rng.random() < 0.5 else _muted(rng))
+    image = surface(
+        rng,
+        ("wood", "wood", "cloth", "plaster", "tile", "grass"),
+        width,
+        height,
+        _wood(rng) if rng.random() < 0.5 else _muted(rng),
+    )
     for _ in range(int(rng.integers(0, 4))):
         wide, high = int(rng.integers(50, 170)), int(rng.integers(60, 190))
         sheet = surface(rng, ("paper", "cloth"), wide, high, _muted(rng, 0.6, 1)).convert("RGBA")
@@ -250,83 +263,16 @@ def _poster_wall(rng: np.random.Generator, width: int, height: int) -> tuple[Ima
     return image, []
 
 
-_PAINTERS = {"table": _table, "shelf": _shelf, "street": _street, "garden": _garden, "desk": _desk, "wall": _poster_wall}
+_PAINTERS = {
+    "table": _table,
+    "shelf": _shelf,
+    "street": _street,
+    "garden": _garden,
+    "desk": _desk,
+    "wall": _poster_wall,
+}
 
 
 def place(name: str, rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
     """Paints an empty place; returns it and the heights (pixels) things stand on: none, a horizon, or boards."""
     return _PAINTERS[name](rng, width, height)
-
-
-# ------------------------------------------------------------------ shadows
-
-
-def paste(image: Image.Image, sprite: Image.Image, x: int, y: int, light: tuple[int, int], standing: bool = False) -> None:
-    """Pastes a sprite with its shadow: on the ground if it stands, else on what is behind it.
-
-    Args:
-        image: the scene, painted on.
-        sprite: RGBA.
-        x: left edge, pixels; y: top edge.
-        light: direction of the shadow, in 32nds of the sprite's size to the right and down.
-        standing: the sprite stands on a ground.
-    """
-    wide, high = sprite.size
-    dx, dy = wide * light[0] // 32, high * light[1] // 32
-    margin = max(2, max(wide, high) // 8)
-    shrink = 4 if min(wide, high) > 60 else 1
-    shade = Image.new("L", ((wide + 2 * margin) // shrink + 1, (high + 2 * margin) // shrink + 1), 0)
-    if standing:
-        flat, low, lean = max(2, wide // 9), (high + margin) // shrink, dx // (2 * shrink)
-        left, right = margin // shrink + lean, (margin + wide) // shrink + lean
-        ImageDraw.Draw(shade).ellipse([left, low - flat // shrink, right, low + flat // (2 * shrink)], fill=170)
-        dx = dy = 0
-    else:
-        mask = sprite.getchannel("A")
-        mask = mask.reduce(shrink) if shrink > 1 else mask
-        shade.paste(mask.point([v * 5 // 9 for v in range(256)]), (margin // shrink, margin // shrink))
-    shade = shade.filter(ImageFilter.BoxBlur(max(1, margin // (3 * shrink))))
-    if shrink > 1:
-        shade = shade.resize((shade.width * shrink, shade.height * shrink), Image.Resampling.BILINEAR)
-    image.paste((12, 10, 16), (x - margin + dx, y - margin + dy), shade)
-    image.paste(sprite, (x, y), sprite)
-
-
-# ------------------------------------------------------------------ camera
-
-
-@functools.lru_cache(maxsize=2)
-def _grain(index: int) -> Image.Image:
-    values = stream(_MATERIAL, 99, index).normal(128, 26, (512, 512, 3))
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def photograph(image: Image.Image, rng: np.random.Generator, lighting: float, blur: float, brightness: float | None) -> Image.Image:
-    """What a camera makes of a painted scene: uneven light, colour cast, exposure, contrast, blur, grain.
-
-    Args:
-        image: RGB scene.
-        rng: stream of the camera.
-        lighting: strength of light, cast, exposure and contrast; 0 = none, 1 = the benchmark's.
-        blur: probability of a visible blur.
-        brightness: factor to put in the place of the drawn exposure, None = as drawn.
-    """
-    spread = rng.integers(150, 256, (5, 5), dtype=np.uint8)
-    slope = np.add.outer(np.arange(5) * int(rng.integers(-14, 15)), np.arange(5) * int(rng.integers(-14, 15)))
-    lamp = np.clip(spread.astype(np.int64) + slope - slope.max() // 2, 90, 255)
-    lamp = np.rint(255 - (255 - lamp) * lighting).astype(np.uint8)
-    light = Image.fromarray(lamp).resize(image.size, Image.Resampling.BICUBIC)
-    cast, exposure = rng.uniform(-0.12, 0.12, 3) * lighting, math.exp(rng.uniform(-0.35, 0.3) * lighting)
-    contrast, soft, radius = 1 + rng.uniform(-0.3, 0.25) * lighting, rng.random(), rng.uniform(0.5, 1.6)
-    gain = 1.18 * (exposure if brightness is None else brightness)
-    image = ImageChops.multiply(image, Image.merge("RGB", (light,) * 3))
-    values = np.arange(256)[None] * (gain * (1 + cast))[:, None]
-    table = np.clip(np.rint((values - 118) * contrast + 118), 0, 255).astype(int)
-    image = image.point(table.ravel().tolist())
-    if soft < blur:
-        image = image.filter(ImageFilter.BoxBlur(round(float(radius), 2)))
-    x, y = (int(v) for v in rng.integers(0, 512 - 384, 2))
-    grain = _grain(int(rng.integers(2))).crop((x, y, x + image.width, y + image.height))
-    strength = rng.uniform(0.02, 0.35) * lighting
-    grain = Image.blend(Image.new("RGB", image.size, (128, 128, 128)), grain, round(float(strength), 3))
-    return ImageChops.add(image, grain, 1, -128)
