@@ -54,7 +54,8 @@ def test_parameters_are_names_with_literal_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["a = b = 1", "import os", "a = len([])", "a, b = 1, 2", "a: int = 1", "%load x"])
 def test_parameters_hold_nothing_else(tmp_path: Path, line: str) -> None:
-    with pytest.raises(ValueError, match="00_a.ipynb: parameters cell (holds .* expected name = literal|is not plain Python)"):
+    message = "00_a.ipynb: parameters cell (holds .* expected name = literal|is not plain Python)"
+    with pytest.raises(ValueError, match=message):
         notebooks.parameters(write(tmp_path / "00_a.ipynb", line))
 
 
