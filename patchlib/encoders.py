@@ -147,7 +147,8 @@ def _fill(model: torch.nn.Module, path: Path, name: str) -> str:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, *DAMAGED) as error:
-        raise ValueError(f"weights file {path} of {name} is damaged ({error}); fetch or restore it again") from error
+        kind = type(error).__name__  # torch's own text advises to switch its safety off
+        raise ValueError(f"weights file {path} of {name} is damaged ({kind}); fetch or restore it again") from error
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -174,6 +175,10 @@ def _forward(
             pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2)
             inputs = torch.addcmul(shift, pixels.float(), scale).to(getattr(torch, dtype))
             output = torch.nn.functional.normalize(model(inputs).float(), dim=1)
+            if output.shape[1:] != (specification.dim,):
+                raise ValueError(
+                    f"{specification.name} gives shape {tuple(output.shape)}, D should be {specification.dim}"
+                )
             return output.cpu().numpy()
 
     return encode
@@ -183,7 +188,7 @@ def _histogram(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Square root of the joint RGB histogram (8 bins a channel): cosine is then the Bhattacharyya coefficient."""
     _check_crops(crops, HISTOGRAM)
     bins = (crops >> 5).astype(np.int64) @ np.array([HISTOGRAM_BINS**2, HISTOGRAM_BINS, 1])
-    counts = [np.bincount(row, minlength=HISTOGRAM.dim) for row in bins.reshape(len(crops), -1)]
+    counts = [np.bincount(row, minlength=HISTOGRAM.dim) for row in bins.reshape(len(crops), HISTOGRAM.input_size**2)]
     root = np.sqrt(np.asarray(counts, np.float32).reshape(-1, HISTOGRAM.dim))
     return root / np.maximum(np.linalg.norm(root, axis=1, keepdims=True), 1e-12)
 

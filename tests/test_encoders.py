@@ -1,0 +1,215 @@
+"""Encoders: the registry, weights, the histogram, and what encode gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from patchlib import encoder_registry, encoders
+
+# dimension and pretraining of the paper's encoders, as its tables give them
+PAPER = {
+    "VGG16": 4096, "ResNet101": 2048, "Inception": 1536, "ConvNext_IN1k": 1024, "DINOv2": 1024, "OpenCLIP": 768,
+    "ConvNext_LAION2b": 768, "SigLIP": 1024, "SigLIP2": 1024, "DINOv3": 1024,
+}  # fmt: skip
+CARD = {
+    "name": "tiny-net",
+    "architecture": {"library": "timm", "model": "test_resnet", "kwargs": {}},
+    "input_size": 32,
+    "mean": [0.5, 0.4, 0.3],
+    "std": [0.2, 0.25, 0.5],
+    "interpolation": "bilinear",
+    "dim": 96,
+    "pretraining": {"dataset": "rendered objects", "instances": 12, "seed_range": [0, 12], "objective": "none"},
+}
+
+
+def crops(count: int, side: int = 32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of built-in weights with one small network in half precision, and its card."""
+    specification = encoder_registry.EncoderSpec(
+        name="x", library="timm", model="test_resnet", dim=96, input_size=32, family="CNN"
+    )
+    torch.manual_seed(3)
+    state = encoders.build_model(specification).state_dict()
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    save_file(halves, tmp_path / "tiny-net.safetensors")
+    digest = hashlib.sha256((tmp_path / "tiny-net.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "tiny-net.json").write_text(json.dumps(CARD | {"sha256": digest}))
+    monkeypatch.setattr(encoder_registry, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(encoders, "WEIGHTS", tmp_path)
+    encoder_registry.registry.cache_clear()
+    yield tmp_path
+    encoder_registry.registry.cache_clear()
+
+
+def test_the_papers_encoders_have_its_dimensions() -> None:
+    assert {name: encoders.spec(name).dim for name in PAPER} == PAPER
+    assert encoders.names()[: len(PAPER)] == list(PAPER)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_libraries_know_the_papers_models(name: str) -> None:
+    spec = encoders.spec(name)
+    if spec.library == "timm":
+        import timm
+
+        config = timm.get_pretrained_cfg(spec.model)
+        assert (config.mean, config.std) == (spec.mean, spec.std)
+        assert config.interpolation == spec.interpolation
+        assert config.input_size[1] == spec.input_size
+    else:
+        import open_clip
+
+        config = open_clip.get_pretrained_cfg(spec.model, spec.checkpoint)
+        assert config["mean"] == spec.mean and config["std"] == spec.std
+        model = open_clip.get_model_config(spec.model)
+        assert (model["embed_dim"], model["vision_cfg"]["image_size"]) == (spec.dim, spec.input_size)
+
+
+def test_unknown_encoders_list_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"unknown encoder 'siglip3'; did you mean SigLIP"):
+        encoders.create("siglip3")
+    with pytest.raises(ValueError, match="unknown dtype 'float63'; did you mean float"):
+        encoders.create("colour-histogram", dtype="float63")
+    with pytest.raises(ValueError, match="'VGG16' is not built in and has no card"):
+        encoders.card("VGG16")
+
+
+def test_histogram_by_hand() -> None:
+    encoder = encoders.create("colour-histogram")
+    picture = np.zeros((1, 64, 64, 3), np.uint8)
+    picture[0, :16] = (255, 32, 0)  # a quarter: bins 7, 1, 0
+    (got,) = encoder.encode(picture)
+    expected = np.zeros(8**3)
+    expected[[0, 7 * 64 + 1 * 8 + 0]] = np.sqrt([3 / 4, 1 / 4])
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    assert encoder.encode(picture[:0]).shape == (0, 8**3)
+    with pytest.raises(ValueError, match="'colour-histogram' has no weights"):
+        encoders.create("colour-histogram", weights="random")
+
+
+def test_a_built_in_encoder_is_found_by_its_card(shipped: Path) -> None:
+    spec = encoders.spec("tiny-net")
+    assert spec.built_in and (spec.dim, spec.input_size, spec.family) == (96, 32, "CNN")
+    assert (spec.dataset, spec.dataset_size, spec.mean) == ("rendered objects", 12, (0.5, 0.4, 0.3))
+    assert encoders.card("tiny-net")["dim"] == 96
+
+
+def test_encode_is_normalise_forward_unit_length(shipped: Path) -> None:
+    encoder, pixels = encoders.create("tiny-net"), crops(5)
+    got = encoder.encode(pixels)
+    assert got.shape == (5, encoder.dim) and got.dtype == np.float32
+    model = encoders.build_model(encoders.spec("tiny-net")).eval()
+    state = encoders.create("tiny-net").model.state_dict()
+    assert all(value.dtype == torch.float32 for value in state.values() if value.is_floating_point())
+    model.load_state_dict(state)
+    inputs = (pixels.astype(np.float64) / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.5]
+    with torch.no_grad():
+        output = model(torch.from_numpy(inputs.transpose(0, 3, 1, 2)).float()).numpy()
+    np.testing.assert_allclose(got, output / np.linalg.norm(output, axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(pixels[1:2])[0], got[1], atol=1e-5)
+    np.testing.assert_array_equal(encoder.encode(pixels), got)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_arithmetic_gives_nearly_the_same(shipped: Path, dtype: str) -> None:
+    wide, narrow = (encoders.create("tiny-net", dtype=name) for name in ("float32", dtype))
+    one, two = wide.encode(crops(4)), narrow.encode(crops(4))
+    assert two.dtype == np.float32 and (one * two).sum(axis=1).min() > 0.99
+    assert wide.config != narrow.config
+
+
+@pytest.mark.parametrize("shape", [(2, 31, 32, 3), (2, 32, 32, 4), (32, 32, 3)])
+def test_crops_of_another_size_are_refused(shape: tuple[int, ...], shipped: Path) -> None:
+    with pytest.raises(ValueError, match=r"tiny-net got crops uint8 .*, expected uint8 \(B, 32, 32, 3\)"):
+        encoders.create("tiny-net").encode(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="got crops float32"):
+        encoders.create("tiny-net").encode(np.zeros((1, 32, 32, 3), np.float32))
+
+
+def test_a_card_with_the_wrong_dimension_is_noticed(shipped: Path) -> None:
+    content = json.loads((shipped / "tiny-net.json").read_text())
+    (shipped / "tiny-net.json").write_text(json.dumps(content | {"dim": 64}))
+    with pytest.raises(ValueError, match=r"tiny-net gives shape \(1, 96\), D should be 64"):
+        encoders.create("tiny-net").encode(crops(1))
+
+
+def test_random_weights_are_seeded_and_leave_the_global_generator_alone(shipped: Path) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    one, two = (encoders.create("tiny-net", weights="random") for _ in range(2))
+    assert torch.equal(torch.rand(3), expected)
+    assert (one.encode(crops(2)) == two.encode(crops(2))).all()
+    assert one.name == "tiny-net-random" and one.config != encoders.create("tiny-net").config
+
+
+def test_own_weights_are_told_apart_by_their_content(shipped: Path, tmp_path: Path) -> None:
+    state = encoders.create("tiny-net").model.state_dict()
+    torch.save(state, tmp_path / "mine.pt")
+    mine = encoders.create("tiny-net", weights=tmp_path / "mine.pt")
+    assert mine.name == "tiny-net-mine"
+    assert (mine.encode(crops(2)) == encoders.create("tiny-net").encode(crops(2))).all()
+    torch.save({key: value + 1 for key, value in state.items()}, tmp_path / "mine.pt")
+    assert encoders.create("tiny-net", weights=tmp_path / "mine.pt").config != mine.config
+
+
+@pytest.mark.parametrize("name", ["bad.pt", "bad.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04garbage"])
+def test_damaged_weights_are_named(name: str, content: bytes, shipped: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"weights file .*{name} of tiny-net is damaged \(\w+\); fetch"):
+        encoders.create("tiny-net", weights=tmp_path / name)
+
+
+@pytest.mark.parametrize("state", [{"other": torch.zeros(2)}, [torch.zeros(2)], {"state_dict": {"a": torch.zeros(1)}}])
+def test_weights_of_another_model_are_named(state: object, shipped: Path, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"other\.pt does not fit tiny-net: \S"):
+        encoders.create("tiny-net", weights=tmp_path / "other.pt")
+
+
+def test_missing_weights_are_named(shipped: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"weights of tiny-net not found: nowhere\.pt"):
+        encoders.create("tiny-net", weights="nowhere.pt")
+
+
+def test_shipped_weights_must_be_those_of_the_card(shipped: Path) -> None:
+    (shipped / "tiny-net.json").write_text(json.dumps(CARD | {"sha256": "0" * 64}))
+    with pytest.raises(ValueError, match=r"tiny-net\.safetensors is not the file its card describes"):
+        encoders.create("tiny-net")
+
+
+def test_weights_that_cannot_be_fetched_say_what_to_do(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*arguments: object, **options: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(encoders, "build_model", offline)
+    with pytest.raises(FileNotFoundError, match=r"VGG16 .*ConnectionError.* or use a built-in encoder: tiny-net"):
+        encoders.create("VGG16")
+
+
+def test_built_in_encoders_load_and_tell_pictures_apart() -> None:
+    for name in [name for name in encoders.names() if encoders.spec(name).built_in]:
+        encoder = encoders.create(name)
+        side = encoder.input_size
+        ramp = np.asarray(Image.linear_gradient("L").resize((side, side)).convert("RGB"))
+        got = encoder.encode(np.stack([ramp, ramp, np.asarray(Image.fromarray(ramp).rotate(90))]))
+        assert got.shape == (3, encoder.dim)
+        np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
+        assert (got[0] == got[1]).all() or got[0] @ got[1] > got[0] @ got[2]
+        assert (encoder_registry.WEIGHTS / f"{name}.safetensors").stat().st_size < 50 << 20
