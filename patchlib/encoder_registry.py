@@ -239,7 +239,7 @@ def _from_card(content: dict[str, Any]) -> EncoderSpec:
         mean=tuple(content["mean"]),
         std=tuple(content["std"]),
         interpolation=content["interpolation"],
-        family="Transformer" if architecture["model"].startswith("vit") else "CNN",
+        family="Transformer" if "vit" in architecture["model"] else "CNN",
         dataset=pretraining["dataset"],
         dataset_size=pretraining["instances"],
     )
