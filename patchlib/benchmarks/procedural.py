@@ -34,9 +34,9 @@ def load(
     root: Path | None = None,
     *,
     seed: int = 0,
-    instances: int = 120,
+    instances: int = 160,
     positives: int = 8,
-    distractors: int = 600,
+    distractors: int = 520,
     siblings: float = 0.25,
     area: tuple[float, float] = (0.005, 0.7),
     clutter: tuple[int, int] = (1, 7),
@@ -155,7 +155,7 @@ def _render_all(config: ProceduralConfig, root: Path, jobs: list[Job], workers: 
 
     if not jobs:
         return
-    count = min(workers if workers is not None else len(os.sched_getaffinity(0)), max(1, len(jobs) // 64))
+    count = min(workers if workers is not None else len(os.sched_getaffinity(0)), max(1, len(jobs) // 32))
     blocks = [(config, root, jobs[i : i + 16]) for i in range(0, len(jobs), 16)]
     with tqdm(total=len(jobs), desc=f"procedural benchmark {config_hash(config)}", unit="image", leave=False) as bar:
         for done in _mapped(blocks, count):

@@ -69,9 +69,9 @@ def photograph(
     lamp = np.clip(spread.astype(np.int64) + slope - slope.max() // 2, 90, 255)
     lamp = np.rint(255 - (255 - lamp) * lighting).astype(np.uint8)
     light = Image.fromarray(lamp).resize(image.size, Image.Resampling.BICUBIC)
-    cast, exposure = rng.uniform(-0.12, 0.12, 3) * lighting, math.exp(rng.uniform(-0.35, 0.3) * lighting)
+    cast, exposure = rng.uniform(-0.12, 0.12, 3) * lighting, math.exp(rng.uniform(-0.3, 0.3) * lighting)
     contrast, soft, radius = 1 + rng.uniform(-0.3, 0.25) * lighting, rng.random(), rng.uniform(0.5, 1.6)
-    gain = 1.18 * (exposure if brightness is None else brightness)
+    gain = 1.32 * (exposure if brightness is None else brightness)
     image = ImageChops.multiply(image, Image.merge("RGB", (light,) * 3))
     values = np.arange(256)[None] * (gain * (1 + cast))[:, None]
     table = np.clip(np.rint((values - 118) * contrast + 118), 0, 255).astype(int)

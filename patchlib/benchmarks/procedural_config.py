@@ -41,9 +41,9 @@ class ProceduralConfig:
     """
 
     seed: int = 0
-    instances: int = 120
+    instances: int = 160
     positives: int = 8
-    distractors: int = 600
+    distractors: int = 520
     siblings: float = 0.25
     area: tuple[float, float] = (0.005, 0.7)
     clutter: tuple[int, int] = (1, 7)
