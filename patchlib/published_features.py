@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from patchlib.benchmarks.ilias import encoded
 from patchlib.benchmarks.record import Benchmark
-from patchlib.features import FeatureSet
+from patchlib.feature_set import FeatureSet, set_name
 from patchlib.provenance import atomic_write, config_hash, write_json
 
 BLOCK = 1 << 16  # rows read, or adapted, at once
@@ -94,6 +94,7 @@ def adapt(features: FeatureSet, layer: LinearAdaptation) -> FeatureSet:
         "encoder": f"{features.meta.get('encoder')} + {layer.name}",
         "hash": config_hash([features.meta.get("hash"), layer.hash]),
     }
+    meta["name"] = set_name(meta)
     return FeatureSet(descriptors, features.boxes, features.offsets, layer(features.query_descriptors), meta)
 
 
@@ -127,7 +128,6 @@ def import_features(
         "files": [f"{path.name} {path.stat().st_size}" for path in (queries, *images)],
     }
     meta: dict[str, Any] = {
-        "name": f"{benchmark.name}-published-{encoder}-{config_hash(config)}",
         "hash": config_hash(config),
         "config": config,
         "benchmark": benchmark.name,
@@ -137,6 +137,7 @@ def import_features(
         "image_ids": config_hash(benchmark.images["image_id"].tolist()),
         "unused": unused,
     }
+    meta["name"] = set_name(meta)
     offsets = np.arange(len(rows) + 1, dtype=np.int64)
     if out is not None:
         for name, array in (("boxes", boxes), ("offsets", offsets), ("query_descriptors", found)):
@@ -185,7 +186,7 @@ def export_features(features: FeatureSet, benchmark: Benchmark, folder: Path) ->
 def _write(path: Path, ids: pd.Series, rows: NDArray[np.floating]) -> Path:
     import h5py
 
-    with atomic_write(path) as file, h5py.File(file, "w") as target:
+    with atomic_write(path, "w+b") as file, h5py.File(file, "w") as target:
         names = [encoded(name) for name in ids]
         target.create_dataset("index", data=names, dtype=h5py.string_dtype(encoding="ascii"), shape=(len(names),))
         target.create_dataset("features", data=rows)

@@ -1,0 +1,154 @@
+"""INSTRE and ILIAS in miniature, in their published layouts with their quirks; features with wished-for scores."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from patchlib.benchmarks.record import Benchmark
+from patchlib.feature_set import FeatureSet
+
+SIZE = (40, 30)
+# path -> lines of the .txt beside it, "x y width height"
+INSTRE = {
+    "INSTRE-S1/01a_book/001.jpg": "5 5 20 20",
+    "INSTRE-S1/01a_book/002.jpg": "10 10 20 20",
+    "INSTRE-S1/01a_book/003.jpg": "0 0 40 30",
+    "INSTRE-S1/01b_cup/001.jpg": "1 2 3 4",
+    "INSTRE-S1/01b_cup/002.jpg": "10 5 20 20",
+    "INSTRE-S2/01_fish/001.jpg": "2 2 10 10",
+    "INSTRE-S2/01_fish/002.jpg": "0 0 10 10\n20 10 10 20",
+    "INSTRE-M/01/001.jpg": "0 0 10 10\n20 20 10 10",
+    "INSTRE-M/01/002.jpg": "0 0 10 10\n30 20 10 10",
+    "INSTRE-M/01/003.jpg": "4 4 8 8\n20 10 10 10",
+}
+INSTRE_QUERIES = [path for path in INSTRE if path.endswith("001.jpg")]
+INSTRE_DATABASE = [path for path in INSTRE if not path.endswith("001.jpg")]
+# (positives as indices from 1 into the database, box x1 y1 x2 y2)
+INSTRE_TRUTH = [
+    ([1, 2, 5, 6], [5, 5, 25, 25]),
+    ([3, 5, 6], [1, 2, 4, 6]),
+    ([4], [2, 2, 12, 12]),
+    ([5, 6], [0, 0, 30, 30]),
+]
+
+
+def picture(path: Path, size: tuple[int, int] = SIZE, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+def cells(values: Sequence[object]) -> np.ndarray:
+    """A MATLAB cell row."""
+    row = np.empty((1, len(values)), object)
+    row[0] = list(values)
+    return row
+
+
+def write_instre(
+    root: Path, truth: Sequence[tuple[list[int], list[float]]] = INSTRE_TRUTH, struct: bool = True
+) -> Path:
+    """The images with their box files, and ``gnd_instre.mat`` (``gnd`` a struct array, or a cell of cells)."""
+    for seed, (path, lines) in enumerate(INSTRE.items()):
+        picture(root / path, seed=seed)
+        (root / path).with_suffix(".txt").write_text(lines + "\n")
+    gnd: np.ndarray
+    if struct:
+        gnd = np.empty((1, len(truth)), [("ok", object), ("bbx", object)])
+        for i, (positives, box) in enumerate(truth):
+            gnd[0, i] = (np.array([positives], np.uint16), np.array([box], np.float64))
+    else:
+        gnd = cells([cells([np.array([positives]), np.array([box])]) for positives, box in truth])
+    savemat(root / "gnd_instre.mat", {"imlist": cells(INSTRE_DATABASE), "qimlist": cells(INSTRE_QUERIES), "gnd": gnd})
+    return root
+
+
+# object -> {file below the object's folder: box lines}
+ILIAS = {
+    "bold_bimp_000": {
+        "query/Q000_00.jpg": "2 2 30 20",
+        "pos/P000_00.jpg": "0 0 20 15",
+        "pos/P000_01.jpg": "0 0 10 10\n20 10 20 20",
+    },
+    "zippy_caf\u00e9_001": {
+        "query/Q001_00.jpg": "0 0 40 30",
+        "query/Q001_01.jpg": "5 5 5 5\n20 10 10 10",
+        "pos/P001_00.jpg": "10 10 10 10",
+    },
+}
+# id as in positive_ids.txt: scale, clutter; two values stand exactly on a bound
+ILIAS_POSITIVES = {
+    "bold_bimp_000/pos/P000_00.jpg": (0.25, 18),
+    "bold_bimp_000/pos/P000_01.jpg": (0.06880213760855043, 0),
+    "zippy_caf#U00e9_001/pos/P001_00.jpg": (0.05, 60),
+}
+
+
+def write_ilias(root: Path, lists: bool = True) -> Path:
+    seed = 0
+    for name, files in ILIAS.items():
+        for file, lines in files.items():
+            path = root / "ilias_core" / name / file
+            picture(path, seed=(seed := seed + 1))
+            path.with_name(f"{path.stem}_bbox.txt").write_text(lines)
+        number = name[-3:]
+        (root / "ilias_core" / name / "query" / f"T{number}.txt").write_text("a thing")
+    (root / "ilias_core/bold_bimp_000/pos/P000_00_url.txt").write_text("http://example.org")
+    if lists:
+        ids = root / "image_ids"
+        ids.mkdir(parents=True)
+        rows = [f"{name},{scale},{clutter}\n" for name, (scale, clutter) in ILIAS_POSITIVES.items()]
+        (ids / "positive_ids.txt").write_text("".join(rows))
+        queries = ["bold_bimp_000/query/Q000_00.jpg", "zippy_caf#U00e9_001/query/Q001_00.jpg"]
+        queries.append("zippy_caf#U00e9_001/query/Q001_01.jpg")
+        (ids / "image_query_ids.txt").write_text("".join(f"{name},first\n" for name in reversed(queries)))
+        (ids / "text_query_ids.txt").write_text("bold_bimp_000/query/T000.txt\nzippy_caf#U00e9_001/query/T001.txt\n")
+    return root
+
+
+def write_shard(path: Path, members: Mapping[str, tuple[int, int]]) -> Path:
+    """A tar shard of pictures, with a text beside each as webdataset has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for seed, (name, size) in enumerate(members.items()):
+            buffer = io.BytesIO()
+            noise = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+            Image.fromarray(noise).resize(size).save(buffer, "JPEG")
+            for file, content in ((name, buffer.getvalue()), (f"{name.split('.')[0]}.txt", b"caption")):
+                info = tarfile.TarInfo(file)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def features_with(
+    benchmark: Benchmark, regions: Mapping[str, Sequence[Sequence[float]]], scores: Mapping[tuple[str, str, int], float]
+) -> FeatureSet:
+    """Unit descriptors whose products are the wished-for scores.
+
+    Args:
+        benchmark: its images in order.
+        regions: boxes by image id; absent = the whole image.
+        scores: (query id, image id, region) -> score; absent = 0.
+    """
+    queries = benchmark.queries["query_id"].tolist()
+    boxes, owners = [], []
+    for image_id, width, height in benchmark.images[["image_id", "width", "height"]].itertuples(index=False):
+        for number, box in enumerate(regions.get(image_id, [(0, 0, width, height)])):
+            boxes.append(box)
+            owners.append((image_id, number))
+    rows = np.zeros((len(boxes), len(queries) + len(boxes)), np.float32)
+    for row, owner in enumerate(owners):
+        rows[row, : len(queries)] = [scores.get((query, *owner), 0.0) for query in queries]
+        rows[row, len(queries) + row] = np.sqrt(1 - np.square(rows[row]).sum())
+    counts = [sum(owner == image_id for owner, _ in owners) for image_id in benchmark.images["image_id"]]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    basis = np.eye(len(queries), rows.shape[1], dtype=np.float32)
+    return FeatureSet(rows, np.array(boxes, np.float32), offsets, basis, {"hash": "00000000"})
