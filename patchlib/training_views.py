@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib import provenance
+from patchlib import progress, provenance
 from patchlib.benchmarks.procedural_art import stream
 from patchlib.benchmarks.procedural_config import BLOCK, TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural_objects import make_object, render
@@ -75,33 +75,28 @@ def prepare_scenes(first: int, last: int, side: int = 80, per_scene: int = 4) ->
     return np.stack(out)
 
 
-def prepare(folder: Path, instances: int, scenes: int = 3000, workers: int = 1) -> TrainingSet:
-    """The training set on disk, made on first use; smaller sets are cut from the front of a larger one.
+def prepare(folder: Path, instances: int, scenes: int = 3000) -> TrainingSet:
+    """The training set on disk, made on first use (two minutes at the default size).
 
     Args:
         folder: where ``objects-<instances>.npy`` and ``scenes-<scenes>.npy`` go.
         instances: I.
         scenes: scenes that four patches each are cut from.
-        workers: processes.
     """
     return TrainingSet(
-        _prepared(folder / f"objects-{instances}.npy", prepare_objects, instances, workers),
-        _prepared(folder / f"scenes-{scenes}.npy", prepare_scenes, scenes, workers),
+        _prepared(folder / f"objects-{instances}.npy", prepare_objects, instances),
+        _prepared(folder / f"scenes-{scenes}.npy", prepare_scenes, scenes),
     )
 
 
-def _prepared(path: Path, make: Callable[[int, int], NDArray[np.uint8]], count: int, workers: int) -> NDArray[np.uint8]:
-    """The array of a file, made in blocks if it is absent, mapped into memory."""
-    from multiprocessing import get_context
-
+def _prepared(path: Path, make: Callable[[int, int], NDArray[np.uint8]], count: int) -> NDArray[np.uint8]:
+    """The array of a file, made if it is absent, mapped into memory."""
     if not path.exists():
-        starts = range(0, count, 200)
-        spans = [(start, min(start + 200, count)) for start in starts]
-        if workers < 2:
-            blocks = [make(*span) for span in spans]
-        else:
-            with get_context("spawn").Pool(workers) as pool:
-                blocks = pool.starmap(make, spans)
+        blocks = []
+        with progress.track(f"preparing {path.stem}", count) as bar:
+            for start in range(0, count, 100):
+                blocks.append(make(start, min(start + 100, count)))
+                bar.update(min(100, count - start))
         with provenance.atomic_write(path) as file:
             np.save(file, np.concatenate(blocks))
     return np.load(path, mmap_mode="r")

@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
 from patchlib import images, paths, provenance
-from patchlib.benchmarks.procedural_art import stream
 from patchlib.benchmarks.procedural_config import TRAINING_SEED, ProceduralConfig
+from patchlib.benchmarks.procedural_render import Job, file_of, name_of, render_all
 from patchlib.benchmarks.procedural_views import make_query, make_scene
 from patchlib.benchmarks.record import IMAGES, POSITIVES, QUERIES, Benchmark
 
 VERSION = 1  # of the generator; a change of what is drawn raises it and with it every hash
 RECORD = "benchmark.json"  # written last: its presence says that the benchmark is complete
-Job = tuple[int | None, int]  # instance (None = distractor), view (-1 = the query)
-_QUALITY = 14  # first key of the JPEG qualities' stream
 
 __all__ = ["ProceduralConfig", "generate", "load", "make_query", "make_scene"]
 
@@ -99,11 +93,6 @@ def _meta(config: ProceduralConfig) -> dict[str, object]:
     }
 
 
-def name_of(instance: int) -> str:
-    """Folder name of an instance, in the manner of ILIAS."""
-    return f"object_{instance:03d}"
-
-
 def config_hash(config: ProceduralConfig) -> str:
     """Eight hex digits that name a benchmark on disk."""
     return provenance.config_hash({"version": VERSION, **dataclasses.asdict(config)})
@@ -137,8 +126,8 @@ def generate(config: ProceduralConfig, root: Path | None = None, workers: int | 
         return root
     jobs: list[Job] = [*((i, j) for i in range(config.instances) for j in range(-1, config.positives))]
     jobs += [(None, j) for j in range(config.distractors)]
-    todo = [job for job in jobs if not (root / _file(*job)).exists()]
-    _render_all(config, root, todo, workers)
+    todo = [job for job in jobs if not (root / file_of(*job)).exists()]
+    render_all(config, root, todo, workers, f"procedural benchmark {tag}")
     content = {
         "hash": tag,
         "config": {"version": VERSION, **dataclasses.asdict(config)},
@@ -150,75 +139,21 @@ def generate(config: ProceduralConfig, root: Path | None = None, workers: int | 
     return root
 
 
-def _render_all(config: ProceduralConfig, root: Path, jobs: list[Job], workers: int | None) -> None:
-    from tqdm import tqdm
-
-    if not jobs:
-        return
-    count = min(workers if workers is not None else len(os.sched_getaffinity(0)), max(1, len(jobs) // 32))
-    blocks = [(config, root, jobs[i : i + 16]) for i in range(0, len(jobs), 16)]
-    with tqdm(total=len(jobs), desc=f"procedural benchmark {config_hash(config)}", unit="image", leave=False) as bar:
-        for done in _mapped(blocks, count):
-            bar.update(done)
-
-
-def _mapped(blocks: list[tuple[ProceduralConfig, Path, list[Job]]], workers: int) -> Iterator[int]:
-    if workers < 2:
-        yield from map(_render, blocks)
-        return
-    # spawn: a forked child of a process that has used threads (torch, tqdm) can hang
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_render, blocks)
-
-
-def _file(instance: int | None, view: int) -> str:
-    """Path of an image: view -1 of an instance is its query, instance None a distractor."""
-    if instance is None:
-        return f"distractors/D{view:06d}.jpg"
-    folder = f"ilias_core/{name_of(instance)}"
-    if view < 0:
-        return f"{folder}/query/Q{instance:03d}_00.jpg"
-    return f"{folder}/pos/P{instance:03d}_{view:02d}.jpg"
-
-
-def _render(block: tuple[ProceduralConfig, Path, list[Job]]) -> int:
-    """Renders a block of images; the box file is written before its image, which therefore says that both are there."""
-    config, root, jobs = block
-    for instance, view in jobs:
-        path = root / _file(instance, view)
-        if view < 0 and instance is not None:
-            image, boxes, quality = make_query(config, instance), None, 92
-        else:
-            scene = make_scene(config, instance, view)
-            low, high = config.quality
-            key = (_QUALITY, config.seed, config.instances if instance is None else instance, view)
-            image, boxes, quality = scene.image, scene.boxes, int(stream(*key).integers(low, high + 1))
-        if instance is not None:
-            rows = [(0, 0, *image.size)] if boxes is None else boxes.tolist()
-            lines = [f"{x0} {y0} {x1 - x0} {y1 - y0}\n" for x0, y0, x1, y1 in rows]
-            with provenance.atomic_write(path.with_name(f"{path.stem}_bbox.txt"), "w") as file:
-                file.writelines(lines)
-        with provenance.atomic_write(path) as file:
-            image.save(file, "JPEG", quality=quality)
-    return len(jobs)
-
-
 def _tables(config: ProceduralConfig, root: Path) -> dict[str, list[list[object]]]:
     """The three tables, read back from the files: what is loaded is what lies on disk."""
     rows: list[list[object]] = []
     queries: list[list[object]] = []
     positives: list[list[object]] = []
     for i in range(config.instances):
-        query = _file(i, -1)
+        query = file_of(i, -1)
         ident = query.removeprefix("ilias_core/")
         queries.append([ident, query, name_of(i), *_boxes(root / query)[0]])
         for j in range(config.positives):
-            path = _file(i, j)
+            path = file_of(i, j)
             rows.append([path.removeprefix("ilias_core/"), path, *images.size(root / path)])
             positives += [[ident, rows[-1][0], *box] for box in _boxes(root / path)]
     for j in range(config.distractors):
-        path = _file(None, j)
+        path = file_of(None, j)
         rows.append([path, path, *images.size(root / path)])
     return {"images": rows, "queries": queries, "positives": positives}
 
