@@ -39,12 +39,14 @@ def _list_of(kind: type, value: Any) -> bool:
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "encoders": (lambda value: _list_of(str, value), "a list of encoders' names"),
+    "pair": (lambda value: value is None or (_list_of(str, value) and len(value) == 2), "two encoders' names, or null"),
     "levels": (lambda value: _list_of(int, value) and set(value) <= {0, 1, 2, 3}, "a list of levels 0..3"),
     "device": (lambda value: isinstance(value, str), 'a torch device such as "cpu" or "cuda"'),
     "workers": (_positive, "a whole number of at least 1"),
     "batch": (_positive, "a whole number of at least 1"),
     "dtype": (lambda value: value in DTYPES, " or ".join(DTYPES)),
     "k": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
+    "sample": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "resamples": (_positive, "a whole number of at least 1"),
     "skip_bad": (lambda value: value is None or isinstance(value, bool), "true or false"),
 }
@@ -61,12 +63,14 @@ class Profile:
         benchmarks: the benchmarks the profile lists, the default one first.
         encoder: the encoder in use, a name of the encoders' registry.
         encoders: those that the comparisons of encoders run.
+        pair: the two encoders of the study of size, place and brightness; None = the first two of ``encoders``.
         levels: grid levels to study, of 0..3.
         device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
         workers: processes or threads; null in the file = one per core.
         batch: crops in one forward.
         dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
         k: depth of AP; None = what the benchmark's protocol says.
+        sample: images of the studies that describe each image many times; None = all.
         resamples: bootstrap resamples of a confidence interval.
         skip_bad: leave unreadable images out, and count them, instead of stopping.
     """
@@ -77,12 +81,14 @@ class Profile:
     benchmarks: tuple[str, ...]
     encoder: str
     encoders: tuple[str, ...]
+    pair: tuple[str, ...]
     levels: tuple[int, ...]
     device: str
     workers: int
     batch: int
     dtype: str
     k: int | None
+    sample: int | None = None
     resamples: int
     skip_bad: bool = False
 
@@ -131,6 +137,7 @@ def load(name: str, /, **overrides: Any) -> Profile:
         settings["workers"] = _cores()
     _check(settings, f"profile {name!r}")
     sequences = {key: tuple(settings[key]) for key in ("benchmarks", "encoders", "levels")}
+    sequences["pair"] = tuple(settings.get("pair") or sequences["encoders"][:2])
     return Profile(name=Path(name).stem, **(settings | sequences))
 
 
