@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from patchlib import __version__, provenance
-from patchlib.training_views import MEAN, STD, Composer, TrainingSet, object_key
+from patchlib.training_views import Composer, TrainingSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,65 +156,3 @@ def train(
             if report is not None:
                 report(step, rows[-1]["loss"], rows[-1]["seconds"], model)
     return model.eval(), pd.DataFrame(rows)
-
-
-def save(
-    model: torch.nn.Module,
-    config: TrainingConfig,
-    curve: pd.DataFrame,
-    folder: Path,
-    name: str,
-    device: str = "cpu",
-    accuracy: dict[str, Any] | None = None,
-) -> Path:
-    """Writes what the encoder registry reads: weights (float16), card and training curve.
-
-    Args:
-        model: trained model.
-        config: what it was trained with.
-        curve: what :func:`train` returned.
-        folder: where ``<name>.safetensors``, ``<name>.json`` and ``<name>.csv`` go.
-        name: registry name.
-        device: what it was trained on, for the card.
-        accuracy: measured numbers for the card.
-
-    Returns:
-        Path of the card.
-    """
-    import torch
-    from safetensors.torch import save as to_bytes
-
-    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    state = {k: v.cpu().contiguous() for k, v in state.items()}
-    with provenance.atomic_write(folder / f"{name}.safetensors") as file:
-        file.write(to_bytes(state))
-    with provenance.atomic_write(folder / f"{name}.csv", "w") as file:
-        curve.round(4).to_csv(file, index=False)
-    timm_name, kwargs = ARCHITECTURES[config.architecture]
-    last = object_key(config.instances - 1)[0] + 1
-    card = {
-        "name": name,
-        "architecture": {"library": "timm", "model": timm_name, "kwargs": kwargs},
-        "input_size": config.input_size,
-        "mean": MEAN,
-        "std": STD,
-        "interpolation": "bicubic",
-        "dim": kwargs["num_classes"],
-        "pretraining": {
-            "dataset": "procedural objects",
-            "instances": config.instances,
-            "seed_range": [object_key(0)[0], last],
-            "objective": "supervised contrastive, siblings and empty patches as negatives",
-        },
-        "training": {
-            **asdict(config),
-            "seconds": round(float(curve["seconds"].iloc[-1])),
-            "device": device,
-            "final_loss": round(float(curve["loss"].iloc[-1]), 4),
-            "torch": torch.__version__,
-        },
-        "accuracy": accuracy or {},
-        "sha256": provenance.sha256_file(folder / f"{name}.safetensors"),
-        "patchlib_version": __version__,
-    }
-    return provenance.write_json(folder / f"{name}.json", card)

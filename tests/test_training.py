@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from patchlib import encoder_registry, encoders, provenance
+from patchlib import benchmarks, encoder_registry, encoders, features, metrics, provenance, search
 from patchlib import training as tr
+from patchlib import training_cards as tc
 from patchlib import training_views as tv
 from patchlib.benchmarks.procedural_config import BLOCK, TRAINING_SEED
 from patchlib.benchmarks.procedural_objects import SIBLING_DIFFERENCE, difference, make_object
@@ -102,11 +104,11 @@ def test_place_puts_the_object_where_it_is_told(pictures: tv.TrainingSet) -> Non
 
 
 def test_a_few_steps_lower_the_loss_and_follow_from_the_seed(pictures: tv.TrainingSet) -> None:
-    config = tr.TrainingConfig(instances=16, steps=20, batch=8, empty=4, input_size=32, warm_up=5)
+    config = tr.TrainingConfig(instances=16, steps=12, batch=8, empty=4, input_size=32, warm_up=5)
     losses: list[float] = []
     model, curve = tr.train(config, pictures, report=lambda step, loss, seconds, model: losses.append(loss))
     assert curve.columns.tolist() == ["step", "loss", "seconds"]
-    assert curve["step"].tolist() == [20] and losses == curve["loss"].tolist()
+    assert curve["step"].tolist() == [12] and losses == curve["loss"].tolist()
     start, _ = tr.train(tr.TrainingConfig(**{**config.__dict__, "steps": 1}), pictures)
     assert not model.training
     first = tr.train(tr.TrainingConfig(**{**config.__dict__, "steps": 1}), pictures)[1]["loss"][0]
@@ -116,14 +118,21 @@ def test_a_few_steps_lower_the_loss_and_follow_from_the_seed(pictures: tv.Traini
     assert any(not torch.equal(a, start.state_dict()[k]) for k, a in model.state_dict().items())
 
 
-def test_saved_weights_card_and_curve_are_read_back(
-    pictures: tv.TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tr.TrainingConfig(instances=16, steps=2, batch=8, empty=4)
-    model, curve = tr.train(config, pictures)
-    tr.save(model, config, curve, tmp_path, "cnn-test", accuracy={"L0": 1.0})
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that stands in for the shipped weights."""
     for module in (encoder_registry, encoders):
         monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    encoder_registry.registry.cache_clear()
+    yield tmp_path
+    encoder_registry.registry.cache_clear()
+
+
+def test_saved_weights_card_and_curve_are_read_back(pictures: tv.TrainingSet, weights: Path) -> None:
+    config = tr.TrainingConfig(instances=16, steps=2, batch=8, empty=4)
+    model, curve = tr.train(config, pictures)
+    card = tc.save(model, config, curve, weights, "cnn-test")
+    tc.add_accuracy(card, {"mAP L0": [1.0, 0.5]})
     crops = np.random.default_rng(0).integers(0, 256, (3, 80, 80, 3), dtype=np.uint8)
     pixels = (torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.27
     with torch.inference_mode():
@@ -131,7 +140,8 @@ def test_saved_weights_card_and_curve_are_read_back(
     loaded = encoders.create("cnn-test")
     assert (loaded.dim, loaded.input_size) == (128, 80)
     assert (loaded.encode(crops) * expected).sum(axis=1) == pytest.approx(1, abs=1e-4)  # float16 on disk
-    assert encoder_registry.card("cnn-test")["accuracy"] == {"L0": 1.0}
+    assert encoder_registry.card("cnn-test")["accuracy"] == {"mAP L0": [1.0, 0.5]}
+    assert tc.curve("cnn-test")["step"].tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +162,19 @@ def test_impossible_settings_are_refused(options: dict[str, object], message: st
 def test_too_few_pictures_are_refused(pictures: tv.TrainingSet) -> None:
     with pytest.raises(ValueError, match="16 instances, 20 are asked for"):
         tr.train(tr.TrainingConfig(instances=20, steps=1), pictures)
+
+
+def test_measure_agrees_with_the_parts_it_is_made_of(tmp_path: Path) -> None:
+    data = benchmarks.load("procedural", tmp_path / "b", instances=12, positives=2, distractors=0, workers=1)
+    encoder = encoders.create("colour-histogram")
+    found = tc.measure(encoder, data, tmp_path / "f")
+    whole = features.extract(data, "L0", encoder, tmp_path / "f")
+    ap = 100 * metrics.evaluate(search.rank(whole.query_descriptors, whole), data, whole)["ap"]
+    assert found["mAP L0"][0] == pytest.approx(ap.mean(), abs=0.006)
+    assert found["mAP L3 - L0"][0] == pytest.approx(found["mAP L3"][0] - found["mAP L0"][0], abs=0.011)
+    alone = ~data.queries["instance"].isin(data.meta["siblings"])
+    assert 0 < alone.sum() < len(alone) == 12
+    assert found["benchmark"] == data.hash
 
 
 # ------------------------------------------------------------------ what is shipped
