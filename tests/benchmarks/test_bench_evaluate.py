@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 from builders import benchmark_of, feature_set
@@ -33,6 +35,9 @@ def test_evaluate_at_instres_size(benchmark: BenchmarkFixture) -> None:
         data = Benchmark("size of INSTRE", tables.root, tables.images, tables.queries, positives)
         return metrics.evaluate(ranking, data, features)
 
-    table = benchmark.pedantic(evaluate, rounds=3, warmup_rounds=1)
+    start = time.process_time()
+    table = evaluate()
+    busy = time.process_time() - start
+    benchmark.pedantic(evaluate, rounds=3)
     assert len(table) == QUERIES and table["ap"].gt(0).all()
-    print(f"\nwhole evaluation: {benchmark.stats.stats.min:.2f} s (to be < 3)")
+    print(f"\nwhole evaluation: {benchmark.stats.stats.min:.2f} s (to be < 3), {busy:.2f} s of one core")

@@ -17,7 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from patchlib.feature_set import FeatureSet
 from patchlib.search import rank
 
-QUERIES, DIM, REGIONS, IMAGES = 1250, 1024, 30, 500
+QUERIES, DIM, REGIONS, IMAGES = 1250, 1024, 30, 300
 INSTRE_IMAGES = 26_543
 
 
@@ -41,6 +41,18 @@ def fastest(function: Callable[[], object], rounds: int = 3) -> float:
     return min(times)
 
 
+def test_extra_memory_at_instres_number_of_images(benchmark: BenchmarkFixture) -> None:
+    """Four dimensions, one region: result and work space as at INSTRE's size. First, as a process' peak never falls."""
+    rng = np.random.default_rng(2)
+    rows = rng.standard_normal((INSTRE_IMAGES, 4), dtype=np.float32)
+    small = feature_set(rows, [1] * INSTRE_IMAGES, rng.standard_normal((QUERIES, 4), dtype=np.float32))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ranking = benchmark.pedantic(rank, (small.query_descriptors, small), rounds=1)
+    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+    result = sum(values.nbytes for values in (ranking.images, ranking.scores, ranking.regions)) / 1e9
+    print(f"\npeak memory grew by {extra:.2f} GB (to be < 1), of which the result is {result:.2f} GB")
+
+
 def test_against_one_plain_product(features: FeatureSet, benchmark: BenchmarkFixture) -> None:
     benchmark.pedantic(rank, (features.query_descriptors, features), rounds=3, warmup_rounds=1)
     ours = fastest(lambda: rank(features.query_descriptors, features))
@@ -59,13 +71,9 @@ def test_against_faiss_with_k_3000(features: FeatureSet, benchmark: BenchmarkFix
         _, rows = flat.search(features.query_descriptors, 3000)
         return [list(dict.fromkeys(images)) for images in image_of[rows].tolist()]
 
-    found = benchmark.pedantic(deduplicated, rounds=1)
+    benchmark.pedantic(deduplicated, rounds=1)
     theirs, ours = fastest(deduplicated, 2), fastest(lambda: rank(features.query_descriptors, features), 2)
-    complete = np.mean([len(images) for images in found]) / IMAGES
-    print(
-        f"\nfaiss {theirs:.2f} s, exact search {ours:.2f} s: {theirs / ours:.2f} times faster (to be >= 1.5); ", end=""
-    )
-    print(f"faiss ranks {complete:.0%} of these {IMAGES} images, exact search all")
+    print(f"\nfaiss {theirs:.2f} s, exact search {ours:.2f} s: {theirs / ours:.2f} times faster (to be >= 1.5)")
 
 
 def test_ragged_regions_against_equal_ones(features: FeatureSet, benchmark: BenchmarkFixture) -> None:
@@ -74,15 +82,3 @@ def test_ragged_regions_against_equal_ones(features: FeatureSet, benchmark: Benc
     benchmark.pedantic(rank, (ragged.query_descriptors, ragged), rounds=2)
     slow, fast = (fastest(lambda f=f: rank(f.query_descriptors, f)) for f in (ragged, features))
     print(f"\nragged {slow:.2f} s, equal region counts {fast:.2f} s: ratio {slow / fast:.2f}")
-
-
-def test_extra_memory_at_instres_number_of_images(benchmark: BenchmarkFixture) -> None:
-    """One dimension and one region: the same result and work space as INSTRE's, hardly any descriptors."""
-    rng = np.random.default_rng(2)
-    rows = rng.standard_normal((INSTRE_IMAGES, 4), dtype=np.float32)
-    small = feature_set(rows, [1] * INSTRE_IMAGES, rng.standard_normal((QUERIES, 4), dtype=np.float32))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ranking = benchmark.pedantic(rank, (small.query_descriptors, small), rounds=1)
-    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
-    result = sum(values.nbytes for values in (ranking.images, ranking.scores, ranking.regions)) / 1e9
-    print(f"\npeak memory grew by {extra:.2f} GB (to be < 1), of which the result is {result:.2f} GB")
