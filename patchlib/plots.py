@@ -49,9 +49,7 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str) -> Fig
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
         with provenance.atomic_write(paths.figures() / f"{item}.{suffix}") as file:
             fig.savefig(file, format=suffix, metadata=metadata)
-    provenance.write_json(
-        paths.figures() / f"{item}.json", {"item": item, **record, "caption": caption}
-    )
+    provenance.write_json(paths.figures() / f"{item}.json", {"item": item, **record, "caption": caption})
     return fig
 
 
@@ -179,3 +177,80 @@ def contact_sheet(
             if not np.isnan(xyxy).any():
                 box(ax, xyxy, "truth")
     return axes
+
+
+def band(ax: Axes, x: ArrayLike, table: pd.DataFrame, label: str, colour: str, style: str = "-") -> Axes:
+    """A curve over numbers ``x`` with its interval; ``table`` as in :func:`level_curve`, one row per x."""
+    ax.plot(x, table["mean"], style, color=colour, label=label)
+    ax.fill_between(np.asarray(x, float), table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
+    return ax
+
+
+def bin_points(
+    ax: Axes, table: pd.DataFrame, label: str = "", style: str = "-", dodge: float = 0.0, counts: bool = True
+) -> Axes:
+    """Two methods over the bins of a factor, each bin with its interval.
+
+    Args:
+        ax: axes.
+        table: of :func:`patchlib.factors.paired`, whose methods are keys of :data:`METHODS`; may be empty.
+        label: put before the methods' names in the legend.
+        style: of the lines, one an encoder.
+        dodge: shift to the right, in bins, so that intervals do not cover each other.
+        counts: write the number of positives under each bin.
+    """
+    shown = table[table["method"] != "gain"] if len(table) else table
+    if not len(shown) or not shown["n"].any():
+        ax.set(xticks=[], yticks=[])
+        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
+        return ax
+    for step, (method, rows) in enumerate(shown.groupby("method", sort=False)):
+        x = np.arange(len(rows)) + dodge + 0.05 * step
+        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mean"].to_numpy())
+        ax.errorbar(x, rows["mean"], spread, ls=style, marker="o", ms=3.5, lw=1.4, elinewidth=0.9,
+                    color=METHODS[str(method)], label=f"{label}{method}")  # fmt: skip
+    names = rows["bin"] + (rows["positives"].map("\nn={}".format) if counts else "")
+    ax.set_xticks(np.arange(len(rows)), names, fontsize=6.5)
+    ax.set_ylim(0, None)
+    return ax
+
+
+def score_parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> Axes:
+    """What each positive brings to AP (the whole bar, P(k)) and to LocScore (its filled part, P(k) x IoU(k))."""
+    x, precision, iou = np.arange(len(np.asarray(ranks))), np.asarray(precision, float), np.asarray(iou, float)
+    ax.bar(x, precision, width=0.6, color="white", edgecolor=METHODS["global"], label="P(k): its part of AP")
+    ax.bar(x, precision * iou, width=0.6, color=METHODS["Patchify"], label="P(k) × IoU(k): of LocScore")
+    for place, p, overlap in zip(x, precision, iou, strict=True):
+        ax.annotate(f"{p:.2f}", (place, p), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+        ax.annotate(f"{p * overlap:.2f}", (place, p * overlap), (0, 2), textcoords="offset points", ha="center",
+                    fontsize=7, color=METHODS["Patchify"])  # fmt: skip
+    ax.set_xticks(x, [f"rank {k}\nIoU {v:.2f}" for k, v in zip(np.asarray(ranks), iou, strict=True)], fontsize=7)
+    ax.set(ylim=(0, 1.45), yticks=[0, 0.5, 1])
+    return ax
+
+
+def family_colours(families: Mapping[str, str]) -> dict[str, Any]:
+    """A colour for every encoder: CNNs orange, transformers blue, baselines grey, darker from one to the next."""
+    maps = {"CNN": "Oranges", "Transformer": "Blues"}
+    colours = {}
+    for family in dict.fromkeys(families.values()):
+        names = [name for name, of in families.items() if of == family]
+        shades = plt.get_cmap(maps.get(family, "Greys"))(np.linspace(0.45, 0.95, len(names)) if names[1:] else [0.7])
+        colours |= dict(zip(names, shades, strict=True))
+    return colours
+
+
+def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame, colours: Sequence[str]) -> Axes:
+    """Accuracy against regions per image (log axis), a labelled point with its interval for every strategy.
+
+    Args:
+        ax: axes.
+        regions: (S,) regions per image.
+        table: indexed by strategy; columns ``mean``, ``low``, ``high``; percent.
+        colours: one per strategy.
+    """
+    for x, colour, (name, row) in zip(np.asarray(regions, float), colours, table.iterrows(), strict=True):
+        ax.errorbar(x, row["mean"], [[row["mean"] - row["low"]], [row["high"] - row["mean"]]], fmt="o", color=colour)
+        ax.annotate(str(name), (x, row["mean"]), (5, 3), textcoords="offset points", fontsize=6.5, color=colour)
+    ax.set(xscale="log", xlabel="regions per image (log)")
+    return ax
