@@ -38,7 +38,6 @@ def save(
     Returns:
         Path of the card.
     """
-    import torch
     from safetensors.torch import save as to_bytes
 
     state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
@@ -47,9 +46,16 @@ def save(
         file.write(to_bytes(state))
     with provenance.atomic_write(folder / f"{name}.csv", "w") as file:
         curve.round(4).to_csv(file, index=False)
+    card = {**_card(config, curve, name, device), "sha256": provenance.sha256_file(folder / f"{name}.safetensors")}
+    return provenance.write_json(folder / f"{name}.json", card)
+
+
+def _card(config: TrainingConfig, curve: pd.DataFrame, name: str, device: str) -> dict[str, Any]:
+    import torch
+
     timm_name, kwargs = ARCHITECTURES[config.architecture]
     last = object_key(config.instances - 1)[0] + 1
-    card = {
+    return {
         "name": name,
         "architecture": {"library": "timm", "model": timm_name, "kwargs": kwargs},
         "input_size": config.input_size,
@@ -71,11 +77,8 @@ def save(
             "torch": torch.__version__,
         },
         "accuracy": {},
-        "bytes": (folder / f"{name}.safetensors").stat().st_size,
-        "sha256": provenance.sha256_file(folder / f"{name}.safetensors"),
         "patchlib_version": __version__,
     }
-    return provenance.write_json(folder / f"{name}.json", card)
 
 
 def curve(name: str) -> pd.DataFrame:

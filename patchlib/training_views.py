@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchlib import progress, provenance
-from patchlib.benchmarks.procedural_art import stream
 from patchlib.benchmarks.procedural_config import BLOCK, TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural_objects import make_object, render
+from patchlib.benchmarks.procedural_patterns import stream
 from patchlib.benchmarks.procedural_views import make_scene
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ Nothing is downloaded; the same settings give the same bytes on every machine wi
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,60 +26,38 @@ RECORD = "benchmark.json"  # written last: its presence says that the benchmark 
 __all__ = ["ProceduralConfig", "generate", "load", "make_query", "make_scene"]
 
 
-def load(
-    root: Path | None = None,
-    *,
-    seed: int = 0,
-    instances: int = 160,
-    positives: int = 8,
-    distractors: int = 520,
-    siblings: float = 0.25,
-    area: tuple[float, float] = (0.005, 0.7),
-    clutter: tuple[int, int] = (1, 7),
-    occlusion: float = 0.3,
-    second: float = 0.08,
-    perspective: float = 1.0,
-    lighting: float = 1.0,
-    blur: float = 0.25,
-    quality: tuple[int, int] = (55, 92),
-    controlled: bool = False,
-    workers: int | None = None,
-) -> Benchmark:
+def load(root: Path | None = None, *, workers: int | None = None, **settings: Any) -> Benchmark:
     """The procedural benchmark with the given settings, generated if it is not on disk yet.
 
     Args:
         root: its folder; None = ``data/procedural-<hash of the settings>``. A folder that holds another procedural
             benchmark is refused.
-        seed: and all further settings up to ``controlled``: see :class:`ProceduralConfig`. The position-controlled set
-            of the location study is ``controlled=True, area=(0.12, 0.2), occlusion=0, second=0, positives=10``.
         workers: processes that render; None = one per core. They change the time, not the bytes.
+        settings: fields of :class:`ProceduralConfig`. The position-controlled set of the location study is
+            ``controlled=True, area=(0.12, 0.2), occlusion=0, second=0, positives=10``.
 
     Returns:
         Benchmark whose positives carry the exact boxes of what can be seen of the instance.
+
+    Raises:
+        ValueError: an impossible setting, or a `root` that holds another benchmark.
     """
-    config = ProceduralConfig(
-        seed=seed,
-        instances=instances,
-        positives=positives,
-        distractors=distractors,
-        siblings=siblings,
-        area=area,
-        clutter=clutter,
-        occlusion=occlusion,
-        second=second,
-        perspective=perspective,
-        lighting=lighting,
-        blur=blur,
-        quality=quality,
-        controlled=controlled,
-    )
+    config = ProceduralConfig(**settings)
     root = generate(config, root, workers)
     tables = provenance.read_json(root / RECORD)["tables"]
-    images_, queries, found = (
-        pd.DataFrame(tables[key], columns=columns)
-        for key, columns in (("images", IMAGES), ("queries", QUERIES), ("positives", POSITIVES))
-    )
-    return Benchmark("procedural", root, images_, queries, found, _meta(config))
+    columns = {"images": IMAGES, "queries": QUERIES, "positives": POSITIVES}
+    frames = {key: pd.DataFrame(tables[key], columns=names) for key, names in columns.items()}
+    return Benchmark("procedural", root, **frames, meta=_meta(config))
+
+
+# tells benchmarks.load which options there are; the defaults stand in one place
+load.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter("root", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None),
+        inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None),
+        *inspect.signature(ProceduralConfig).parameters.values(),
+    ]
+)
 
 
 def _meta(config: ProceduralConfig) -> dict[str, object]:

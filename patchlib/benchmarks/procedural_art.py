@@ -1,4 +1,4 @@
-"""Flat artwork of the procedural objects: palettes, patterns, lettering, pictures.
+"""Flat artwork of the procedural objects: lettering, pictures, whole labels.
 
 Everything is drawn with integer coordinates by Pillow from keyed random streams, so that the same key gives the same
 bytes on every machine. A *family* stream decides what siblings share (layout, colours, pattern), a *variant* stream
@@ -7,122 +7,18 @@ what tells them apart (lettering, pictures, one colour).
 
 from __future__ import annotations
 
-import colorsys
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
-
-
-def stream(*key: int) -> np.random.Generator:
-    """Independent random stream of an integer key; the only source of randomness of the procedural benchmark."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
-
-
-def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """Colour of a hue (turns), saturation and value (0..1) as 8-bit RGB."""
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def palette(rng: np.random.Generator) -> list[Colour]:
-    """Six colours: ground, second, accent, third, light, dark. A third of the grounds is white-ish, some are dark."""
-    hue = rng.random()
-    spread = (0.5, 0.33, 0.08, 0.42, 0.2)[rng.integers(5)]
-    main = hsv(hue, rng.uniform(0.3, 1), rng.uniform(0.4, 0.95))
-    second = hsv(hue + spread, rng.uniform(0.2, 1), rng.uniform(0.3, 0.95))
-    accent = hsv(hue - spread * 0.8, rng.uniform(0.5, 1), rng.uniform(0.6, 1))
-    light = hsv(hue, rng.uniform(0, 0.15), rng.uniform(0.9, 1))
-    dark = hsv(hue + 0.5, rng.uniform(0.1, 0.7), rng.uniform(0.08, 0.3))
-    order = rng.random()
-    if order < 0.35:
-        return [light, main, accent, second, main, dark]
-    if order < 0.45:
-        return [dark, main, accent, second, light, light]
-    return [main, second, accent, light, light, dark]
+from patchlib.benchmarks.procedural_patterns import Colour, disc, pattern, star
 
 
 def _ink(rng: np.random.Generator, colours: Sequence[Colour], ground: Colour) -> Colour:
     """A colour of the palette that can be read on `ground`."""
     readable = [c for c in colours if sum(abs(a - b) for a, b in zip(c, ground, strict=True)) > 150]
     return readable[rng.integers(len(readable))] if readable else (255, 255, 255) if sum(ground) < 380 else (20, 20, 24)
-
-
-def star(cx: float, cy: float, radius: float, points: int, inner: float, phase: float = 0.0) -> list[Point]:
-    """Corners of a star (or, with inner = 1, of a polygon), rounded to whole pixels."""
-    corners: list[Point] = []
-    for i in range(2 * points):
-        angle, length = phase + math.pi * i / points, radius * (inner if i % 2 else 1.0)
-        corners.append((round(cx + length * math.cos(angle) + 0.01), round(cy + length * math.sin(angle) + 0.01)))
-    return corners
-
-
-def disc(draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float, fill: Colour, squeeze: float = 1.0) -> None:
-    """Filled ellipse around a centre; `squeeze` is height over width."""
-    ry = radius * squeeze
-    draw.ellipse([round(cx - radius), round(cy - ry), round(cx + radius), round(cy + ry)], fill=fill)
-
-
-# ------------------------------------------------------------------ patterns
-
-
-def pattern(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour, other: Colour
-) -> None:
-    """Fills `box` = (x0, y0, x1, y1) with one of ten repeated patterns, drawn over what is there."""
-    x0, y0, x1, y1 = box
-    size = max(x1 - x0, y1 - y0)
-    step = max(6, int(size / rng.integers(4, 13)))
-    kind, thin = int(rng.integers(10)), max(2, int(step * rng.uniform(0.15, 0.6)))
-    slope = int(rng.integers(-2, 3))
-    grid = [(x, y) for y in range(y0, y1 + step, step) for x in range(x0, x1 + step, step)]
-    if kind == 0:
-        for x in range(x0 - 2 * size, x1 + 2 * size, step):
-            draw.line([(x, y0), (x + slope * (y1 - y0) // 2, y1)], fill=ink, width=thin)
-    elif kind == 1:
-        for y in range(y0, y1, step):
-            draw.rectangle([x0, y, x1, y + thin], fill=ink)
-    elif kind == 2:
-        for x, y in grid:
-            disc(draw, x + (step // 2) * ((y - y0) // step % 2), y, thin * 0.7, ink)
-    elif kind == 3:
-        for x, y in grid:
-            if ((x - x0) // step + (y - y0) // step) % 2:
-                draw.rectangle([x, y, x + step, y + step], fill=ink)
-    elif kind == 4:
-        for y in range(y0 - step, y1 + step, step):
-            zigzag = [(x0 + i * step // 2, y + (i % 2) * step // 2) for i in range(2 * size // step + 3)]
-            draw.line(zigzag, fill=ink, width=thin, joint="curve")
-    elif kind == 5:
-        cx, cy, rays = float(rng.integers(x0, x1)), float(rng.integers(y0, y1)), int(rng.integers(6, 15))
-        fan = star(cx, cy, 3.0 * size, rays, 1.0)
-        for i in range(0, 2 * rays, 2):
-            draw.polygon([(int(cx), int(cy)), fan[i], fan[i + 1]], fill=ink)
-    elif kind == 6:
-        cx, cy = float(rng.integers(x0, x1)), float(rng.integers(y0, y1))
-        for i in range(2 * size // step, 0, -1):
-            disc(draw, cx, cy, i * step / 2, ink if i % 2 else other)
-    elif kind == 7:
-        for x in range(x0, x1, step):
-            draw.rectangle([x, y0, x + thin, y1], fill=ink)
-        for y in range(y0, y1, step):
-            draw.rectangle([x0, y, x1, y + thin // 2], fill=other)
-    elif kind == 8:
-        for _ in range(int(rng.integers(20, 60))):
-            cx, cy = float(rng.integers(x0, x1)), float(rng.integers(y0, y1))
-            draw.polygon(star(cx, cy, thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6)), fill=ink)
-    else:
-        edge = y0 + (y1 - y0) * rng.uniform(0.2, 0.8)
-        swing, waves = size * rng.uniform(0.03, 0.12), rng.uniform(0.5, 2.5)
-        crest = [(x, round(edge + swing * math.sin(waves * 6.3 * (x - x0) / size))) for x in range(x0, x1 + 4, 4)]
-        draw.polygon([*crest, (x1 + 4, y1 + 4), (x0 - 4, y1 + 4)], fill=ink)
-
-
-# ------------------------------------------------------------------ lettering and pictures
 
 
 def letters(

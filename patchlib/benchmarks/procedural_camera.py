@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from patchlib.benchmarks.procedural_art import stream
+from patchlib.benchmarks.procedural_patterns import stream
 
 _GRAIN = 8  # first key of the grain's streams
 

@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 
-from patchlib.benchmarks.procedural_art import stream
+from patchlib.benchmarks.procedural_patterns import stream
 
 BLOCK = 100_000  # object seeds of one benchmark seed: the first half for instances, the second for clutter
 TRAINING_SEED = 1_000_000  # benchmarks have smaller seeds, what encoders are trained on has this one

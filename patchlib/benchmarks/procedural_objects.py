@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from patchlib.benchmarks import procedural_shapes as shapes
-from patchlib.benchmarks.procedural_art import palette, stream
+from patchlib.benchmarks.procedural_patterns import palette, stream
 from patchlib.benchmarks.procedural_shapes import Face, ProceduralObject
 
 KINDS = ("carton", "box", "bottle", "can", "mug", "sign", "toy", "pouch", "book", "plate")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchlib.benchmarks.procedural_art import Colour, hsv, pattern, stream
 from patchlib.benchmarks.procedural_camera import paste
+from patchlib.benchmarks.procedural_patterns import Colour, hsv, pattern, stream
 
 PLACES = ("table", "shelf", "street", "garden", "desk", "wall")
 FORMATS = ((384, 288), (336, 336), (288, 384))  # landscape, square, portrait: pixels

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from patchlib import progress, provenance
-from patchlib.benchmarks.procedural_art import stream
 from patchlib.benchmarks.procedural_config import ProceduralConfig
+from patchlib.benchmarks.procedural_patterns import stream
 from patchlib.benchmarks.procedural_views import make_query, make_scene
 
 Job = tuple[int | None, int]  # instance (None = distractor), view (-1 = the query)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from patchlib.benchmarks.procedural_art import Colour, Point, disc, label, star
+from patchlib.benchmarks.procedural_art import label
+from patchlib.benchmarks.procedural_patterns import Colour, Point, disc, star
 
 TEXTURE = 192  # pixels of the longer side of a face
 
@@ -93,20 +94,7 @@ def block(
         roof = ((-w, -h, tip), (w, -h, tip), (w, crown, -d), (-w, crown, -d))
         if family.random() < 0.6:
             disc(ImageDraw.Draw(slope), slope.width * 0.5, slope.height * 0.5, slope.height * 0.33, colours[2])
-        gable = Image.new("RGB", (48, 48), colours[0])
-        for sign in (-1, 1):
-            faces.append(
-                Face(
-                    _triangle(gable),
-                    (
-                        (sign * w, -h, -d * sign),
-                        (sign * w, -h, d * sign),
-                        (sign * w, crown, d * sign),
-                        (sign * w, crown, -d * sign),
-                    ),
-                    0.66,
-                )
-            )
+        faces += _gables(colours[0], w, d, crown)
         faces.append(Face(slope.convert("RGBA"), roof, 1.06))
     else:
         faces.append(Face(top.convert("RGBA"), ((-w, -h, d), (w, -h, d), (w, -h, -d), (-w, -h, -d)), 1.08))
@@ -115,6 +103,14 @@ def block(
     faces += [Face(side.convert("RGBA"), left, 0.62), Face(side.convert("RGBA"), right, 0.74)]
     faces.append(Face(front.convert("RGBA"), ((-w, crown, -d), (w, crown, -d), (w, h, -d), (-w, h, -d))))
     return ProceduralObject(kind, tuple(faces))
+
+
+def _gables(colour: Colour, w: float, d: float, crown: float) -> list[Face]:
+    """The triangles that close the roof of a carton of half-width `w` and half-depth `d` on its left and right."""
+    texture, faces = _triangle(Image.new("RGB", (48, 48), colour)), []
+    for x, z in ((-w, d), (w, -d)):
+        faces.append(Face(texture, ((x, -1.0, z), (x, -1.0, -z), (x, crown, -z), (x, crown, z)), 0.66))
+    return faces
 
 
 def _triangle(image: Image.Image) -> Image.Image:

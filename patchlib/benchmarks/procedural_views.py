@@ -9,73 +9,21 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image
 
-from patchlib.benchmarks.procedural_art import stream
 from patchlib.benchmarks.procedural_camera import paste, photograph
+from patchlib.benchmarks.procedural_canvas import Canvas, Scene
 from patchlib.benchmarks.procedural_config import BLOCK, ProceduralConfig, design
 from patchlib.benchmarks.procedural_objects import make_object, render
+from patchlib.benchmarks.procedural_patterns import stream
 from patchlib.benchmarks.procedural_places import FORMATS, PLACES, place
-from patchlib.benchmarks.procedural_shapes import ProceduralObject
 
 QUERY_SIDE = 224  # pixels
 CLUTTER_POOL = 240  # different objects that furnish the scenes of one benchmark; never an instance
 MAX_DISTANCE = 0.5  # largest centre distance of the position-controlled set, in half diagonals
 _QUERY, _SCENE = 11, 12  # first keys of the streams
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A rendered scene.
-
-    Attributes:
-        image: RGB.
-        boxes: (B, 4) int64 xyxy pixels of the visible part of the instance, one row per appearance; (0, 4) for a
-            distractor image.
-        visible: (B,) share of the instance's pixels that can be seen, 0..1.
-        place: what the scene shows, one of ``PLACES``.
-    """
-
-    image: Image.Image
-    boxes: NDArray[np.int64]
-    visible: NDArray[np.float64]
-    place: str
-
-
-@dataclass
-class _Canvas:
-    """The picture being painted, and which pixels show which appearance of the instance."""
-
-    image: Image.Image
-    light: tuple[int, int]
-    stands: list[int]
-    masks: list[Image.Image] = field(default_factory=list)
-    totals: list[int] = field(default_factory=list)
-
-    def add(self, sprite: Image.Image, x: int, y: int, instance: bool = False) -> None:
-        grounded = any(abs(y + sprite.height - s) <= 2 for s in self.stands) or (
-            len(self.stands) == 1 and y + sprite.height >= self.stands[0]
-        )
-        paste(self.image, sprite, x, y, self.light, standing=grounded)
-        solid = Image.new("L", self.image.size, 0)
-        solid.paste(sprite.getchannel("A").point([0] * 128 + [255] * 128), (x, y))
-        self.masks = [ImageChops.subtract(mask, solid) for mask in self.masks]
-        if instance:
-            self.masks.append(solid)
-            self.totals.append(solid.histogram()[255])
-
-    def hidden(self, sprite: Image.Image, x: int, y: int) -> tuple[float, float]:
-        """Largest share of an appearance that is hidden, and that would be after pasting `sprite`."""
-        box = (x, y, x + sprite.width, y + sprite.height)
-        now, then = 0.0, 0.0
-        for mask, total in zip(self.masks, self.totals, strict=True):
-            gone = 1 - mask.histogram()[255] / total
-            now, then = max(now, gone), max(then, gone + mask.crop(box).histogram()[255] / total)
-        return now, then
 
 
 def _pose(rng: np.random.Generator, strength: float, lying: bool) -> tuple[float, float, float]:
@@ -137,33 +85,37 @@ def make_scene(
     rooms, things, target, camera, cover = (stream(*key, part) for part in range(5))
     name = PLACES[rooms.integers(len(PLACES))]
     pose = _pose(target, config.perspective, name == "desk")
-    sprite, width, height = None, *FORMATS[rooms.integers(len(FORMATS))]
+    size, sprite, share = FORMATS[rooms.integers(len(FORMATS))], None, 0.0
     if instance is not None:
-        item = make_object(*config.objects()[instance])
-        shape = render(item, *pose, side=64.0)
-        ratio = shape.width / shape.height
-        width, height = FORMATS[0 if ratio > 1.2 else 2 if ratio < 0.84 else 1]
-        designed = design(config, instance, view)
-        share = designed[0] if area is None else area
-        sprite = _fitted(render(item, *pose, side=math.sqrt(share * width * height)), width, height)
-    image, stands = place(name, rooms, width, height)
-    light = (int(rooms.integers(-2, 3)), int(rooms.integers(1, 3)))
-    canvas = _Canvas(image, light, stands)
+        designed, share = design(config, instance, view)
+        size, sprite = _sized(config, instance, pose, designed if area is None else area)
+    image, stands = place(name, rooms, *size)
+    canvas = Canvas(image, (int(rooms.integers(-2, 3)), int(rooms.integers(1, 3))), stands)
     furniture = _furniture(config, things, canvas, name)
-    if sprite is None:
-        for piece, x, y in furniture:
-            canvas.add(piece, x, y)
+    if instance is None or sprite is None:
+        for piece in furniture:
+            canvas.add(*piece)
     else:
-        x, y = _position(target, sprite, (width, height), centre, designed[1], config.controlled)
+        x, y = _position(target, sprite, size, centre, share, config.controlled)
         _compose(canvas, furniture, sprite, x, y)
         if target.random() < config.second:
-            _add_second(canvas, config, target, item, x, y, sprite)
+            _add_second(canvas, config, target, instance, (x, y), sprite)
         if cover.random() < config.occlusion:
             _occlude(canvas, config, cover, x, y, sprite)
-    image = photograph(canvas.image, camera, config.lighting, config.blur, brightness)
-    boxes = [mask.getbbox() for mask in canvas.masks]
-    visible = [mask.histogram()[255] / total for mask, total in zip(canvas.masks, canvas.totals, strict=True)]
-    return Scene(image, np.array(boxes, np.int64).reshape(-1, 4), np.array(visible, np.float64), name)
+    photo = photograph(canvas.image, camera, config.lighting, config.blur, brightness)
+    boxes = np.array([mask.getbbox() for mask in canvas.masks], np.int64).reshape(-1, 4)
+    return Scene(photo, boxes, 1 - np.array(canvas.hidden_shares(), np.float64), name)
+
+
+def _sized(
+    config: ProceduralConfig, instance: int, pose: tuple[float, float, float], area: float
+) -> tuple[tuple[int, int], Image.Image]:
+    """The format that suits the instance's outline in this pose, and the instance as large as asked for, or as fits."""
+    item = make_object(*config.objects()[instance])
+    shape = render(item, *pose, side=64.0)
+    ratio = shape.width / shape.height
+    size = FORMATS[0 if ratio > 1.2 else 2 if ratio < 0.84 else 1]
+    return size, _fitted(render(item, *pose, side=math.sqrt(area * size[0] * size[1])), *size)
 
 
 def _check(
@@ -202,7 +154,7 @@ def _piece(config: ProceduralConfig, rng: np.random.Generator, side: float, roll
 
 
 def _furniture(
-    config: ProceduralConfig, rng: np.random.Generator, canvas: _Canvas, name: str
+    config: ProceduralConfig, rng: np.random.Generator, canvas: Canvas, name: str
 ) -> list[tuple[Image.Image, int, int]]:
     """Other objects of a scene with their places, from back to front: on boards, on the ground, or lying about."""
     width, height = canvas.image.size
@@ -245,7 +197,7 @@ def _position(
 
 
 def _compose(
-    canvas: _Canvas, furniture: list[tuple[Image.Image, int, int]], sprite: Image.Image, x: int, y: int
+    canvas: Canvas, furniture: list[tuple[Image.Image, int, int]], sprite: Image.Image, x: int, y: int
 ) -> None:
     """Paints what stands behind the instance, the instance, and what stands in front without hiding it."""
     base = y + sprite.height
@@ -260,18 +212,17 @@ def _compose(
 
 
 def _add_second(
-    canvas: _Canvas,
+    canvas: Canvas,
     config: ProceduralConfig,
     rng: np.random.Generator,
-    item: ProceduralObject,
-    x: int,
-    y: int,
+    instance: int,
+    corner: tuple[int, int],
     first: Image.Image,
 ) -> None:
     """A second appearance of the instance, beside the first, if there is room for it."""
-    pose = _pose(rng, config.perspective, False)
+    (x, y), pose = corner, _pose(rng, config.perspective, False)
     side = rng.uniform(0.5, 1.0) * math.sqrt(first.width * first.height)
-    sprite = render(item, *pose, side=max(24.0, side))
+    sprite = render(make_object(*config.objects()[instance]), *pose, side=max(24.0, side))
     width, height = canvas.image.size
     for _ in range(12):
         px, py = (int(rng.integers(0, max(1, s))) for s in (width - sprite.width, height - sprite.height))
@@ -282,7 +233,7 @@ def _add_second(
 
 
 def _occlude(
-    canvas: _Canvas, config: ProceduralConfig, rng: np.random.Generator, x: int, y: int, sprite: Image.Image
+    canvas: Canvas, config: ProceduralConfig, rng: np.random.Generator, x: int, y: int, sprite: Image.Image
 ) -> None:
     """Another object in front of a part of the instance: the first of some tries that hides 8 to 40 % of it."""
     size = math.sqrt(sprite.width * sprite.height)
