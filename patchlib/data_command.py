@@ -114,7 +114,7 @@ def _get(entries: list[Entry], arguments: argparse.Namespace) -> int:
     for entry in entries:
         print(f"{entry.title}\n  licence: {entry.licence}\n  cite: python -m patchlib data cite {entry.name}")
         store.get(entry, data, order)
-        if entry.layout is not None and not _print_counts(entry, data / entry.folder):
+        if not _print_counts(entry, data):
             print(f"{entry.name}: this is a part of what is published, or another version; results will say so too")
     return 0
 
@@ -127,14 +127,18 @@ def _verify(entries: list[Entry], arguments: argparse.Namespace) -> int:
             print(f"nothing has been fetched into {data} yet")
     wrong = 0
     for entry in entries:
-        problems = store.verify(entry, data, arguments.quick)
-        for problem in problems[:20]:
-            print(f"{entry.name}: {problem.path} {problem.reason}")
-        if problems[20:]:
-            print(f"{entry.name}: ... and {len(problems) - 20} more")
-        print(f"{entry.name}: {len(problems) or 'no'} file(s) miss or differ")
-        differs = entry.layout is not None and not _print_counts(entry, data / entry.folder)
-        wrong += bool(problems) or differs
+        folder = data / entry.folder
+        if entry.layout is not None and folder.is_dir() and store.state(entry, data) == "-":
+            print(f"{entry.name}: {folder} was not fetched by this command, so only its counts can be compared")
+            problems = []
+        else:
+            problems = store.verify(entry, data, arguments.quick)
+            for problem in problems[:20]:
+                print(f"{entry.name}: {problem.path} {problem.reason}")
+            if problems[20:]:
+                print(f"{entry.name}: ... and {len(problems) - 20} more")
+            print(f"{entry.name}: {len(problems) or 'no'} file(s) miss or differ")
+        wrong += bool(problems) or not _print_counts(entry, data)
     return 1 if wrong else 0
 
 
@@ -144,9 +148,11 @@ def _cite(entries: list[Entry], arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_counts(entry: Entry, folder: Path) -> bool:
+def _print_counts(entry: Entry, data: Path) -> bool:
     """A table expected / found; returns whether they agree."""
-    found = counts(entry, folder)
+    found = counts(entry, data / entry.folder)
+    if store.state(entry, data) != "-":
+        found["files"] = store.count_files(entry, data)
     same = True
     for name, expected in entry.expected.items():
         if name in found:

@@ -48,8 +48,10 @@ def wanted(entry: Entry, folder: Path, order: Order) -> list[File]:
 
     Raises:
         DownloadError: the publisher's list could not be had.
-        ValueError: no file matches.
+        ValueError: no file matches, or the limit is below 1.
     """
+    if order.limit is not None and order.limit < 1:
+        raise ValueError(f"limit is {order.limit}, expected at least 1 file")
     files = list(entry.files)
     if entry.listing is not None:
         files += _listed(entry, entry.listing, folder, order)

@@ -73,11 +73,16 @@ def get(entry: Entry, data: Path, order: Order, say: Callable[[str], None] = pri
 def state(entry: Entry, data: Path) -> str:
     """A word or two for ``data list``: "-", "3 of 1000 files", "complete"."""
     record = _record(entry, data / entry.folder)
-    done = len(record["files"])
+    done = count_files(entry, data)
     total = record["listed"] or (len(entry.files) if entry.listing is None else None)
     if not done:
         return "-"
     return "complete" if done == total else f"{done} of {total or '?'} files"
+
+
+def count_files(entry: Entry, data: Path) -> int:
+    """How many of an entry's files (archives, where it has archives) have been fetched."""
+    return len(_record(entry, data / entry.folder)["files"])
 
 
 def verify(entry: Entry, data: Path, quick: bool = False) -> list[Problem]:

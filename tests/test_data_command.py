@@ -114,6 +114,24 @@ def test_a_failed_download_is_1_and_a_mistake_2(data, capsys):
     assert "did you mean mini" in capsys.readouterr().err
     assert data("get", "mini", "--only", "*.tar") == 2
     assert "no file of mini matches '*.tar'" in capsys.readouterr().err
+    assert data("get", "mini", "--limit", "0") == 2
+    assert "limit is 0, expected at least 1" in capsys.readouterr().err
+
+
+def test_what_was_put_there_by_hand_is_counted(data, tmp_path, capsys):
+    layouts.write_instre(tmp_path / "data/mini")
+    assert data("verify", "mini") == 0
+    out = capsys.readouterr().out
+    assert "was not fetched by this command, so only its counts" in out
+    assert "images  expected         6  found         6" in out
+
+
+def test_files_are_counted_where_there_is_nothing_to_load(data, web, capsys):
+    web.files["/a.txt"] = b"a"
+    other = {"other": data.entries["other"] | {"expected": {"files": 2}}}
+    assert data("get", "other", changes=other) == 0
+    assert data("verify", "other", changes=other) == 1
+    assert "files  expected         2  found         1  <-" in capsys.readouterr().out
 
 
 def test_nothing_fetched_yet(data, capsys):
