@@ -118,7 +118,7 @@ def order_images(scores: NDArray[np.float32], regions: NDArray[np.int32], first_
     result = _blank(len(scores), depth)
     columns = np.arange(n, dtype=np.uint64)
     for query, row in enumerate(scores):
-        keys = _descending(row) << np.uint64(32) | columns
+        keys = descending(row) << np.uint64(32) | columns
         if depth < n:
             keys = np.partition(keys, depth - 1)[:depth]
         keys.sort()
@@ -176,7 +176,7 @@ def _blank(queries: int, depth: int) -> Ranking:
     return Ranking(np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.int32))
 
 
-def _descending(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
+def descending(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
     """Integers that ascend where float32 scores descend (sign-magnitude bits turned into an order)."""
     bits = (scores + np.float32(0)).view(np.uint32)  # + 0 turns -0 into 0: they must tie
     ascending = np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))

@@ -1,0 +1,179 @@
+"""How many bytes an index takes, and where the sizes of Table 7 come from.
+
+Symbols: n vectors of D dimensions, ``nlist`` inverted lists, m codes of ``nbits`` bits a vector. An IVFPQ index holds
+
+    4 nlist D            centroids of the lists, float32
+    4 2^nbits D          codebooks of the m sub-quantisers, float32
+    8 nlist              lengths of the lists
+    n (m nbits / 8 + 8)  code and id of every vector
+
+and what faiss writes beside that (:data:`HEADER` bytes) is the same for every index. None of it depends on the values
+of the vectors, so real indexes can be built without any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import faiss
+
+HEADER = 180  # of a serialised IVFPQ index: dimensions, counts, type names; 32 of them are its inverted lists'
+MIB, GIB, MB = 2**20, 2**30, 10**6
+IMAGES = {"INSTRE": 26543, "ILIAS": 4885}  # the sizes of Table 7 admit no other numbers
+PATCHES = {"L0": 1, "L1": 5, "L2": 14, "L3": 30}
+DIM = 1024  # of the encoder behind Table 7
+
+
+def code_bytes(m: int, nbits: int = 8) -> int:
+    """Bytes of one vector's m codes of ``nbits`` bits."""
+    return -(-m * nbits // 8)
+
+
+def list_bytes(n_vectors: int, code_size: int, nlist: int, n_filled: int | None = None) -> int:
+    """Bytes of serialised inverted lists: lengths, codes and 8-byte ids.
+
+    Args:
+        n_vectors: n.
+        code_size: bytes of one vector's code.
+        nlist: number of lists.
+        n_filled: lists that are not empty; when at most half of them are, faiss writes only theirs: (number, length).
+    """
+    filled = nlist if n_filled is None else n_filled
+    lengths = 8 * nlist if filled > nlist // 2 else 16 * filled
+    return lengths + n_vectors * (code_size + 8)
+
+
+def index_bytes(n_vectors: int, dim: int, m: int = 64, nlist: int = 4096, nbits: int = 8) -> int:
+    """Bytes of a serialised faiss IVFPQ index, to the byte.
+
+    Args:
+        n_vectors: n, spread over more than half of the lists.
+        dim: D.
+        m: codes per vector.
+        nlist: number of lists.
+        nbits: bits per code.
+
+    Source: supplement S7; the formula is faiss' file format, the published sizes follow from it.
+    """
+    return HEADER + 4 * dim * (nlist + 2**nbits) + list_bytes(n_vectors, code_bytes(m, nbits), nlist)
+
+
+def raw_bytes(n_vectors: int, dim: int) -> int:
+    """Bytes of the float32 descriptors themselves."""
+    return 4 * n_vectors * dim
+
+
+def filled_index(n_vectors: int, dim: int, m: int = 64, nlist: int = 4096, nbits: int = 8) -> faiss.IndexIVFPQ:
+    """A real faiss IVFPQ index of n vectors, all of them zero, filled without training or encoding.
+
+    Its size is that of any trained index of the same shape; what it finds means nothing.
+    """
+    import faiss
+
+    quantizer = faiss.IndexFlatIP(dim)
+    quantizer.add(np.zeros((nlist, dim), np.float32))
+    index = faiss.IndexIVFPQ(quantizer, dim, nlist, m, nbits, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(np.zeros(2**nbits * dim, np.float32), index.pq.centroids)
+    index.is_trained = True
+    each, rest = divmod(n_vectors, nlist)
+    for number in range(nlist):
+        index.invlists.resize(number, each + (number < rest))
+    index.ntotal = n_vectors
+    return index
+
+
+def serialised_bytes(index: faiss.Index) -> int:
+    """Size of an index as faiss writes it, counted without keeping the bytes."""
+    import faiss
+
+    written = 0
+
+    def count(block: bytes) -> None:
+        nonlocal written
+        written += len(block)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    return written
+
+
+def printed(n_bytes: int, benchmark: str, level: str, quantised: bool) -> float:
+    """A size in the unit that reproduces the cell of Table 7, to the printed digit.
+
+    The table's heading says MB. Its cells are in three units:
+
+    - uncompressed below 1 GiB: MiB (2^20 bytes), two decimals;
+    - uncompressed above (INSTRE L2 and L3): GiB with two decimals, times 1000 (1.42 GiB is printed as 1420);
+    - quantised: MB (10^6 bytes), two decimals; but INSTRE L3 alone: MiB.
+
+    Source: Table 7. The units are inferred: they are the only ones that fit all sixteen cells.
+    """
+    if quantised:
+        return round(n_bytes / (MIB if (benchmark, level) == ("INSTRE", "L3") else MB), 2)
+    return round(1000 * round(n_bytes / GIB, 2), 2) if n_bytes >= GIB else round(n_bytes / MIB, 2)
+
+
+def table_7() -> pd.DataFrame:
+    """Table 7 from real faiss indexes: bytes, the numbers as they are printed, and both in one unit.
+
+    Returns:
+        DataFrame, one row per level and benchmark in the paper's order: level, patches, benchmark; uncompressed_bytes,
+        quantised_bytes (measured); uncompressed_MB, quantized_MB, compression_ratio as printed (the ratio is that of
+        the printed sizes); uncompressed_true_MB, quantised_true_MB (10^6 bytes), true_ratio.
+
+    Source: Table 7 (m = 64, nlist = 4096, nbits = 8, D = 1024).
+    """
+    rows = []
+    for level, patches in PATCHES.items():
+        for benchmark, images in IMAGES.items():
+            raw = raw_bytes(images * patches, DIM)
+            quantised = serialised_bytes(filled_index(images * patches, DIM))
+            shown = printed(raw, benchmark, level, False), printed(quantised, benchmark, level, True)
+            rows.append(
+                {
+                    "level": level,
+                    "patches": patches,
+                    "benchmark": benchmark,
+                    "uncompressed_bytes": raw,
+                    "quantised_bytes": quantised,
+                    "uncompressed_MB": shown[0],
+                    "quantized_MB": shown[1],
+                    "compression_ratio": round(shown[0] / shown[1], 2),
+                    "uncompressed_true_MB": round(raw / MB, 2),
+                    "quantised_true_MB": round(quantised / MB, 2),
+                    "true_ratio": round(raw / quantised, 2),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def equal_bytes(size: int, dim: int) -> dict[str, str]:
+    """Codes of ``size`` bytes a vector, as faiss factory strings with the placeholder ``{nlist}``.
+
+    What needs more bytes at D dimensions is preceded by a PCA to as many dimensions as the bytes pay for. RaBitQ keeps
+    one bit a dimension and 8 bytes of correction factors, so it needs more than 8 bytes.
+
+    Args:
+        size: bytes per vector, a divisor of D.
+        dim: D.
+
+    Raises:
+        ValueError: size does not divide D.
+    """
+    if size < 1 or dim % size:
+        raise ValueError(f"size is {size} bytes, expected a divisor of the {dim} dimensions")
+
+    def reduced(dimensions: int) -> str:
+        return "" if dimensions >= dim else f"PCA{dimensions},"
+
+    codes = {"PQ": f"IVF{{nlist}},PQ{size}", "OPQ+PQ": f"OPQ{size},IVF{{nlist}},PQ{size}"}
+    for bits in (8, 4):
+        dimensions = size * 8 // bits
+        if dimensions <= dim:
+            codes[f"SQ{bits}"] = f"{reduced(dimensions)}IVF{{nlist}},SQ{bits}"
+    if 8 < size <= 8 + dim // 8:
+        codes["RaBitQ"] = f"{reduced(8 * (size - 8))}IVF{{nlist}},RaBitQ"
+    return codes
