@@ -24,7 +24,7 @@ from patchlib.lab import scale_lightness
 
 AREAS = (0.01, 0.04, 0.12, 0.3, 0.6)  # of the box, shares of the image
 PLACES = (0.0, 0.16, 0.32, 0.48, 0.64)  # way of the box's centre from the image's centre to the corner
-SCENE = ProceduralConfig(seed=7, instances=60, positives=1, distractors=120, occlusion=0, second=0)
+SEED = 7  # of objects and scenes that no built-in benchmark has
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Study:
 
 
 def scenes(
-    config: ProceduralConfig = SCENE,
+    instances: int = 60,
+    distractors: int = 120,
     areas: Sequence[float] = AREAS,
     places: Sequence[float] = PLACES,
     brightness: Sequence[float] = BRIGHTNESS,
@@ -52,8 +53,8 @@ def scenes(
     The middle area, the first place and brightness 1 are the scene that the three series share.
 
     Args:
-        config: instances and distractors; should neither hide the instance nor show it twice, as both would depend on
-            the factors.
+        instances: objects, each with one query and one scene at all levels; nothing hides it and it is shown once.
+        distractors: scenes without any of them.
         areas: levels of the size, at the centre of the image.
         places: levels of the place at the middle area: 0 = centre, 1 = the centre of the box in the corner (it is
             moved inwards until the box lies in the image).
@@ -63,6 +64,9 @@ def scenes(
     Returns:
         Study with the series ``size``, ``place`` and ``brightness``.
     """
+    config = ProceduralConfig(
+        seed=SEED, instances=instances, positives=1, distractors=distractors, occlusion=0, second=0
+    )
     middle = areas[len(areas) // 2]
     levels = {
         "size": [(area, 0.0, 1.0) for area in areas],

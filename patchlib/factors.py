@@ -7,7 +7,7 @@ positives outside the bin are taken out of the ranking, they do not count as wro
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,8 @@ from patchlib.search import Ranking
 if TYPE_CHECKING:
     from patchlib.feature_set import FeatureSet
 
-__all__ = ["BRIGHTNESS", "Bins", "at", "attributes", "bins", "edges", "evaluate", "lightness", "paired", "reachable"]
-__all__ += ["restrict", "scale_lightness"]
+__all__ = ["BRIGHTNESS", "Bins", "at", "attributes", "bins", "each", "edges", "evaluate", "lightness", "paired"]
+__all__ += ["reachable", "restrict", "scale_lightness"]
 PAIR = ["query_id", "image_id"]
 BRIGHTNESS = (0.2, 0.6, 1.0, 1.4, 1.8)  # factors of L*; supplement S3.2
 
@@ -76,7 +76,7 @@ def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.fl
     Args:
         values: (n,) numbers to be binned.
         count: number of bins, >= 1.
-        by: ``"count"`` = equally many values a bin (quantiles; equal values stay together), ``"width"`` = equally wide
+        by: ``"count"`` = equally many values a bin (equal values stay together), ``"width"`` = equally wide
             bins between the smallest and the largest value.
 
     Returns:
@@ -91,14 +91,12 @@ def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.fl
         raise ValueError(unknown("way to bin", by, ("count", "width")))
     if count < 1:
         raise ValueError(f"{count} bins, expected at least 1")
-    sample = np.asarray(values, np.float64)
+    sample = np.sort(np.asarray(values, np.float64))
     if not len(sample):
         return np.full(count + 1, np.nan)
-    return (
-        np.quantile(sample, np.linspace(0, 1, count + 1))
-        if by == "count"
-        else np.linspace(sample.min(), sample.max(), count + 1)
-    )
+    if by == "width":
+        return np.linspace(sample[0], sample[-1], count + 1)
+    return np.append(sample[np.arange(count) * len(sample) // count], sample[-1])
 
 
 def bins(benchmark: Benchmark, factor: str, count: int = 5, by: str = "count") -> Bins:
@@ -116,8 +114,16 @@ def bins(benchmark: Benchmark, factor: str, count: int = 5, by: str = "count") -
     value = largest[factor].to_numpy(np.float64)
     borders = edges(value, count, by)
     members = largest[PAIR].assign(value=value, bin=np.searchsorted(borders[1:-1], value, side="right"))
-    shown = [f"{100 * v:.2g}" if factor == "area" else f"{v:.2f}" for v in borders]
-    return Bins(tuple(f"{low}–{high}" for low, high in zip(shown, shown[1:], strict=False)), members.sort_index())
+    shown = [f"{100 * v:.2g}" if factor == "area" else f"{v:.2f}".lstrip("0") for v in borders]
+    labels = [f"{low}–{high}" if len(value) else "no boxes" for low, high in zip(shown, shown[1:], strict=False)]
+    return Bins(tuple(labels), members.sort_index())
+
+
+def each(benchmark: Benchmark, labels: Sequence[str]) -> Bins:
+    """Every positive in every bin, for a factor that is set for the whole benchmark, such as brightness."""
+    pairs = benchmark.positives[PAIR].drop_duplicates()
+    parts = [pairs.assign(value=float(number), bin=number) for number in range(len(labels))]
+    return Bins(tuple(labels), pd.concat(parts, ignore_index=True))
 
 
 def restrict(ranking: Ranking, benchmark: Benchmark, kept: pd.DataFrame) -> tuple[Ranking, Benchmark]:

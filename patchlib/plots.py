@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from patchlib import images, paths, provenance
-from patchlib.benchmarks.record import Benchmark
+from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.factors import Bins
 
 if TYPE_CHECKING:
     from patchlib.features import FeatureSet
@@ -114,7 +115,7 @@ def query_picture(ax: Axes, benchmark: Benchmark, query: int, title: str = "quer
 def ranking_row(
     axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, ranking: Ranking, query: int
 ) -> Sequence[Axes]:
-    """The first images of a ranking, one an axis: winning region, ground truth, frame green (right) or orange (wrong)."""
+    """First images of a ranking, one an axis: winning region, ground truth, frame green (right) or orange (wrong)."""
     positives, truth = benchmark.relevant(query)
     for ax, index, region in zip(axes, ranking.images[query], ranking.regions[query], strict=False):
         picture(ax, images.read(benchmark.image_path(index)))
@@ -253,4 +254,33 @@ def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame, colours: Sequ
         ax.errorbar(x, row["mean"], [[row["mean"] - row["low"]], [row["high"] - row["mean"]]], fmt="o", color=colour)
         ax.annotate(str(name), (x, row["mean"]), (5, 3), textcoords="offset points", fontsize=6.5, color=colour)
     ax.set(xscale="log", xlabel="regions per image (log)")
+    return ax
+
+
+def example(ax: Axes, benchmark: Benchmark, groups: Bins, number: int) -> Axes:
+    """The first positive of a bin, with its boxes; nothing where the bin is empty or does not exist."""
+    members = groups.members[groups.members["bin"] == number]
+    if not len(members):
+        ax.set_axis_off()
+        return ax
+    query, image = members[["query_id", "image_id"]].iloc[0]
+    index = int(np.flatnonzero(benchmark.images["image_id"] == image)[0])
+    rows = (benchmark.positives["query_id"] == query) & (benchmark.positives["image_id"] == image)
+    contact_sheet(np.array([ax]), benchmark, [index], {index: benchmark.positives.loc[rows, BOX].to_numpy(np.float32)})
+    ax.set_title(groups.labels[number], fontsize=7, loc="center")
+    return ax
+
+
+def regions_of_image(
+    ax: Axes, benchmark: Benchmark, features: FeatureSet, ranking: Ranking, query: int, index: int
+) -> Axes:
+    """All regions of one image, the winning one for a query, the ground truth; below, how many and which rank."""
+    owned = features.boxes[features.offsets[index] : features.offsets[index + 1]]
+    images_, boxes = benchmark.relevant(query)
+    contact_sheet(np.array([ax]), benchmark, [index], {index: boxes[images_ == index]})
+    grid_lines(ax, owned)
+    place = int(np.flatnonzero(ranking.images[query] == index)[0])
+    if ranking.regions[query, place] >= 0:
+        box(ax, features.boxes[ranking.regions[query, place]], "winning")
+    ax.set_xlabel(f"{len(owned)} regions, rank {place + 1}", fontsize=7)
     return ax

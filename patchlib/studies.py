@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def sample(benchmark: Benchmark, n_images: int | None) -> Benchmark:
     """A smaller database with all queries, for studies that describe each image many times.
 
-    Two thirds of the images are positives, equally many of each query (the first ones in the benchmark's order), the
-    others are spread evenly over the rest of the database. A benchmark that is small enough is returned as it is.
+    Four fifths of the images are positives, equally many of each query (the first ones in the benchmark's order), the
+    others are spread evenly over the images that are no positive. A benchmark that is small enough is returned as it is.
 
     Args:
         benchmark: what to take from.
@@ -32,7 +32,7 @@ def sample(benchmark: Benchmark, n_images: int | None) -> Benchmark:
     if n_images < 1:
         raise ValueError(f"a sample of {n_images} images, expected at least 1")
     known = [pd.unique(pd.Series(benchmark.relevant(q)[0])) for q in range(len(benchmark.queries))]
-    each = max(1, n_images * 2 // 3 // len(known))
+    each = max(1, n_images * 4 // 5 // len(known))
     chosen = np.unique(np.concatenate([rows[:each] for rows in known]).astype(np.int64))
     # positives that were not chosen would be missing ones: only images that are no positive may fill up
     rest = np.setdiff1d(np.arange(len(benchmark.images)), np.concatenate(known))
@@ -97,6 +97,32 @@ def loc_score_curve(
     return curve
 
 
+def claims(label: str, factor: str, tables: Mapping[str, pd.DataFrame], groups: factors.Bins) -> dict[str, pd.Series]:
+    """What the paper says about a factor, as per-query differences that are positive where it is true.
+
+    Args:
+        label: put before each claim.
+        factor: ``"area"``/``"size"``, ``"distance"``/``"place"`` or ``"brightness"``.
+        tables: ``"global"`` and ``"Patchify"`` -> result of ``factors.evaluate``.
+        groups: the bins, ascending; of brightness the middle one is the image as it is.
+
+    Source: supplement S3.1.
+    """
+    whole, local = ([factors.at(tables[m], n) for n in range(groups.last + 1)] for m in ("global", "Patchify"))
+    gain = [b - a for a, b in zip(whole, local, strict=True)]
+    if factor in ("area", "size"):
+        small = pd.concat(gain[:2], axis=1).mean(axis=1)
+        return {f"{label}: small objects (two smallest bins), L3 wins": small,
+                f"{label}: large objects (largest bin), global wins": -gain[-1]}  # fmt: skip
+    if factor in ("distance", "place"):
+        return {f"{label}: off-centre, L3 loses less": (whole[0] - whole[-1]) - (local[0] - local[-1])}
+    middle = groups.last // 2
+    worst = min(gain, key=lambda values: values.mean())
+    return {f"{label}: medium brightness better than dark, L3": local[middle] - local[0],
+            f"{label}: medium brightness better than bright, L3": local[middle] - local[-1],
+            f"{label}: L3 wins at every brightness (least gain)": worst}  # fmt: skip
+
+
 def verdicts(differences: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.DataFrame:
     """Claims and what the data say.
 
@@ -112,3 +138,88 @@ def verdicts(differences: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.
     holds = np.select([table["n"] == 0, table["low"] > 0, table["high"] < 0], ["not measured", "yes", "no"], "open")
     table = table.assign(holds=holds).rename(columns={"mean": "evidence", "n": "queries"})
     return table[["evidence", "low", "high", "queries", "holds"]].rename_axis("claim")
+
+
+def extremes(scores: pd.DataFrame, at_least: int = 10) -> pd.DataFrame:
+    """Two queries of like AP and very different LocScore, found by a rule.
+
+    Of all queries with AP = 1, or, where fewer than two reach it, of the ``at_least`` queries with the highest AP, the
+    one with the highest and the one with the lowest LocScore.
+
+    Args:
+        scores: of ``metrics.evaluate``.
+        at_least: size of the group where AP = 1 is too rare.
+
+    Returns:
+        The two rows of ``scores``, the better localised first; none without boxes.
+    """
+    known = scores.dropna(subset="loc_score").sort_values("ap", ascending=False, kind="stable")
+    perfect = known[known["ap"] == 1]
+    group = perfect if len(perfect) > 1 else known.head(at_least)
+    group = group.sort_values("loc_score", ascending=False, kind="stable")
+    return group.iloc[[0, -1]] if len(group) > 1 else group.head(0)
+
+
+def backbone_table(scores: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Summaries of every encoder and level: indexed by (encoder, level), columns of ``metrics.summarise`` in percent.
+
+    Args:
+        scores: encoder -> level -> table of ``metrics.evaluate``.
+    """
+    rows = {
+        (name, level): metrics.summarise(table) for name, levels in scores.items() for level, table in levels.items()
+    }
+    return pd.DataFrame(rows).T.rename_axis(["encoder", "level"]).astype({"queries": int})
+
+
+def pretraining_table(
+    scores: Mapping[str, Mapping[str, pd.DataFrame]], zoo: pd.DataFrame, resamples: int = 1000
+) -> pd.DataFrame:
+    """mAP of L0 ("global") and of the finest level ("local") against the size of the pretraining set.
+
+    Args:
+        scores: encoder -> level -> table of ``metrics.evaluate``, levels ascending.
+        zoo: indexed by encoder; columns ``family``, ``model``, ``dataset``, ``dataset_size``, ``dim``. Encoders without
+            pretraining are left out.
+        resamples: of the bootstrap.
+
+    Returns:
+        DataFrame indexed by encoder, by ascending size: family, model, dataset, size, dim, type, mAP, low, high.
+
+    Source: Table 4, Figure S3.
+    """
+    rows = []
+    for name, spec in zoo[zoo["dataset_size"] > 0].sort_values("dataset_size", kind="stable").iterrows():
+        levels = list(scores[str(name)].values())
+        facts = {"encoder": name, "family": spec["family"], "model": spec["model"], "dataset": spec["dataset"]}
+        facts |= {"size": spec["dataset_size"], "dim": spec["dim"]}
+        for kind, table in (("global", levels[0]), ("local", levels[-1])):
+            mean, low, high, _, _ = statistics.bootstrap(100 * table["ap"], resamples)
+            rows.append(facts | {"type": kind, "mAP": mean, "low": low, "high": high})
+    columns = ["encoder", "family", "model", "dataset", "size", "dim", "type", "mAP", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).set_index("encoder")
+
+
+def claims_of_encoders(scores: Mapping[str, Mapping[str, pd.DataFrame]], zoo: pd.DataFrame) -> dict[str, pd.Series]:
+    """What the paper says about encoders, as per-query differences at the finest level, positive where it is true.
+
+    Families are compared at their largest pretraining size alone, sizes within one architecture.
+
+    Source: supplement S4.
+    """
+    ap = {name: 100 * list(levels.values())[-1].set_index("query_id")["ap"] for name, levels in scores.items()}
+    trained = zoo[zoo["dataset_size"] > 0].sort_values("dataset_size", kind="stable")
+    largest = trained.groupby("model", sort=False).tail(1)
+    means = {family: pd.concat([ap[str(n)] for n in rows.index], axis=1).mean(axis=1)
+             for family, rows in largest.groupby("family")}  # fmt: skip
+    found = {}
+    if {"CNN", "Transformer"} <= set(means):
+        found["transformers above CNNs (mean of each)"] = means["Transformer"] - means["CNN"]
+    for _, rows in trained.groupby("model", sort=False):
+        for less, more in zip(rows.index, rows.index[1:], strict=False):
+            sizes = f"{rows['dataset_size'][less]:,} to {rows['dataset_size'][more]:,}"
+            found[f"more pretraining is better: {more}, {sizes}"] = ap[more] - ap[less]
+    for name in zoo.index[zoo["dataset_size"] == 0].intersection(list(ap)):
+        for trained_name in largest.index:
+            found[f"{trained_name} above {name}"] = ap[trained_name] - ap[name]
+    return found
