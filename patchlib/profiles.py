@@ -95,7 +95,8 @@ class Profile:
     @property
     def label(self) -> str:
         """What figures say they show, e.g. ``"built-in benchmark"``; names the options that are not the default."""
-        options = ", ".join(f"{key}={value}" for key, value in self.benchmark_options.items() if key != "root")
+        told = {key: value for key, value in self.benchmark_options.items() if key not in ("root", "skip_bad")}
+        options = ", ".join(f"{key}={value}" for key, value in told.items())
         return TITLES[self.benchmark] + (f" ({options})" if options else "")
 
     def record(self, config: Mapping[str, Any], **inputs: str) -> dict[str, Any]:
@@ -165,6 +166,8 @@ def _choose_benchmark(settings: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"benchmarks is {listed!r}, expected a mapping of a benchmark's name to its options")
     name, _, root = str(settings.get("benchmark") or next(iter(listed))).partition(":")
     options = (listed.get(name) or {}) | settings.get("benchmark_options", {}) | ({"root": root} if root else {})
+    if settings.get("skip_bad") and name != "procedural":  # whose images we have just drawn
+        options["skip_bad"] = True
     return settings | {"benchmark": name, "benchmark_options": options, "benchmarks": list(listed)}
 
 

@@ -137,3 +137,11 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str, message: str) -> Non
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="absent.yaml"):
         profiles.load(str(tmp_path / "absent.yaml"))
+
+
+def test_skip_bad_reaches_the_loader_but_not_the_label() -> None:
+    settings = profiles.load("workshop", skip_bad=True)
+    assert settings.benchmark_options == {"skip_bad": True}
+    assert settings.extraction["skip_bad"] is True
+    assert settings.label == "Grocery Store"
+    assert profiles.load("builtin", skip_bad=True).benchmark_options == {}
