@@ -50,7 +50,8 @@ def scenes(
 ) -> Study:
     """The same procedural scene with the instance smaller or larger, elsewhere, or in other light.
 
-    The middle area, the first place and brightness 1 are the scene that the three series share.
+    The middle area, the first place and brightness 1 are the scene that the three series share. What stands in front of
+    the instance steps aside, but may hide up to a tenth of it.
 
     Args:
         instances: objects, each with one query and one scene at all levels; nothing hides it and it is shown once.

@@ -242,7 +242,7 @@ def family_colours(families: Mapping[str, str]) -> dict[str, Any]:
 
 
 def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame, colours: Sequence[str]) -> Axes:
-    """Accuracy against regions per image (log axis), a labelled point with its interval for every strategy.
+    """Accuracy against regions per image (log axis), a point with its interval for every strategy.
 
     Args:
         ax: axes.
@@ -250,9 +250,9 @@ def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame, colours: Sequ
         table: indexed by strategy; columns ``mean``, ``low``, ``high``; percent.
         colours: one per strategy.
     """
-    for x, colour, (name, row) in zip(np.asarray(regions, float), colours, table.iterrows(), strict=True):
-        ax.errorbar(x, row["mean"], [[row["mean"] - row["low"]], [row["high"] - row["mean"]]], fmt="o", color=colour)
-        ax.annotate(str(name), (x, row["mean"]), (5, 3), textcoords="offset points", fontsize=6.5, color=colour)
+    for x, colour, (name, row) in zip(np.asarray(regions, float), colours, table.iterrows(), strict=False):
+        spread = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+        ax.errorbar(x, row["mean"], spread, fmt="o", color=colour, label=name)
     ax.set(xscale="log", xlabel="regions per image (log)")
     return ax
 
@@ -282,5 +282,5 @@ def regions_of_image(
     place = int(np.flatnonzero(ranking.images[query] == index)[0])
     if ranking.regions[query, place] >= 0:
         box(ax, features.boxes[ranking.regions[query, place]], "winning")
-    ax.set_xlabel(f"{len(owned)} regions, rank {place + 1}", fontsize=7)
+    ax.set_xlabel(f"regions: {len(owned)}, rank: {place + 1}", fontsize=7)
     return ax

@@ -106,4 +106,5 @@ def test_families_have_their_own_colours() -> None:
 def test_points_carry_their_names_and_regions() -> None:
     table = pd.DataFrame({"mean": [5.0, 9], "low": [4.0, 8], "high": [6.0, 10]}, ["one", "two"])
     ax = plots.cost_points(plt.subplots()[1], [1, 30], table, ["red", "blue"])
-    assert [(text.get_text(), *text.xy) for text in ax.texts] == [("one", 1, 5), ("two", 30, 9)]
+    assert ax.get_legend_handles_labels()[1] == ["one", "two"]
+    assert [container.lines[0].get_xydata().tolist() for container in ax.containers] == [[[1, 5]], [[30, 9]]]
