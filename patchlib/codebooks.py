@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,8 +54,8 @@ def sample_rows(nlist: int, nbits: int) -> int:
 def train(training: ArrayLike, factory: str, nlist: int, m: int, nbits: int, seed: int) -> faiss.Index:
     """An empty trained index for inner products.
 
-    The lists are trained on a sample of at most ``sample_rows`` vectors, the codes on another of half as many (their
-    residuals are the other half), so memory is bounded whatever the size of ``training``.
+    The lists are trained on a sample of 40 vectors each, the codes on another of 128 each beside which their residuals
+    stand, so memory is bounded by :func:`sample_rows` whatever the size of ``training``.
 
     Args:
         training: (T, D), often memory-mapped.
@@ -68,26 +68,24 @@ def train(training: ArrayLike, factory: str, nlist: int, m: int, nbits: int, see
     Raises:
         ValueError: too few training vectors, m does not divide D, a shape or factory faiss does not know.
     """
-
     vectors = np.asanyarray(training)
     index = _empty(vectors, factory, nlist, m, nbits)
     ivf = lists_of(index)
     rng = np.random.default_rng(seed)
-    limit = sample_rows(nlist, nbits)
-    sample = _sample(vectors, limit, rng, "training vector")
+    sample = _sample(vectors, sample_rows(nlist, nbits), rng, "training vector")
     for transform in transforms(index):
         _train_transform(transform, sample, nbits, seed)
         sample = transform.apply(sample)
     _train_lists(ivf, sample, seed)
     del sample
-    sample = rotate(index, _sample(vectors, limit // 2, rng, "training vector"))
+    sample = rotate(index, _sample(vectors, VECTORS_PER_CODE * 2**nbits, rng, "training vector"))
     _seed_codes(ivf, seed, len(sample))
     ivf.train(sample)
     index.is_trained = True
     return index
 
 
-def lists_of(index: faiss.Index) -> faiss.IndexIVF:
+def lists_of(index: faiss.Index) -> Any:
     """The part of an index that holds the inverted lists, as its own class.
 
     Raises:
@@ -104,7 +102,8 @@ def transforms(index: faiss.Index) -> list[faiss.VectorTransform]:
 
     if not isinstance(index, faiss.IndexPreTransform):
         return []
-    return [faiss.downcast_VectorTransform(index.chain.at(i)) for i in range(index.chain.size())]
+    chain: Any = index.chain
+    return [faiss.downcast_VectorTransform(chain.at(i)) for i in range(chain.size())]
 
 
 def rotate(index: faiss.Index, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

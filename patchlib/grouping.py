@@ -78,7 +78,8 @@ def _patches(
     """For every query once, in any order."""
     import faiss
 
-    parameters = faiss.SearchParametersIVF(nprobe=nprobe)
+    parameters = faiss.SearchParametersIVF()
+    parameters.nprobe = nprobe
     probed = max(1, ivf.ntotal * nprobe // ivf.nlist)
     todo, k = np.arange(len(queries)), FIRST * depth
     while len(todo) and k * SCAN_SHARE <= probed:

@@ -138,15 +138,13 @@ class PatchIndex:
 
     def save(self, path: str | Path) -> Path:
         """Write the index into one file, whole or not at all; returns the path."""
-        import faiss
-
         with provenance.atomic_write(path) as file:
             if self.path is not None:
                 # faiss would write a memory-mapped index as a reference to its file
                 with open(self.path, "rb") as source:
                     shutil.copyfileobj(source, file)
             else:
-                faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
+                storage.write(self.index, file.write)
                 file.write(self._tail())
         return Path(path)
 
@@ -183,7 +181,7 @@ class PatchIndex:
         return self._faiss_bytes + len(self._tail())
 
     @cached_property
-    def ivf(self) -> faiss.IndexIVF:
+    def ivf(self) -> Any:
         """The part of the index that holds the inverted lists."""
         return codebooks.lists_of(self.index)
 

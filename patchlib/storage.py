@@ -13,7 +13,8 @@ of the vectors, so real indexes can be built without any.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -80,24 +81,30 @@ def filled_index(n_vectors: int, dim: int, m: int = 64, nlist: int = 4096, nbits
     faiss.copy_array_to_vector(np.zeros(2**nbits * dim, np.float32), index.pq.centroids)
     index.is_trained = True
     each, rest = divmod(n_vectors, nlist)
+    lists: Any = index.invlists
     for number in range(nlist):
-        index.invlists.resize(number, each + (number < rest))
+        lists.resize(number, each + (number < rest))
     index.ntotal = n_vectors
     return index
 
 
 def serialised_bytes(index: faiss.Index) -> int:
     """Size of an index as faiss writes it, counted without keeping the bytes."""
-    import faiss
-
     written = 0
 
     def count(block: bytes) -> None:
         nonlocal written
         written += len(block)
 
-    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    write(index, count)
     return written
+
+
+def write(index: faiss.Index, sink: Callable[[bytes], object]) -> None:
+    """Pass an index, as faiss writes it, to ``sink`` block by block."""
+    import faiss
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(sink))  # type: ignore[attr-defined]
 
 
 def printed(n_bytes: int, benchmark: str, level: str, quantised: bool) -> float:

@@ -133,7 +133,7 @@ def test_same_arguments_same_bytes(features: FeatureSet, tmp_path: Path) -> None
 def test_float16_features_and_threads(features: FeatureSet) -> None:
     half = dataclasses.replace(features, descriptors=features.descriptors.astype(np.float16))
     before = faiss.omp_get_max_threads()
-    index = PatchIndex.build(half, nlist=8, m=8, threads=before + 1)
+    index = PatchIndex.build(half, nlist=8, m=8, nbits=5, threads=before + 1)
     ranking = index.search(features.query_descriptors, 5, threads=1)
     assert faiss.omp_get_max_threads() == before
     assert (ranking.images[:, 0] == np.arange(0, 200, 7)).mean() > 0.9
@@ -260,7 +260,7 @@ def test_files_that_do_not_fit(index: PatchIndex, features: FeatureSet, tmp_path
 
 
 PEAK = """
-import sys, threading, time
+import ctypes, sys, threading, time
 import numpy as np
 from patchlib import codebooks, index
 from patchlib.feature_set import FeatureSet
@@ -271,20 +271,20 @@ rows, dim = descriptors.shape
 features = FeatureSet(descriptors, np.empty((rows, 4), np.float32), np.arange(0, rows + 1, 20), np.ones((1, dim)))
 small = FeatureSet(descriptors[:4000], features.boxes[:4000], features.offsets[:201], features.query_descriptors)
 index.PatchIndex.build(small, nlist=16, m=4)
-features.image_of()
+ctypes.CDLL(None).malloc_trim(0)  # what the libraries keep for themselves is there now, and nothing else
 peak, done, start = 0, False, anonymous()
 def watch():
     global peak
     while not done:
         peak = max(peak, anonymous()); time.sleep(0.002)
 thread = threading.Thread(target=watch); thread.start()
-built = index.PatchIndex.build(features, nlist=64, m=32)
-done = True; thread.join()
+built = index.PatchIndex.build(features, nlist=64, m=16)
+done = True; thread.join(); peak = max(peak, anonymous())
 print(peak - start, built.nbytes, codebooks.sample_rows(64, 8) * dim * 4, descriptors.nbytes)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, glibc")
 def test_peak_memory_is_under_twice_the_index_and_one_block(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.float16, (400_000, 64))

@@ -36,7 +36,7 @@ def test_formula_is_what_faiss_writes(count: int, dim: int, m: int, nlist: int, 
 
 def test_an_index_filled_without_training_is_as_large_as_a_trained_one() -> None:
     vectors = np.random.default_rng(0).standard_normal((2000, 16), np.float32)
-    trained = faiss.index_factory(16, "IVF8,PQ4", faiss.METRIC_INNER_PRODUCT)
+    trained = faiss.index_factory(16, "IVF8,PQ4np", faiss.METRIC_INNER_PRODUCT)
     trained.train(vectors)
     trained.add(vectors)
     assert len(faiss.serialize_index(trained)) == storage.index_bytes(2000, 16, m=4, nlist=8)
