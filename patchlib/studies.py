@@ -21,7 +21,7 @@ def sample(benchmark: Benchmark, n_images: int | None) -> Benchmark:
     """A smaller database with all queries, for studies that describe each image many times.
 
     Four fifths of the images are positives, equally many of each query (the first ones in the benchmark's order), the
-    others are spread evenly over the images that are no positive. A benchmark that is small enough is returned as it is.
+    others are spread evenly over the images that are no positive. A small benchmark is returned as it is.
 
     Args:
         benchmark: what to take from.
@@ -140,24 +140,27 @@ def verdicts(differences: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.
     return table[["evidence", "low", "high", "queries", "holds"]].rename_axis("claim")
 
 
-def extremes(scores: pd.DataFrame, at_least: int = 10) -> pd.DataFrame:
+def extremes(scores: pd.DataFrame, tolerance: float = 0.02) -> pd.DataFrame:
     """Two queries of like AP and very different LocScore, found by a rule.
 
-    Of all queries with AP = 1, or, where fewer than two reach it, of the ``at_least`` queries with the highest AP, the
-    one with the highest and the one with the lowest LocScore.
+    Of all pairs among the better half of the queries (by AP) whose APs differ by at most ``tolerance``, the one whose
+    LocScores differ most; where two queries or more have AP = 1, only these are looked at.
 
     Args:
         scores: of ``metrics.evaluate``.
-        at_least: size of the group where AP = 1 is too rare.
+        tolerance: largest difference in AP, in 0..1.
 
     Returns:
-        The two rows of ``scores``, the better localised first; none without boxes.
+        The two rows of ``scores``, the better localised first; none without boxes or without such a pair.
     """
-    known = scores.dropna(subset="loc_score").sort_values("ap", ascending=False, kind="stable")
+    known = scores.dropna(subset="loc_score")
     perfect = known[known["ap"] == 1]
-    group = perfect if len(perfect) > 1 else known.head(at_least)
-    group = group.sort_values("loc_score", ascending=False, kind="stable")
-    return group.iloc[[0, -1]] if len(group) > 1 else group.head(0)
+    group = perfect if len(perfect) > 1 else known[known["ap"] >= known["ap"].median()]
+    ap, loc = group["ap"].to_numpy(), group["loc_score"].to_numpy()
+    apart = np.where(np.abs(ap[:, None] - ap) <= tolerance, loc[:, None] - loc, -np.inf)
+    if apart.max(initial=-np.inf) <= 0:
+        return group.head(0)
+    return group.iloc[list(np.unravel_index(apart.argmax(), apart.shape))]
 
 
 def backbone_table(scores: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:

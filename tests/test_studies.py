@@ -54,8 +54,10 @@ def test_the_curve_agrees_with_the_metric_and_its_area_is_the_score() -> None:
 def test_extremes_of_like_ap() -> None:
     table = pd.DataFrame({"query_id": list("abcd"), "ap": [1.0, 1.0, 1.0, 0.2], "loc_score": [0.3, 0.7, 0.1, 0.05]})
     assert studies.extremes(table)["query_id"].tolist() == ["b", "c"]
-    table["ap"] = [0.9, 0.8, 0.7, 0.2]
-    assert studies.extremes(table, at_least=2)["query_id"].tolist() == ["b", "a"]
+    # the median AP is 0.895: a and b are the better half
+    table = table.assign(ap=[0.99, 0.9, 0.89, 0.2], loc_score=[0.3, 0.2, 0.1, 0.9])
+    assert studies.extremes(table, tolerance=0.05).empty
+    assert studies.extremes(table, tolerance=0.1)["query_id"].tolist() == ["a", "b"]
     assert studies.extremes(table.assign(loc_score=np.nan)).empty
 
 
