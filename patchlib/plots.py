@@ -149,8 +149,10 @@ def level_curve(
     if "low" in table:
         ax.fill_between(x, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
     if annotate:
+        ground = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}  # other curves may pass behind
         for place, value in zip(x, table["mean"], strict=True):
-            ax.annotate(f"{value:.1f}", (place, value), (0, 6), textcoords="offset points", ha="center", fontsize=7)
+            at = {"xy": (place, value), "xytext": (0, 6), "textcoords": "offset points"}
+            ax.annotate(f"{value:.1f}", **at, ha="center", fontsize=7, bbox=ground)
     ax.set_xticks(x, table.index)
     return ax
 
