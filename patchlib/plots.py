@@ -151,8 +151,8 @@ def level_curve(
     if annotate:
         ground = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}  # other curves may pass behind
         for place, value in zip(x, table["mean"], strict=True):
-            at = {"xy": (place, value), "xytext": (0, 6), "textcoords": "offset points"}
-            ax.annotate(f"{value:.1f}", **at, ha="center", fontsize=7, bbox=ground)
+            text = ax.annotate(f"{value:.1f}", (place, value), (0, 6), textcoords="offset points", ha="center")
+            text.set(fontsize=7, bbox=ground)
     ax.set_xticks(x, table.index)
     return ax
 
@@ -235,7 +235,7 @@ def score_parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike
 def family_colours(families: Mapping[str, str]) -> dict[str, Any]:
     """A colour for every encoder: CNNs orange, transformers blue, baselines grey, darker from one to the next."""
     maps = {"CNN": "Oranges", "Transformer": "Blues"}
-    colours = {}
+    colours: dict[str, Any] = {}
     for family in dict.fromkeys(families.values()):
         names = [name for name, of in families.items() if of == family]
         shades = plt.get_cmap(maps.get(family, "Greys"))(np.linspace(0.45, 0.95, len(names)) if names[1:] else [0.7])
