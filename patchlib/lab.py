@@ -57,4 +57,6 @@ def _decode(codes: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.flo
 
 def _root(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """CIE Lab's f."""
-    return np.where(values > _KNEE**3, values ** np.float32(1 / 3), values / np.float32(3 * _KNEE**2) + np.float32(4 / 29))
+    return np.where(
+        values > _KNEE**3, values ** np.float32(1 / 3), values / np.float32(3 * _KNEE**2) + np.float32(4 / 29)
+    )
