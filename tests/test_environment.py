@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from patchlib import paths
+from patchlib import notebooks, paths
 
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch
-NEVER_IMPORTED = {"ipykernel", "jupyterlab", "mypy", "nbval", "pytest-benchmark", "ruff", "torchvision"}
+NEVER_IMPORTED = {"ipykernel", "ipywidgets", "jupyterlab", "mypy", "nbval", "pytest-benchmark", "ruff", "torchvision"}
 
 
 def _pins(requirements: list[str]) -> dict[str, str]:
@@ -68,7 +68,7 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     own = {"patchlib", *(path.stem for path in ROOT.glob("tests/**/*.py"))}
     imported = {
         (packages.get(module) or [module])[0].lower().replace("_", "-")
-        for source in (*ROOT.glob("patchlib/**/*.py"), *ROOT.glob("tests/**/*.py"))
+        for source in _sources()
         for module in _imports(source)
         if module not in sys.stdlib_module_names and module not in own
     }
@@ -77,8 +77,16 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     assert set(_pins(PROJECT["dependencies"] + EXTRAS["test"])) - imported - NEVER_IMPORTED == set()
 
 
-def _imports(source: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+def _sources() -> Iterator[str]:
+    """All Python of the project, cell by cell where it stands in notebooks."""
+    for folder in ("patchlib", "tests"):
+        yield from (path.read_text(encoding="utf-8") for path in ROOT.glob(f"{folder}/**/*.py"))
+    for path in ROOT.glob("notebooks/**/*.ipynb"):
+        yield from (cell.source for cell in notebooks.read(path).cells if cell.cell_type == "code")
+
+
+def _imports(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
