@@ -93,7 +93,9 @@ def lists_of(index: faiss.Index) -> Any:
     """
     import faiss
 
-    return faiss.downcast_index(faiss.extract_index_ivf(index))
+    lists: Any = faiss.downcast_index(faiss.extract_index_ivf(index))
+    lists.referenced_objects = [index]  # it is a part of the index, and must not outlive it
+    return lists
 
 
 def transforms(index: faiss.Index) -> list[faiss.VectorTransform]:

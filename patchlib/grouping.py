@@ -2,7 +2,10 @@
 
 Patches come out of faiss in descending score, so the first K distinct images are the right ones as soon as the last
 patch lies below the image of rank K; k grows until it does. Where k would reach a good part of the codes probed, taking
-all of them unsorted and reducing them image by image is quicker.
+all of them unsorted is quicker.
+
+A patch is one 64-bit number here, its score (turned round) above its region: in ascending order scores descend and ties
+go to the lower region. Regions ascend with images, so ties between images go to the lower image too.
 """
 
 from __future__ import annotations
@@ -19,36 +22,28 @@ if TYPE_CHECKING:
     import faiss
 
 BATCH_BYTES = 64 << 20  # of scores and ids held at a time
-FIRST = 2  # patches asked for per image wanted
+FIRST = 4  # patches asked for per image wanted
 GROWTH = 4  # of k, for the queries that it was too small for
-SCAN_SHARE = 16  # sorting out more than one code in 16 takes longer than taking all
-WORST = np.uint64(2**64 - 1)
+SCAN_SHARE = 6  # sorting out more than one code in 6 takes longer than taking all
+HALF = np.uint64(32)
 LOW = np.uint64(2**32 - 1)
+NONE = np.uint64(2**64 - 1)  # what faiss fills up with: region -1
 
 
-class Patches(NamedTuple):
-    """Patches that one query found, among them everything that decides its first images."""
+class Database(NamedTuple):
+    """What a search looks into: an index whose ids are regions, and which image has which."""
 
-    query: int
-    scores: NDArray[np.float32]
-    regions: NDArray[np.int64]
+    ivf: faiss.IndexIVF
+    image_of: NDArray[np.int32]
+    n_images: int
 
 
-def rank_images(
-    ivf: faiss.IndexIVF,
-    queries: NDArray[np.float32],
-    image_of: NDArray[np.int32],
-    n_images: int,
-    depth: int,
-    nprobe: int,
-) -> Ranking:
+def rank_images(database: Database, queries: NDArray[np.float32], depth: int, nprobe: int) -> Ranking:
     """Images by their best patch in the probed lists; ties by lower image index, within an image by lower region.
 
     Args:
-        ivf: index whose ids are rows of ``image_of``; larger scores are better.
+        database: larger scores are better; ``image_of`` (R,) ascends.
         queries: (Q, D), as the index sees them.
-        image_of: (R,) image of every region.
-        n_images: N.
         depth: images per query, <= N.
         nprobe: lists to look into.
 
@@ -56,72 +51,79 @@ def rank_images(
         Ranking of that depth. Images without a patch in the probed lists come last, in index order, with score -inf
         and region -1.
     """
-    shape = (len(queries), depth)
-    ranking = Ranking(np.empty(shape, np.int32), np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32))
-    for query, scores, regions in _patches(ivf, queries, image_of, depth, nprobe):
-        images = image_of[regions]
-        wins = _winners(scores, regions, images, n_images, depth)
-        found = len(wins)
-        ranking.images[query, :found] = images[wins]
-        ranking.scores[query, :found] = scores[wins]
-        ranking.regions[query, :found] = regions[wins]
-        if found < depth:
-            rest = np.ones(n_images, bool)
-            rest[images[wins]] = False
-            ranking.images[query, found:] = np.flatnonzero(rest)[: depth - found]
-    return ranking
-
-
-def _patches(
-    ivf: faiss.IndexIVF, queries: NDArray[np.float32], image_of: NDArray[np.int32], depth: int, nprobe: int
-) -> Iterator[Patches]:
-    """For every query once, in any order."""
     import faiss
 
     parameters = faiss.SearchParametersIVF()
     parameters.nprobe = nprobe
+    ivf = database.ivf
     probed = max(1, ivf.ntotal * nprobe // ivf.nlist)
+    rows = _Rows(database, len(queries), depth)
     todo, k = np.arange(len(queries)), FIRST * depth
     while len(todo) and k * SCAN_SHARE <= probed:
         undecided = []
         for batch in _batches(todo, k):
-            scores, regions = ivf.search(queries[batch], k, params=parameters)
-            for row, query in enumerate(batch):
-                if _decided(scores[row], regions[row], image_of, depth):
-                    hits = regions[row] >= 0
-                    yield Patches(query, scores[row][hits], regions[row][hits])
-                else:
-                    undecided.append(query)
+            patches = _patches(*ivf.search(queries[batch], k, params=parameters))
+            patches.sort(axis=1)
+            undecided += [query for query, row in zip(batch, patches, strict=True) if not rows.write(query, row, False)]
         todo, k = np.array(undecided, int), GROWTH * k
     for batch in _batches(todo, probed):
         limits, scores, regions = ivf.range_search(queries[batch], -np.inf, params=parameters)
-        edges = limits.astype(int)
-        for query, low, high in zip(batch, edges[:-1], edges[1:], strict=True):
-            yield Patches(query, scores[low:high], regions[low:high])
+        for query, row in zip(batch, np.split(_patches(scores, regions), limits[1:-1].astype(int)), strict=True):
+            row.sort()
+            rows.write(query, row, True)
+    return rows.ranking
 
 
-def _decided(scores: NDArray[np.float32], regions: NDArray[np.int64], image_of: NDArray[np.int32], depth: int) -> bool:
-    """Whether patches, best first, hold all that ties with the image of rank ``depth`` or beats it."""
-    if regions[-1] < 0:
-        return True  # the probed lists hold no more
-    return len(np.unique(image_of[regions[scores > scores[-1]]])) >= depth
+class _Rows:
+    """The ranking while it is being written, one query at a time."""
+
+    def __init__(self, database: Database, n_queries: int, depth: int) -> None:
+        shape = (n_queries, depth)
+        scores, regions = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
+        self.ranking = Ranking(np.empty(shape, np.int32), scores, regions)
+        self.database, self.depth = database, depth
+        self.place = np.empty(database.n_images, np.int64)  # read only where it was written for the same query
+
+    def write(self, query: int, patches: NDArray[np.uint64], complete: bool) -> bool:
+        """Write one query's row from its patches, best first.
+
+        Args:
+            query: row of the ranking.
+            patches: ascending numbers of :func:`_patches`.
+            complete: whether they are all there are in the probed lists.
+
+        Returns:
+            False, with nothing written, if patches that are not here could change the row.
+        """
+        if len(patches) and patches[-1] == NONE:
+            patches, complete = patches[: np.searchsorted(patches, NONE)], True
+        regions = (patches & LOW).astype(np.int64)
+        images = self.database.image_of[regions]
+        order = np.arange(len(patches))
+        self.place[images[::-1]] = order[::-1]  # of several patches of an image the first one stays
+        wins = np.flatnonzero(self.place[images] == order)[: self.depth]
+        if not complete and (len(wins) < self.depth or patches[wins[-1]] >> HALF == patches[-1] >> HALF):
+            return False
+        found = len(wins)
+        self.ranking.images[query, :found] = images[wins]
+        self.ranking.scores[query, :found] = _scores(patches[wins])
+        self.ranking.regions[query, :found] = regions[wins]
+        if found < self.depth:
+            rest = np.ones(self.database.n_images, bool)
+            rest[images[wins]] = False
+            self.ranking.images[query, found:] = np.flatnonzero(rest)[: self.depth - found]
+        return True
 
 
-def _winners(
-    scores: NDArray[np.float32], regions: NDArray[np.int64], images: NDArray[np.int32], n_images: int, depth: int
-) -> NDArray[np.int64]:
-    """Positions of the best patch of each of the first ``depth`` images, in ranking order."""
-    # one number per patch, smaller for a better score and then for a lower region
-    keys = descending(scores) << np.uint64(32) | regions.astype(np.uint64)
-    best = np.empty(n_images, np.uint64)  # only the images found are ever touched
-    best[images] = WORST
-    np.minimum.at(best, images, keys)
-    wins = np.flatnonzero(keys == best[images])
-    order = keys[wins] & ~LOW | images[wins].astype(np.uint64)
-    if depth < len(wins):
-        first = np.argpartition(order, depth - 1)[:depth]
-        wins, order = wins[first], order[first]
-    return wins[np.argsort(order)]
+def _patches(scores: NDArray[np.float32], regions: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """One number per patch, smaller for a better score and then for a lower region; region -1 gives the largest."""
+    return descending(scores) << HALF | regions.view(np.uint64)
+
+
+def _scores(patches: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """The scores that :func:`_patches` was given."""
+    ascending = ~(patches >> HALF).astype(np.uint32)
+    return np.where(ascending >> 31, ascending ^ np.uint32(1 << 31), ~ascending).view(np.float32)
 
 
 def _batches(queries: NDArray[np.int64], per_query: int) -> Iterator[NDArray[np.int64]]:

@@ -126,7 +126,8 @@ class PatchIndex:
         with _threads(threads):
             rotated = codebooks.rotate(self.index, queries)
             depth = n_images if k is None else min(k, n_images)
-            return grouping.rank_images(self.ivf, rotated, self.image_of, n_images, depth, nprobe)
+            database = grouping.Database(self.ivf, self.image_of, n_images)
+            return grouping.rank_images(database, rotated, depth, nprobe)
 
     def quantise(self, descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
         """What the codes keep of descriptors: encoded and decoded, (B, D) float32.
