@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from patchlib import encoder_registry, encoders
+from patchlib import encoder_registry, encoders, features
+from patchlib.encoders import Encoder
 
 # dimension and pretraining of the paper's encoders, as its tables give them
 PAPER = {
@@ -213,3 +214,37 @@ def test_built_in_encoders_load_and_tell_pictures_apart() -> None:
         np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
         assert (got[0] == got[1]).all() or got[0] @ got[1] > got[0] @ got[2]
         assert (encoder_registry.WEIGHTS / f"{name}.safetensors").stat().st_size < 50 << 20
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_encoders_are_built_at_their_true_size(name: str) -> None:
+    spec = encoders.spec(name)
+    # on the meta device a model of any size takes neither memory nor time, and its shapes are real;
+    # open_clip moves what it builds, which a model without data does not allow
+    with torch.device("meta" if spec.library == "timm" else "cpu"), torch.inference_mode():
+        model = encoders.build_model(spec).eval()
+        output = model(torch.empty(2, 3, spec.input_size, spec.input_size))
+    assert output.shape == (2, spec.dim)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_whole_square_image_is_prepared_as_the_library_does(name: str) -> None:
+    spec = encoders.spec(name)
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    image = Image.fromarray(noise).resize((611, 611), Image.Resampling.BICUBIC)
+    if spec.library == "timm":
+        import timm
+
+        # a region is the whole input: no border is cropped away
+        config = timm.get_pretrained_cfg(spec.model).to_dict() | {"crop_pct": 1.0}
+        transform = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))
+    else:
+        import open_clip
+
+        config = open_clip.get_pretrained_cfg(spec.model, spec.checkpoint)
+        kept = {key: config[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+        transform = open_clip.image_transform(spec.input_size, is_train=False, **kept)
+    encoder = Encoder(name, spec.dim, spec.input_size, spec.interpolation, lambda crops: crops, {})
+    (pixels,) = features.cut(image, np.array([[0, 0, 611, 611]], np.float32), encoder)
+    ours = (pixels / 255 - spec.mean) / spec.std
+    np.testing.assert_allclose(ours.transpose(2, 0, 1), transform(image).numpy(), atol=1e-5)
