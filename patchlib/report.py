@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -47,17 +46,6 @@ def save_table(frame: pd.DataFrame, item: str, record: Mapping[str, Any], decima
     return frame
 
 
-def written(*items: str) -> pd.DataFrame:
-    """Which files the given items consist of, with their sizes rounded up to kB: the last cell of a notebook."""
-    rows = []
-    for item in items:
-        found = sorted(path.suffix[1:] for path in paths.figures().glob(f"{item}.*"))
-        if not found:
-            raise FileNotFoundError(f"{paths.figures() / item} was not written")
-        rows.append({"item": item, "files": ", ".join(found)})
-    return pd.DataFrame(rows)
-
-
 def _markdown(frame: pd.DataFrame, decimals: int) -> str:
     cells = percent(frame, decimals).astype(str)
     lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *cells.to_numpy().tolist()]
@@ -66,11 +54,6 @@ def _markdown(frame: pd.DataFrame, decimals: int) -> str:
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{key: None if pd.isna(v) else v for key, v in row.items()} for row in frame.to_dict("records")]
-
-
-def figure_path(item: str, suffix: str) -> Path:
-    """Path of a figure's file, e.g. ``figure_path("fig_1_teaser", "png")``."""
-    return paths.figures() / f"{item}.{suffix}"
 
 
 def side_by_side(series: Mapping[str, pd.Series]) -> pd.DataFrame:

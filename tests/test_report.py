@@ -52,10 +52,3 @@ def test_side_by_side_keeps_counts_whole() -> None:
     )
     assert table["queries"].tolist() == [3, 4]
     assert table["queries"].dtype.kind == "i"
-
-
-def test_written_names_the_files_and_refuses_what_is_missing(figures: Path) -> None:
-    report.save_table(FRAME, "table_x", {})
-    assert report.written("table_x").to_dict("records") == [{"item": "table_x", "files": "csv, json, md"}]
-    with pytest.raises(FileNotFoundError, match="table_y"):
-        report.written("table_y")
