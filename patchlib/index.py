@@ -85,20 +85,11 @@ class PatchIndex:
 
         Source: supplement S7 (IVFPQ; m = 64, nlist = 4096, nbits = 8), Table 6 (``train_on``).
         """
-        training: Any = features.descriptors if train_on is None else getattr(train_on, "descriptors", train_on)
-        count, dim = features.descriptors.shape
-        if np.ndim(training) != 2 or np.shape(training)[1] != dim:
-            raise ValueError(f"training vectors have shape {np.shape(training)}, expected (T, {dim})")
-        if count > np.iinfo(np.int32).max:
-            raise ValueError(f"{count} regions do not fit int32; index the database in parts")
-        rule = choose_parameters(min(len(training), count), dim)
-        nlist, m = rule.nlist if nlist is None else nlist, rule.m if m is None else m
-        with _threads(threads):
-            index = codebooks.train(training, factory, nlist, m, nbits, seed)
-            trained = storage.serialised_bytes(index)
-            _add(index, features)
-        meta = {"nlist": nlist, "m": m, "nbits": nbits, "factory": factory, "seed": seed}
-        meta |= {"training_vectors": len(training), "trained_bytes": trained, "features": identity(features)}
+        training, meta = settings(features, train_on, nlist, m, nbits, seed, factory)
+        with faiss_threads(threads):
+            index = train(training, meta)
+            meta["trained_bytes"] = storage.serialised_bytes(index)
+            add(index, features, 0, features.n_images)
         return cls(index, np.asarray(features.offsets, np.int64), meta)
 
     def search(
@@ -123,7 +114,7 @@ class PatchIndex:
         nprobe = self.ivf.nlist if nprobe is None else nprobe
         n_images = len(self.offsets) - 1
         self._check(queries, k, nprobe)
-        with _threads(threads):
+        with faiss_threads(threads):
             rotated = codebooks.rotate(self.index, queries)
             depth = n_images if k is None else min(k, n_images)
             database = grouping.Database(self.ivf, self.image_of, n_images)
@@ -221,14 +212,46 @@ def identity(features: FeatureSet) -> str:
     return provenance.config_hash([features.descriptors.shape, features.meta.get("hash"), digest.hexdigest()])
 
 
-def _add(index: faiss.Index, features: FeatureSet) -> None:
-    count = len(features.descriptors)
-    label = f"indexing {features.meta.get('name', f'{count} regions')}"
-    with progress.track(label, count, "region") as bar:
-        for start in range(0, count, BLOCK):
-            rows = codebooks.checked(features.descriptors[start : start + BLOCK], start, "descriptor of region")
-            index.add(rows)
-            bar.update(len(rows))
+def settings(
+    features: FeatureSet,
+    train_on: FeatureSet | ArrayLike | None,
+    nlist: int | None,
+    m: int | None,
+    nbits: int,
+    seed: int,
+    factory: str = PLAIN,
+) -> tuple[Any, dict[str, Any]]:
+    """What an index of these features is trained on, (T, D), and everything that decides its bytes.
+
+    Raises:
+        ValueError: training vectors of another dimension, or more regions than int32 can count.
+    """
+    training: Any = features.descriptors if train_on is None else getattr(train_on, "descriptors", train_on)
+    count, dim = features.descriptors.shape
+    if np.ndim(training) != 2 or np.shape(training)[1] != dim:
+        raise ValueError(f"training vectors have shape {np.shape(training)}, expected (T, {dim})")
+    if count > np.iinfo(np.int32).max:
+        raise ValueError(f"{count} regions do not fit int32; index the database in parts")
+    rule = choose_parameters(min(len(training), count), dim)
+    nlist, m = rule.nlist if nlist is None else nlist, rule.m if m is None else m
+    meta = {"nlist": nlist, "m": m, "nbits": nbits, "factory": factory, "seed": seed}
+    return training, meta | {"training_vectors": len(training), "features": identity(features)}
+
+
+def train(training: ArrayLike, meta: dict[str, Any]) -> faiss.Index:
+    """An empty index, trained as :func:`settings` say."""
+    return codebooks.train(training, *(meta[name] for name in ("factory", "nlist", "m", "nbits", "seed")))
+
+
+def add(index: faiss.Index, features: FeatureSet, start: int, stop: int) -> None:
+    """Add the regions of the images ``start:stop``, block by block."""
+    first, last = (int(features.offsets[image]) for image in (start, stop))
+    label = f"indexing {features.meta.get('name', f'{last - first} regions')}"
+    with progress.track(label, last - first, "region") as bar:
+        for row in range(first, last, BLOCK):
+            block = features.descriptors[row : min(row + BLOCK, last)]
+            index.add(codebooks.checked(block, row, "descriptor of region"))
+            bar.update(len(block))
 
 
 def _read_tail(path: Path) -> tuple[NDArray[np.int64], dict[str, Any]]:
@@ -249,7 +272,7 @@ def _read_tail(path: Path) -> tuple[NDArray[np.int64], dict[str, Any]]:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def faiss_threads(count: int | None) -> Iterator[None]:
     """Give faiss that many threads for a while; the setting is the process's, so it is put back."""
     import faiss
 
