@@ -17,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lab notebooks benchmark clean
+.PHONY: help reproduce site test lab notebooks benchmark clean
 
 help:  ## list the commands
 	@echo "usage: make TARGET [PYTHON=python3.12] [PROFILE=builtin] [WORKERS=2] [ARGS=\"--only 03\"]"
@@ -25,6 +25,9 @@ help:  ## list the commands
 
 reproduce: $(STAMP)  ## regenerate every figure and table (the built-in benchmark, offline)
 	@$(RUN) -m patchlib reproduce --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+site: $(STAMP)  ## make a website of the executed notebooks (PROFILE=workshop: of that run)
+	@$(RUN) -m patchlib site --profile $(PROFILE) $(ARGS)
 
 # Notebooks run here write their figures under build/ and show no progress: testing changes no committed file.
 test: export PATCHLIB_FIGURES := $(CURDIR)/build/test/figures
@@ -54,6 +57,6 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "make: $(PYTHON) comes without venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once (a minute or more; 6 GB on Linux)"
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --python $(RUN) --editable ".[test]" \
-		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test]"; }
+	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --python $(RUN) --editable ".[test,site]" \
+		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test,site]"; }
 	@touch $@

@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | data | encoders``.
+"""The command line: ``python -m patchlib reproduce | site | data | encoders``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -55,6 +55,7 @@ def _parser() -> Parser:
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
+    _add_site(commands)
     return parser
 
 
@@ -70,6 +71,13 @@ def _add_reproduce(commands: Any) -> None:
     add("--in-place", action="store_true", help="refresh the outputs of the committed notebooks")
     add("--dry-run", action="store_true", help="only say what would run")
     reproduce.set_defaults(run=_reproduce)
+
+
+def _add_site(commands: Any) -> None:
+    site = commands.add_parser("site", help="make a website of executed notebooks", allow_abbrev=False)
+    site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks)")
+    site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
+    site.set_defaults(run=_site)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -99,6 +107,16 @@ def _reproduce(asked: argparse.Namespace) -> int:
         profile=asked.profile, overrides=overrides, only=asked.only, out=asked.out, in_place=asked.in_place
     )
     return runner.reproduce(run, dry_run=asked.dry_run)
+
+
+def _site(asked: argparse.Namespace) -> int:
+    from patchlib import paths, runner, site
+
+    run = runner.Run(profile=asked.profile, out=asked.out)
+    committed = run.is_plain and run.out is None
+    page = site.build(paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site")
+    print(f"wrote the site; open {page.as_uri()}")
+    return 0
 
 
 def _encoders(asked: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from patchlib import paths
 
 # one thread a library: tests stay fast when several run at once, and sums come out in one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-RESOURCES = ("data", "gpu", "slow")
+RESOURCES = ("browser", "data", "gpu", "slow")
 # the same examples in every run, and no deadline: a busy machine must not fail a test
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
@@ -35,6 +36,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def missing(resource: str, names: tuple[str, ...]) -> str:
     """Why a test that needs ``resource`` cannot run here; empty if it can. ``names``: of benchmarks, for data."""
+    if resource == "browser":
+        absent = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
+        return f"no {' and no '.join(absent)} found" if absent else ""
     if resource == "gpu":
         import torch
 

@@ -17,8 +17,12 @@ from patchlib import notebooks, paths
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["site"]  # what make installs
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch
-NEVER_IMPORTED = {"ipykernel", "ipywidgets", "jupyterlab", "mypy", "nbval", "pytest-benchmark", "ruff", "torchvision"}
+NEVER_IMPORTED = {
+    *("furo", "ipykernel", "ipywidgets", "jupyterlab", "mypy", "myst-nb", "nbval", "pytest-benchmark", "ruff"),
+    "torchvision",
+}
 
 
 def _pins(requirements: list[str]) -> dict[str, str]:
@@ -30,7 +34,7 @@ def test_environment_repeats_the_pins_of_the_package() -> None:
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
     assert pip[-1] == "--editable ."
-    assert _pins(pip[:-1]) == _pins(PROJECT["dependencies"]) | _pins(EXTRAS["test"])
+    assert _pins(pip[:-1]) == _pins(INSTALLED)
 
 
 def test_all_dependencies_are_pinned_exactly() -> None:
@@ -38,9 +42,9 @@ def test_all_dependencies_are_pinned_exactly() -> None:
     assert len(_pins(everything)) == len(everything)
 
 
-@pytest.mark.parametrize("name", sorted(_pins(PROJECT["dependencies"]) | _pins(EXTRAS["test"])))
+@pytest.mark.parametrize("name", sorted(_pins(INSTALLED)))
 def test_the_pinned_version_is_installed(name: str) -> None:
-    assert metadata.version(name) == _pins(PROJECT["dependencies"] + EXTRAS["test"])[name]
+    assert metadata.version(name) == _pins(INSTALLED)[name]
 
 
 def test_pre_commit_uses_the_pinned_ruff() -> None:
@@ -73,12 +77,12 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     }
     declared = _pins(PROJECT["dependencies"] + [pin for extra in EXTRAS.values() for pin in extra])
     assert imported - set(declared) == set()
-    assert set(_pins(PROJECT["dependencies"] + EXTRAS["test"])) - imported - NEVER_IMPORTED == set()
+    assert set(_pins(INSTALLED)) - imported - NEVER_IMPORTED == set()
 
 
 def _sources() -> Iterator[str]:
     """All Python of the project, cell by cell where it stands in notebooks."""
-    for folder in ("patchlib", "tests"):
+    for folder in ("patchlib", "site", "tests"):
         yield from (path.read_text(encoding="utf-8") for path in ROOT.glob(f"{folder}/**/*.py"))
     for path in ROOT.glob("notebooks/**/*.ipynb"):
         yield from (cell.source for cell in notebooks.read(path).cells if cell.cell_type == "code")

@@ -1,0 +1,230 @@
+"""A website of executed notebooks: Sphinx with MyST-NB does the work, this file prepares what it reads.
+
+Nothing is executed again. A notebook's page shows each figure as it was saved, with its caption as alternative text, and
+below it where its numbers come from: the record, with the hashes of settings and inputs. The first page shows all figures
+and tables. Configuration, first page and style are in ``site/``.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from patchlib import notebooks, paths, provenance
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+THUMBNAIL = 480  # pixels of the longer side
+LARGE = 200_000  # bytes; a picture above it is mostly photographs, which JPEG keeps in a third of the space
+WIDGET = "application/vnd.jupyter.widget-view+json"
+SAVERS = {"save": "fig_", "save_table": "table_"}  # plots.save, report.save_table, and how their items begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A figure or table that a notebook saved.
+
+    Attributes:
+        name: e.g. ``"fig_1_teaser"``.
+        record: what ``figures/<name>.json`` says.
+        folder: of the figures.
+    """
+
+    name: str
+    record: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def caption(self) -> str:
+        """A figure's caption; a table has none."""
+        return self.record.get("caption", "")
+
+    @property
+    def picture(self) -> Path | None:
+        """A figure's PNG; None for a table."""
+        return self.folder / f"{self.name}.png" if self.caption else None
+
+    def links(self, root: str) -> str:
+        """Links to the record and the data, as HTML; ``root`` leads to the site's first page."""
+        kinds = {"json": "record", "csv": "CSV", "md": "Markdown"}
+        return " · ".join(
+            f'<a href="{root}figures/{self.name}.{suffix}">{kind}</a>'
+            for suffix, kind in kinds.items()
+            if (self.folder / f"{self.name}.{suffix}").exists()
+        )
+
+
+def build(source: Path, figures: Path, out: Path) -> Path:
+    """Make the site; returns its first page.
+
+    Args:
+        source: folder of executed notebooks; those in ``appendix/`` come last.
+        figures: folder of what they saved.
+        out: the site's folder, made anew; what Sphinx reads is left beside it, in ``<out>-source``.
+
+    Raises:
+        ValueError: no executed notebooks; Sphinx failed.
+    """
+    from sphinx.cmd.build import main as sphinx
+
+    staged = out.with_name(f"{out.name}-source")
+    for folder in (staged, out):
+        shutil.rmtree(folder, ignore_errors=True)
+    stage(source, figures, staged)
+    if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.root() / "site"), os.fspath(staged), os.fspath(out)]):
+        raise ValueError(f"Sphinx could not make the site of {staged}; its message stands above")
+    for leftover in (".doctrees", ".buildinfo", "objects.inv", "jupyter_execute"):
+        path = out / leftover
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return out / "index.html"
+
+
+def stage(source: Path, figures: Path, out: Path) -> None:
+    """Write what Sphinx reads: the notebooks with captions and records, thumbnails, data files and the first page."""
+    files = [*sorted(source.glob("[0-9]*.ipynb")), *sorted(source.glob("appendix/*.ipynb"))]
+    files = [file for file in files if not file.stem.endswith(".failed")]
+    if not files:
+        raise ValueError(f"no executed notebooks in {source}; make them with: make reproduce")
+    gallery = []
+    for file in files:
+        page = file.relative_to(source).with_suffix("")
+        notebook = notebooks.read(file)
+        items = annotate(notebook, figures, "../" * len(page.parts))
+        with provenance.atomic_write(out / "notebooks" / page.with_suffix(".ipynb"), "w") as stream:
+            stream.write(json.dumps(notebook))
+        gallery.append(_section(f"notebooks/{page.as_posix()}", notebook, items))
+        for item in items:
+            _publish(item, out)
+    text = (paths.root() / "site" / "index.md").read_text(encoding="utf-8")
+    with provenance.atomic_write(out / "index.md", "w") as stream:
+        stream.write(text.replace("<!-- gallery -->\n", "\n".join(gallery)))
+
+
+def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
+    """Give the pictures of an executed notebook their alternative text, its figures and tables their records.
+
+    Args:
+        notebook: changed in place: figures as saved, controls that need a kernel left out, records below cells.
+        figures: folder of what it saved.
+        root: from its page to the site's first page, e.g. ``"../"``.
+
+    Returns:
+        What it saved, in order.
+    """
+    from nbformat.v4 import new_markdown_cell
+
+    cells, found, heading = [], {}, ""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cells.append(cell)
+        if cell.cell_type == "markdown":
+            heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1]
+            continue
+        cell.outputs = [output for output in cell.get("outputs", []) if WIDGET not in output.get("data", {})]
+        new = [item for item in _saved(cell.source, figures) if item.name not in found]
+        found |= {item.name: item for item in new}
+        _describe(cell, [item for item in new if item.picture], heading)
+        if new:
+            cells.append(new_markdown_cell("\n\n".join(_note(item, root) for item in new)))
+    notebook.cells = cells
+    return list(found.values())
+
+
+def _saved(source: str, figures: Path) -> Iterator[Item]:
+    """Items that a cell saves, those that have a record."""
+    for call in ast.walk(ast.parse(source)):
+        match call:
+            case ast.Call(func=ast.Attribute(attr=function), args=[_, ast.Constant(value=str(name)), *_]):
+                record = figures / f"{name}.json"
+                if name.startswith(SAVERS.get(function, "?")) and record.exists():
+                    yield Item(name=name, record=provenance.read_json(record), folder=figures)
+
+
+def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:
+    """Alternative text of a cell's pictures; a figure that was saved takes the place of its smaller display."""
+    shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    if len(shown) == len(saved):
+        for output, item in zip(shown, saved, strict=True):
+            kind, data = _compact(item.folder / f"{item.name}.png")
+            output.data = {kind: base64.b64encode(data).decode()}
+    # the width makes Sphinx link a picture to its full size
+    described = " ".join(item.caption for item in saved) or f"Picture to: {heading}"
+    cell.metadata["mystnb"] = {"image": {"alt": described, "width": "100%"}}
+
+
+def _compact(picture: Path) -> tuple[str, bytes]:
+    """MIME type and bytes of a picture for the web."""
+    from PIL import Image
+
+    data = picture.read_bytes()
+    if len(data) < LARGE:
+        return "image/png", data
+    stream = io.BytesIO()
+    with Image.open(picture) as image:
+        image.convert("RGB").save(stream, "jpeg", quality=88, optimize=True)
+    return ("image/jpeg", stream.getvalue()) if stream.tell() < len(data) else ("image/png", data)
+
+
+def _note(item: Item, root: str) -> str:
+    """What stands below a figure or table: caption, record, and the hashes that lead to settings and inputs."""
+    hashes = {"settings": item.record["config_hash"], **item.record["inputs"]}
+    chain = " · ".join(f"{_text(name)} `{value}`" for name, value in hashes.items())
+    origin = f"`{item.name}`: {item.links(root)} · {_text(item.record['label'])} · {chain}"
+    return f":::{{container}} record\n:name: {item.name}\n\n{_text(item.caption)}\n\n{origin}\n:::"
+
+
+def _section(page: str, notebook: NotebookNode, items: Sequence[Item]) -> str:
+    """A notebook's part of the first page: its figures as thumbnails, its tables as a list."""
+    title = re.search(r"^# +(.+)$", notebook.cells[0].source, re.MULTILINE)
+    lines = [f"## [{title[1] if title else page}](/{page}.ipynb)\n"]
+    figures = [item for item in items if item.picture]
+    if figures:
+        lines += ["::::{container} gallery", *(_card(item, page) for item in figures), "::::\n"]
+    lines += [f"- [{item.name}](#{item.name}): {item.links('')}" for item in items if not item.picture]
+    return "\n".join([*lines, ""])
+
+
+def _card(item: Item, page: str) -> str:
+    """A figure's thumbnail, message and record; both lead to its place in the notebook."""
+    message = re.split(r"(?<=[.?!]) ", item.caption, maxsplit=1)[0]
+    return f""":::{{figure}} /thumbnails/{item.name}.png
+:alt: {json.dumps(item.caption, ensure_ascii=False)}
+:target: {page}.html#{item.name.replace("_", "-")}
+[{_text(message)}](#{item.name})
+
+`{item.name}` · {item.links("")}
+:::"""
+
+
+def _publish(item: Item, out: Path) -> None:
+    """Copy an item's record and data, and draw a figure's thumbnail."""
+    from PIL import Image
+
+    target = out / "files" / "figures"
+    target.mkdir(parents=True, exist_ok=True)
+    for suffix in ("json", "csv", "md"):
+        file = item.folder / f"{item.name}.{suffix}"
+        if file.exists():
+            shutil.copyfile(file, target / file.name)
+    if item.picture:
+        thumbnail = out / "thumbnails" / item.picture.name
+        thumbnail.parent.mkdir(exist_ok=True)
+        with Image.open(item.picture) as image:
+            image = image.convert("RGB")
+            image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+            image.quantize(128).save(thumbnail, optimize=True)
+
+
+def _text(plain: str) -> str:
+    """Plain text as Markdown that reads the same."""
+    return re.sub(r"([\\`*_{}\[\]<>#$|~^])", r"\\\1", plain)
