@@ -1,8 +1,8 @@
 """A website of executed notebooks: Sphinx with MyST-NB does the work, this file prepares what it reads.
 
-Nothing is executed again. A notebook's page shows each figure as it was saved, with its caption as alternative text, and
-below it where its numbers come from: the record, with the hashes of settings and inputs. The first page shows all figures
-and tables. Configuration, first page and style are in ``site/``.
+Nothing is executed again. A notebook's page shows each figure as it was saved, with its caption as alternative text,
+and below it where its numbers come from: the record, with the hashes of settings and inputs. The first page shows all
+figures and tables. Configuration, first page and style are in ``site/``.
 """
 
 from __future__ import annotations
@@ -123,14 +123,15 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
     """
     from nbformat.v4 import new_markdown_cell
 
-    cells, found, heading = [], {}, ""
+    cells, heading = [], ""
+    found: dict[str, Item] = {}
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "markdown":
             heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1]
             continue
-        cell.outputs = [output for output in cell.get("outputs", []) if WIDGET not in output.get("data", {})]
+        cell.outputs = [output for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
         new = [item for item in _saved(cell.source, figures) if item.name not in found]
         found |= {item.name: item for item in new}
         _describe(cell, [item for item in new if item.picture], heading)
@@ -138,6 +139,12 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
             cells.append(new_markdown_cell("\n\n".join(_note(item, root) for item in new)))
     notebook.cells = cells
     return list(found.values())
+
+
+def _needs_a_kernel(output: NotebookNode) -> bool:
+    """Whether an output is a control; one that carries a picture for readers without a kernel is that picture."""
+    data = output.get("data", {})
+    return data.pop(WIDGET, None) is not None and set(data) <= {"text/plain"}
 
 
 def _saved(source: str, figures: Path) -> Iterator[Item]:
@@ -220,9 +227,9 @@ def _publish(item: Item, out: Path) -> None:
         thumbnail = out / "thumbnails" / item.picture.name
         thumbnail.parent.mkdir(exist_ok=True)
         with Image.open(item.picture) as image:
-            image = image.convert("RGB")
-            image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-            image.quantize(128).save(thumbnail, optimize=True)
+            small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        small.quantize(128).save(thumbnail, optimize=True)
 
 
 def _text(plain: str) -> str:

@@ -19,10 +19,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["site"]  # what make installs
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch
-NEVER_IMPORTED = {
-    *("furo", "ipykernel", "ipywidgets", "jupyterlab", "mypy", "myst-nb", "nbval", "pytest-benchmark", "ruff"),
-    "torchvision",
-}
+NEVER_IMPORTED = set(
+    "furo ipykernel ipywidgets jupyterlab mypy myst-nb nbval pytest-benchmark ruff torchvision".split()
+)
 
 
 def _pins(requirements: list[str]) -> dict[str, str]:
