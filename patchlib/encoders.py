@@ -6,9 +6,11 @@ What there is stands in :mod:`patchlib.encoder_registry`, whose ``names``, ``spe
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +41,8 @@ class Encoder:
         config: everything that decides the descriptors (specification, source or hash of the weights).
         device: torch device the model is on.
         model: the torch module (None for the histogram), e.g. for local descriptors or training.
+        recipe: arguments of :func:`create` that make it again; None = it was not made there. An encoder with a recipe
+            is pickled as that: weights do not travel to other processes.
     """
 
     name: str
@@ -49,6 +53,12 @@ class Encoder:
     config: dict[str, Any]
     device: str = "cpu"
     model: Any = None
+    recipe: tuple[str, str, str | Path | None, str] | None = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.recipe is None:
+            return super().__reduce_ex__(protocol)
+        return _again, (self.recipe, provenance.config_hash(self.config))
 
 
 def create(name: str, device: str = "cpu", weights: str | Path | None = None, dtype: str = "float32") -> Encoder:
@@ -76,7 +86,7 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     if specification.library == "patchlib":
         if weights is not None:
             raise ValueError(f"encoder {name!r} has no weights, got {weights}; leave weights out")
-        return Encoder(name, *parts, _histogram, asdict(specification))
+        return Encoder(name, *parts, _histogram, asdict(specification), recipe=(name, device, None, dtype))
     import torch
 
     model, source = _load_model(specification, weights)
@@ -87,7 +97,16 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     model = model.eval().requires_grad_(False).to(device, getattr(torch, dtype)).to(memory_format=torch.channels_last)
     config = {**asdict(specification), "weights": source, "dtype": dtype}
     label = name if weights is None else f"{name}-{Path(str(weights)).stem}"
-    return Encoder(label, *parts, _forward(model, specification, device, dtype), config, device, model)
+    recipe = (name, device, str(Path(weights).resolve()) if weights and weights != "random" else weights, dtype)
+    return Encoder(label, *parts, _forward(model, specification, device, dtype), config, device, model, recipe)
+
+
+def _again(recipe: tuple[str, str, str | Path | None, str], config_hash: str) -> Encoder:
+    """An encoder as it was created elsewhere; ValueError when the same recipe gives another one here."""
+    encoder = create(*recipe)
+    if provenance.config_hash(encoder.config) != config_hash:
+        raise ValueError(f"encoder {recipe[0]} has other weights or settings on this machine; install the same version")
+    return encoder
 
 
 def build_model(specification: EncoderSpec, pretrained: bool = False) -> torch.nn.Module:
@@ -168,11 +187,15 @@ def _forward(
     shift = torch.tensor([-m / s for m, s in zip(specification.mean, specification.std, strict=True)], device=device)
     shift = shift.view(1, 3, 1, 1)
 
+    under_way = _streams(device)
+
     def encode(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         _check_crops(crops, specification)
-        with torch.inference_mode():
+        with torch.inference_mode(), under_way():
+            batch = torch.from_numpy(np.ascontiguousarray(crops))
+            batch = batch.pin_memory() if device.startswith("cuda") else batch
             # (B, H, W, 3) bytes permuted are already channels-last memory
-            pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2)
+            pixels = batch.to(device, non_blocking=True).permute(0, 3, 1, 2)
             inputs = torch.addcmul(shift, pixels.float(), scale).to(getattr(torch, dtype))
             output = torch.nn.functional.normalize(model(inputs).float(), dim=1)
             if output.shape[1:] != (specification.dim,):
@@ -182,6 +205,32 @@ def _forward(
             return output.cpu().numpy()
 
     return encode
+
+
+def _streams(device: str) -> Callable[[], AbstractContextManager[None]]:
+    """Two batches at a time on a GPU, each on a stream of its own: one is copied while the other is computed.
+
+    More would need more memory and gain nothing; further threads wait with their batch in main memory.
+    """
+    if not device.startswith("cuda"):
+        return nullcontext
+    import torch
+
+    free: SimpleQueue[torch.cuda.Stream] = SimpleQueue()
+    for _ in range(2):
+        free.put(torch.cuda.Stream(device))
+
+    @contextmanager
+    def under_way() -> Iterator[None]:
+        stream = free.get()
+        try:
+            stream.wait_stream(torch.cuda.default_stream(device))  # where the weights were copied
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            free.put(stream)
+
+    return under_way
 
 
 def _histogram(crops: NDArray[np.uint8]) -> NDArray[np.float32]:

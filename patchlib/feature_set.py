@@ -90,7 +90,7 @@ def load(folder: str | Path) -> FeatureSet:
         raise FileNotFoundError(f"{folder} holds no finished feature set; run features.extract again")
     return FeatureSet(
         descriptors=np.load(folder / "descriptors.npy", mmap_mode="r"),
-        boxes=np.load(folder / "boxes.npy"),
+        boxes=np.load(folder / "boxes.npy", mmap_mode="r"),
         offsets=np.load(folder / "offsets.npy"),
         query_descriptors=np.load(folder / "query_descriptors.npy"),
         meta=provenance.read_json(folder / "meta.json"),

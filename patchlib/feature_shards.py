@@ -1,4 +1,4 @@
-"""Shards of an extraction: runs of consecutive images, each decoded, cut, encoded and written by one thread.
+"""Shards of an extraction: which there are, and who makes them: this process's threads, or a cluster's workers.
 
 A shard's batches depend on the shard alone, so neither the number of workers nor an interruption changes a byte. Its
 file name holds a fingerprint of its image files: where one of them was replaced, that shard alone is made again.
@@ -7,40 +7,34 @@ file name holds a fingerprint of its image files: where one of them was replaced
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import socket
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from patchlib import images, progress, provenance, regions
+from patchlib import cluster, images, progress
 from patchlib.benchmarks.record import Benchmark
 from patchlib.encoders import Encoder
+from patchlib.shard_work import Shard, Work, done, make
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 SHARD_REGIONS = 2048  # at most
 SHARDS = 32  # at least, where that leaves a batch for each: else workers would wait for the last one
-RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Images (``kind`` "image") or queries ("query") ``first:last``, and the file of their descriptors.
-
-    An unreadable image's rows hold NaN.
-    """
-
-    kind: str
-    first: int
-    last: int
-    path: Path
+TASKS = 4  # on a cluster: tasks per thread at least, for the same reason
+TASK_SHARDS = 64  # and shards of one tar file in a task at most: megabytes of boxes
+VISIBLE = 60.0  # seconds until a file that one machine wrote shows on another
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,22 @@ class Job:
         """Rows of the shard within all regions of its kind."""
         return slice(int(self.offsets[shard.kind][shard.first]), int(self.offsets[shard.kind][shard.last]))
 
+    def work(self, shard: Shard, skip_bad: bool) -> Work:
+        """A shard with its part of the job."""
+        of_image = shard.kind == "image"
+        sizes = self.benchmark.images[["width", "height"]].iloc[shard.first : shard.last].to_numpy(np.int64)
+        offsets = self.offsets[shard.kind][shard.first : shard.last + 1]
+        return Work(
+            shard=shard,
+            files=[self.file(shard.kind, index) for index in range(shard.first, shard.last)],
+            sizes=sizes if of_image else None,
+            boxes=self.boxes[shard.kind][self.rows(shard)],
+            offsets=offsets - offsets[0],
+            dtype=self.dtype if of_image else "float32",
+            batch=self.batch,
+            skip_bad=skip_bad,
+        )
+
 
 def fingerprint(files: Iterable[str]) -> str:
     """Hash of the files' sizes and times: features of a photo that was replaced must not be used again."""
@@ -108,103 +118,86 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_missing(job: Job, shards: list[Shard], workers: int, skip_bad: bool) -> list[str]:
-    """Write all missing shards on ``workers`` threads; returns a message for every image that cannot be used."""
+def write_missing(
+    job: Job, shards: list[Shard], workers: int, skip_bad: bool, executor: Client | None = None
+) -> list[str]:
+    """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image.
+
+    Raises:
+        FileNotFoundError: a shard that was written is not there.
+    """
     messages: set[str] = set()
-    todo = [shard for shard in shards if not _done(shard, skip_bad)]
+    todo = [job.work(shard, skip_bad) for shard in shards if not done(shard, skip_bad)]
     total = sum(shard.last - shard.first for shard in shards)
     label = f"{job.meta['regions']} of {job.meta['benchmark']} with {job.meta['encoder']}"
-    pool = ThreadPoolExecutor(workers, initializer=_one_torch_thread)
-    with progress.track(label, total, "image") as bar, _torch_threads_restored():
-        bar.update(total - sum(shard.last - shard.first for shard in todo))
-        try:
-            futures = {pool.submit(_write, job, shard, skip_bad): shard for shard in todo}
-            for future in as_completed(futures):
-                messages.update(future.result())
-                bar.update(futures[future].last - futures[future].first)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with progress.track(label, total, "image") as bar:
+        bar.update(total - sum(len(work.files) for work in todo))
+        made = _on_threads(job.encoder, todo, workers) if executor is None else _on_cluster(job, todo, executor)
+        with closing(made):
+            for images_done, found in made:
+                messages.update(found)
+                bar.update(images_done)
+    if skip_bad or not messages:
+        _require(shards, patience=0 if executor is None else VISIBLE)
     return sorted(messages)
 
 
-def cut(image: Image.Image, boxes: NDArray[np.float32], encoder: Encoder) -> Iterator[NDArray[np.uint8]]:
-    """Cut regions (P, 4) and resize each by itself to the encoder's input: (input_size, input_size, 3) uint8."""
-    for x0, y0, x1, y1 in regions.whole_pixels(boxes, *image.size).astype(int).tolist():
-        region = image.crop((x0, y0, x1, y1))
-        yield np.asarray(region.resize((encoder.input_size,) * 2, RESAMPLE[encoder.interpolation]))
+def _on_threads(encoder: Encoder, todo: list[Work], workers: int) -> Generator[tuple[int, list[str]]]:
+    pool = ThreadPoolExecutor(workers, initializer=_one_torch_thread)
+    with _torch_threads_restored():
+        try:
+            futures = {pool.submit(make, encoder, work): work for work in todo}
+            for future in as_completed(futures):
+                yield len(futures[future].files), future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _write(job: Job, shard: Shard, skip_bad: bool) -> list[str]:
-    rows = job.rows(shard)
-    dtype = job.dtype if shard.kind == "image" else np.float32
-    descriptors = np.full((rows.stop - rows.start, job.encoder.dim), np.nan, dtype)
-    messages: list[str] = []
-    filled: list[int] = []
-    batch = np.empty((job.batch, job.encoder.input_size, job.encoder.input_size, 3), np.uint8)
-    for row, pixels in _crops(job, shard, messages.append):
-        batch[len(filled)] = pixels
-        filled.append(row)
-        if len(filled) == job.batch:
-            descriptors[filled] = _encode(job.encoder, batch)
-            filled.clear()
-    if filled:
-        descriptors[filled] = _encode(job.encoder, batch[: len(filled)])
-    if skip_bad or not messages:
-        with provenance.atomic_write(shard.path) as file:
-            np.save(file, descriptors)
+def _on_cluster(job: Job, todo: list[Work], client: Client) -> Generator[tuple[int, list[str]]]:
+    most = min(TASK_SHARDS, math.ceil(len(todo) / (TASKS * cluster.threads(client))))
+    tasks = list(_tasks(todo, most))
+    (job.folder / "shards").mkdir(exist_ok=True)
+    for task, found in cluster.run(client, _write_there, job.encoder, tasks, f"shard of {job.folder.name}"):
+        yield sum(len(work.files) for work in task), found
+
+
+def _tasks(todo: list[Work], most: int) -> Iterator[list[Work]]:
+    """Loose images: a shard each. Images of a tar file: up to ``most`` shards, as its headers must be read first."""
+    task: list[Work] = []
+    for work in todo:
+        tar, _, member = work.files[0].partition(images.MEMBER)
+        if task and (len(task) == most or not member or not task[0].files[0].startswith(tar + images.MEMBER)):
+            yield task
+            task = []
+        task.append(work)
+    if task:
+        yield task
+
+
+def _write_there(encoder: Encoder, task: list[Work]) -> list[str]:
+    """What a worker of a cluster does; shards that are there come from one that died."""
+    _one_torch_thread()
+    messages = []
+    for work in task:
+        folder = work.shard.path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"{socket.gethostname()} sees no folder {folder}; the workers need the output folder under the path "
+                "it has here: set PATCHLIB_CACHE (or out) to a drive that all machines share"
+            )
+        if not done(work.shard, work.skip_bad):
+            messages += make(encoder, work)
     return messages
 
 
-def _encode(encoder: Encoder, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    descriptors = encoder.encode(crops)
-    if not np.isfinite(descriptors).all():
-        raise ValueError(f"encoder {encoder.name} gave NaN or infinity; check its weights, or create it with float32")
-    return descriptors
-
-
-def _crops(job: Job, shard: Shard, report: Callable[[str], None]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """(row within the shard, pixels) of every region; images that cannot be used are reported and left out."""
-    offsets = job.offsets[shard.kind]
-    for index in range(shard.first, shard.last):
-        try:
-            image = images.read(job.file(shard.kind, index))
-            if shard.kind == "image":
-                _check_size(job, index, image)
-        except images.ImageError as error:
-            report(str(error))
-            continue
-        boxes = job.boxes[shard.kind][offsets[index] : offsets[index + 1]]
-        if shard.kind == "query":
-            boxes = _query_box(job, index, boxes, image)
-        yield from enumerate(cut(image, boxes, job.encoder), int(offsets[index] - offsets[shard.first]))
-
-
-def _check_size(job: Job, index: int, image: Image.Image) -> None:
-    expected = tuple(int(side) for side in job.benchmark.images[["width", "height"]].iloc[index])
-    if image.size != expected:
-        raise images.ImageError(
-            f"image {job.file('image', index)} has {image.size[0]}x{image.size[1]} pixels, the benchmark says "
-            f"{expected[0]}x{expected[1]}; load the benchmark again"
-        )
-
-
-def _query_box(job: Job, index: int, box: NDArray[np.float32], image: Image.Image) -> NDArray[np.float32]:
-    """The (1, 4) region of a query; only here its image's size is known."""
-    if np.isnan(box).any():
-        return np.array([[0, 0, *image.size]], np.float32)
-    inside = np.clip(box, 0, np.array([*image.size, *image.size], np.float32))
-    name = f"box {box[0].tolist()} of query {job.file('query', index)}"
-    if (inside[:, 2:] <= inside[:, :2]).any():
-        raise ValueError(f"{name} lies wholly outside its image of {image.size[0]}x{image.size[1]} pixels")
-    if (inside != box).any():
-        warnings.warn(f"{name} reaches beyond its image and was clipped", stacklevel=2)
-    return inside
-
-
-def _done(shard: Shard, skip_bad: bool) -> bool:
-    if not shard.path.exists():
-        return False
-    return skip_bad or not np.isnan(np.load(shard.path, mmap_mode="r")[:, 0]).any()
+def _require(shards: list[Shard], patience: float) -> None:
+    """Check that all shards are there; a network drive may show other machines' files with a delay."""
+    start = time.monotonic()
+    for shard in shards:
+        while not shard.path.exists():
+            if time.monotonic() - start >= patience:
+                raise FileNotFoundError(f"shard {shard.path} was written but has disappeared; run again to make it")
+            time.sleep(0.5)
 
 
 def _one_torch_thread() -> None:

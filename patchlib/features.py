@@ -1,7 +1,7 @@
 """Benchmark x regions x encoder -> descriptors on disk.
 
-Images are taken in shards of consecutive images, which several threads write atomically; a killed run continues with
-the next missing shard. At the end the shards become one memory-mapped array.
+Images are taken in shards of consecutive images, which several threads, or the workers of a cluster, write atomically;
+a killed run continues with the next missing shard. At the end the shards become one memory-mapped array.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,11 @@ from patchlib import paths, provenance, regions
 from patchlib.benchmarks.record import Benchmark
 from patchlib.encoders import Encoder
 from patchlib.feature_set import FeatureSet, load, set_name
-from patchlib.feature_shards import Job, Shard, cut, fingerprint, locked, write_missing
+from patchlib.feature_shards import Job, fingerprint, locked, write_missing
+from patchlib.shard_work import Shard, cut
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 __all__ = ["BadImages", "FeatureSet", "cut", "extract", "load"]
 BATCH_CPU, BATCH_GPU = 64, 256  # crops a forward pass; 64 small crops stay in a core's cache
@@ -52,6 +56,7 @@ def extract(
     dtype: str = "float32",
     batch: int | None = None,
     skip_bad: bool = False,
+    executor: Client | None = None,
 ) -> FeatureSet:
     """Describe every region of every image, and every query by its whole image (or its box).
 
@@ -65,10 +70,12 @@ def extract(
         encoder: of :func:`patchlib.encoders.create`.
         out: folder for feature sets; None = ``paths.cache() / "features"``.
         resume: keep what an earlier, interrupted run finished; False = start afresh.
-        workers: threads; None = one per core.
+        workers: threads; None = one per core. Of no meaning with an executor.
         dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
         batch: crops per forward pass; None = 64 on a CPU, 256 on a GPU.
         skip_bad: leave unreadable images out (they get no regions, unreadable queries a zero row) instead of stopping.
+        executor: client of a Dask cluster whose workers describe the images, see :mod:`patchlib.cluster`; images and
+            ``out`` lie on a drive they share. The bytes are those of a run without, on the same kind of processor.
 
     Returns:
         FeatureSet, memory-mapped.
@@ -76,6 +83,7 @@ def extract(
     Raises:
         BadImages: images that cannot be read, all of them listed at the end; finished shards are kept.
         OSError: the disk is full; finished shards are kept.
+        ClusterError: the executor's workers or scheduler are gone; finished shards are kept.
         ValueError: a region or query box outside its image, unknown dtype, batch or workers < 1.
     """
     job = _plan(benchmark, strategy, encoder, out, dtype, batch)
@@ -90,7 +98,7 @@ def extract(
             shards = list(job.shards())
             _require_space(job, shards)
             with _full_disk_explained(job):
-                messages = write_missing(job, shards, workers or os.cpu_count() or 1, skip_bad)
+                messages = write_missing(job, shards, workers or os.cpu_count() or 1, skip_bad, executor)
                 if messages and not skip_bad:
                     raise BadImages(messages)
                 _assemble(job, shards, files)

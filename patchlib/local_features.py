@@ -24,7 +24,8 @@ from patchlib import boxes as box_ops
 from patchlib import images, paths, progress, provenance
 from patchlib.benchmarks.record import BOX
 from patchlib.encoders import Encoder
-from patchlib.feature_shards import RESAMPLE, fingerprint, locked
+from patchlib.feature_shards import fingerprint, locked
+from patchlib.shard_work import RESAMPLE
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,10 @@ Ties are broken the same way everywhere: higher score first, then lower image in
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def rank(
         if np.isnan(scores).any():
             raise ValueError("database descriptors hold NaN; extract them again")
         part = order_images(scores, regions, start, depth)
-        merged = _merge(merged, part, depth) if start else part
+        merged = merge([merged, part], depth) if start else part
     return merged
 
 
@@ -160,15 +160,24 @@ def _blocks(offsets: NDArray[np.int64], start: int, stop: int, n_queries: int) -
             yield int(start + block), int(start + min(block + per_block, high))
 
 
-def _merge(a: Ranking, b: Ranking, depth: int) -> Ranking:
-    """The first images of two rankings; all image indices of ``a`` are below those of ``b``."""
-    # columns of `a` come first and are sorted, so a stable sort keeps the lower image first
-    order = np.argsort(-np.concatenate([a.scores, b.scores], axis=1), axis=1, kind="stable")[:, :depth]
+def merge(rankings: Sequence[Ranking], depth: int) -> Ranking:
+    """One ranking out of several of different images: higher score first, then lower image index.
 
-    def first(name: str) -> NDArray[Any]:
-        return np.take_along_axis(np.concatenate([getattr(a, name), getattr(b, name)], axis=1), order, axis=1)
+    Args:
+        rankings: each (Q, K_i), over images that no other has.
+        depth: how many images to keep.
 
-    return Ranking(first("images"), first("scores"), first("regions"))
+    Returns:
+        Ranking of depth min(depth, sum of K_i). Where every K_i is ``depth`` or all that a ranking's images give, it is
+        that of all images.
+    """
+    images, scores, regions = (
+        np.concatenate([getattr(ranking, name) for ranking in rankings], axis=1)
+        for name in ("images", "scores", "regions")
+    )
+    keys = descending(scores) << np.uint64(32) | images.astype(np.uint64)
+    order = np.argsort(keys, axis=1)[:, :depth]
+    return Ranking(*(np.take_along_axis(values, order, axis=1) for values in (images, scores, regions)))
 
 
 def _blank(queries: int, depth: int) -> Ranking:

@@ -17,11 +17,20 @@ from patchlib import notebooks, paths
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["site"]  # what make installs
+INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["scale"] + EXTRAS["site"]  # what make installs
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch
-NEVER_IMPORTED = set(
-    "furo ipykernel ipywidgets jupyterlab mypy myst-nb nbval pytest-benchmark ruff torchvision".split()
-)
+NEVER_IMPORTED = {
+    "furo",
+    "ipykernel",
+    "ipywidgets",
+    "jupyterlab",
+    "mypy",
+    "myst-nb",
+    "nbval",
+    "pytest-benchmark",
+    "ruff",
+    "torchvision",
+}
 
 
 def _pins(requirements: list[str]) -> dict[str, str]:
