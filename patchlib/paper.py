@@ -1,7 +1,7 @@
 """The published numbers, as read from the paper's tables, and what they say: single cells, levels, effects.
 
-One CSV per table in ``patchlib/published/``, and ``numbers.csv`` for what figures, text and poster print. Every row says
-how surely it was read (:data:`STATUS`); cells that could not be read are empty, uncertain ones carry a note.
+One CSV per table in ``patchlib/published/``, and ``numbers.csv`` for what figures, text and poster print. Every row
+says how surely it was read (:data:`STATUS`); cells that could not be read are empty, uncertain ones carry a note.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from patchlib import provenance
 from patchlib.names import unknown
 
 FOLDER = Path(__file__).parent / "published"
@@ -42,6 +43,11 @@ IMPLIED = {"patches", "patches_per_image", "patchify", "patchify_level", "datase
 def tables() -> list[str]:
     """Names of the published tables, e.g. ``"table_5_pq_levels"``."""
     return sorted(path.stem for path in FOLDER.glob("table_*.csv"))
+
+
+def fingerprints() -> dict[str, str]:
+    """Name -> hash of every file of published numbers."""
+    return {path.stem: provenance.sha256_file(path)[:8] for path in sorted(FOLDER.glob("*.csv"))}
 
 
 def table(name: str) -> pd.DataFrame:
