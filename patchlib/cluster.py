@@ -89,11 +89,10 @@ def run(
         Exception: what ``function`` raised, with a note that says where.
     """
     _check(client)
-    import cloudpickle
+    from distributed.protocol.pickle import dumps
 
-    sealed = client.submit(
-        _identity, Sealed(cloudpickle.dumps(common)), pure=False
-    )  # as a task: Dask makes it again when it is lost
+    # as the result of a task, Dask makes it again when the worker that holds it dies
+    sealed = client.submit(_identity, Sealed(dumps(common)), pure=False)
     left = iter(items)
     running: dict[Future, Item] = {}
     try:
