@@ -7,19 +7,18 @@ figures and tables. Configuration, first page and style are in ``site/``.
 
 from __future__ import annotations
 
-import ast
 import base64
 import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from patchlib import notebooks, paths, provenance
+from patchlib import items, notebooks, paths, provenance
+from patchlib.items import Item
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -27,41 +26,6 @@ if TYPE_CHECKING:
 THUMBNAIL = 480  # pixels of the longer side
 LARGE = 200_000  # bytes; a picture above it is mostly photographs, which JPEG keeps in a third of the space
 WIDGET = "application/vnd.jupyter.widget-view+json"
-SAVERS = {"save": "fig_", "save_table": "table_"}  # plots.save, report.save_table, and how their items begin
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A figure or table that a notebook saved.
-
-    Attributes:
-        name: e.g. ``"fig_1_teaser"``.
-        record: what ``figures/<name>.json`` says.
-        folder: of the figures.
-    """
-
-    name: str
-    record: Mapping[str, Any]
-    folder: Path
-
-    @property
-    def caption(self) -> str:
-        """A figure's caption; a table has none."""
-        return self.record.get("caption", "")
-
-    @property
-    def picture(self) -> Path | None:
-        """A figure's PNG; None for a table."""
-        return self.folder / f"{self.name}.png" if self.caption else None
-
-    def links(self, root: str) -> str:
-        """Links to the record and the data, as HTML; ``root`` leads to the site's first page."""
-        kinds = {"json": "record", "csv": "CSV", "md": "Markdown"}
-        return " · ".join(
-            f'<a href="{root}figures/{self.name}.{suffix}">{kind}</a>'
-            for suffix, kind in kinds.items()
-            if (self.folder / f"{self.name}.{suffix}").exists()
-        )
 
 
 def build(source: Path, figures: Path, out: Path) -> Path:
@@ -99,11 +63,11 @@ def stage(source: Path, figures: Path, out: Path) -> None:
     for file in files:
         page = file.relative_to(source).with_suffix("")
         notebook = notebooks.read(file)
-        items = annotate(notebook, figures, "../" * len(page.parts))
+        saved = annotate(notebook, figures, "../" * len(page.parts))
         with provenance.atomic_write(out / "notebooks" / page.with_suffix(".ipynb"), "w") as stream:
             stream.write(json.dumps(notebook))
-        gallery.append(_section(f"notebooks/{page.as_posix()}", notebook, items))
-        for item in items:
+        gallery.append(_section(f"notebooks/{page.as_posix()}", notebook, saved))
+        for item in saved:
             _publish(item, out)
     text = (paths.root() / "site" / "index.md").read_text(encoding="utf-8")
     with provenance.atomic_write(out / "index.md", "w") as stream:
@@ -129,12 +93,12 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "markdown":
-            heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1]
+            heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1].replace("*", "")
             continue
         cell.outputs = [output for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
-        new = [item for item in _saved(cell.source, figures) if item.name not in found]
+        new = [item for item in items.saved(cell.source, figures) if item.name not in found]
         found |= {item.name: item for item in new}
-        _describe(cell, [item for item in new if item.picture], heading)
+        _describe(cell, [item for item in new if item.caption], heading)
         if new:
             cells.append(new_markdown_cell("\n\n".join(_note(item, root) for item in new)))
     notebook.cells = cells
@@ -147,22 +111,12 @@ def _needs_a_kernel(output: NotebookNode) -> bool:
     return data.pop(WIDGET, None) is not None and set(data) <= {"text/plain"}
 
 
-def _saved(source: str, figures: Path) -> Iterator[Item]:
-    """Items that a cell saves, those that have a record."""
-    for call in ast.walk(ast.parse(source)):
-        match call:
-            case ast.Call(func=ast.Attribute(attr=function), args=[_, ast.Constant(value=str(name)), *_]):
-                record = figures / f"{name}.json"
-                if name.startswith(SAVERS.get(function, "?")) and record.exists():
-                    yield Item(name=name, record=provenance.read_json(record), folder=figures)
-
-
 def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:
     """Alternative text of a cell's pictures; a figure that was saved takes the place of its smaller display."""
     shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
     if len(shown) == len(saved):
         for output, item in zip(shown, saved, strict=True):
-            kind, data = _compact(item.folder / f"{item.name}.png")
+            kind, data = _compact(item.file("png"))
             output.data = {kind: base64.b64encode(data).decode()}
     # the width makes Sphinx link a picture to its full size
     described = " ".join(item.caption for item in saved) or f"Picture to: {heading}"
@@ -186,31 +140,44 @@ def _note(item: Item, root: str) -> str:
     """What stands below a figure or table: caption, record, and the hashes that lead to settings and inputs."""
     hashes = {"settings": item.record["config_hash"], **item.record["inputs"]}
     chain = " · ".join(f"{_text(name)} `{value}`" for name, value in hashes.items())
-    origin = f"`{item.name}`: {item.links(root)} · {_text(item.record['label'])} · {chain}"
-    return f":::{{container}} record\n:name: {item.name}\n\n{_text(item.caption)}\n\n{origin}\n:::"
+    origin = f"`{item.name}`: {_links(item, root)} · {_text(item.record['label'])} · {chain}"
+    return f":::{{container}} record\n:name: {_anchor(item)}\n\n{_text(item.caption)}\n\n{origin}\n:::"
 
 
-def _section(page: str, notebook: NotebookNode, items: Sequence[Item]) -> str:
+def _section(page: str, notebook: NotebookNode, saved: Sequence[Item]) -> str:
     """A notebook's part of the first page: its figures as thumbnails, its tables as a list."""
     title = re.search(r"^# +(.+)$", notebook.cells[0].source, re.MULTILINE)
     lines = [f"## [{title[1] if title else page}](/{page}.ipynb)\n"]
-    figures = [item for item in items if item.picture]
+    figures = [item for item in saved if item.caption]
     if figures:
         lines += ["::::{container} gallery", *(_card(item, page) for item in figures), "::::\n"]
-    lines += [f"- [{item.name}](#{item.name}): {item.links('')}" for item in items if not item.picture]
+    lines += [f"- [{item.name}](#{_anchor(item)}): {_links(item)}" for item in saved if not item.caption]
     return "\n".join([*lines, ""])
 
 
 def _card(item: Item, page: str) -> str:
     """A figure's thumbnail, message and record; both lead to its place in the notebook."""
-    message = re.split(r"(?<=[.?!]) ", item.caption, maxsplit=1)[0]
     return f""":::{{figure}} /thumbnails/{item.name}.png
 :alt: {json.dumps(item.caption, ensure_ascii=False)}
-:target: {page}.html#{item.name.replace("_", "-")}
-[{_text(message)}](#{item.name})
+:target: {page}.html#{_anchor(item)}
+[{_text(item.message)}](#{_anchor(item)})
 
-`{item.name}` · {item.links("")}
+`{item.name}` · {_links(item)}
 :::"""
+
+
+def _anchor(item: Item) -> str:
+    """Where an item stands in its page; a heading may be called like an item, so not by its plain name."""
+    return f"record-{item.name.replace('_', '-')}"
+
+
+def _links(item: Item, root: str = "") -> str:
+    """Links to the record and the data, as HTML; ``root`` leads to the site's first page."""
+    kinds = {"json": "record", "csv": "CSV", "md": "Markdown"}
+    files = {item.file(suffix): kind for suffix, kind in kinds.items()}
+    return " · ".join(
+        f'<a href="{root}figures/{file.name}">{kind}</a>' for file, kind in files.items() if file.exists()
+    )
 
 
 def _publish(item: Item, out: Path) -> None:
@@ -220,13 +187,13 @@ def _publish(item: Item, out: Path) -> None:
     target = out / "files" / "figures"
     target.mkdir(parents=True, exist_ok=True)
     for suffix in ("json", "csv", "md"):
-        file = item.folder / f"{item.name}.{suffix}"
+        file = item.file(suffix)
         if file.exists():
             shutil.copyfile(file, target / file.name)
-    if item.picture:
-        thumbnail = out / "thumbnails" / item.picture.name
+    if item.caption:
+        thumbnail = out / "thumbnails" / f"{item.name}.png"
         thumbnail.parent.mkdir(exist_ok=True)
-        with Image.open(item.picture) as image:
+        with Image.open(item.file("png")) as image:
             small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         small.quantize(128).save(thumbnail, optimize=True)

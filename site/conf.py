@@ -10,8 +10,7 @@ from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 project = "Patch-wise Retrieval"
-html_title = "Patch-wise Retrieval: a notebook companion"
-html_short_title = project
+html_title = project
 
 extensions = ["myst_nb"]
 nb_execution_mode = "off"  # the pages show what the notebooks hold

@@ -56,21 +56,22 @@ def test_a_figure_is_shown_as_saved_with_its_caption_and_record(figures: Path) -
     assert code.metadata["mystnb"]["image"]["alt"] == "A_b * 2 gains. More."
     shown = base64.b64decode(code.outputs[0].data["image/png"])
     assert shown == (figures / "fig_x.png").read_bytes()
-    assert ":name: fig_x\n\nA\\_b \\* 2 gains. More." in note.source
+    assert ":name: record-fig-x\n\nA\\_b \\* 2 gains. More." in note.source
     assert '<a href="../figures/fig_x.json">record</a> · toy data · settings `aaaa` · benchmark `bbbb`' in note.source
 
 
 def test_a_table_leads_to_its_data(figures: Path) -> None:
     notebook = _notebook('report.percent(report.save_table(frame, "table_y", record))', {"text/html": "<table/>"})
-    (item,) = site.annotate(notebook, figures, "")
-    assert item.picture is None
-    assert item.links("../") == (
-        '<a href="../figures/table_y.json">record</a> · <a href="../figures/table_y.csv">CSV</a>'
-    )
+    (item,) = site.annotate(notebook, figures, "../")
+    assert (item.name, item.caption) == ("table_y", "")
+    links = '<a href="../figures/table_y.json">record</a> · <a href="../figures/table_y.csv">CSV</a>'
+    assert f"`table_y`: {links} · toy data" in notebook.cells[2].source
 
 
 def test_what_is_only_read_is_not_taken_for_saved(figures: Path) -> None:
-    notebook = _notebook('paper.load("table_y"); plots.save(fig, "fig_absent", record, "")', {"image/png": _png(20)})
+    notebook = _notebook(
+        'paper.load("table_y", x, y); plots.save(fig, "fig_absent", record, "")', {"image/png": _png(20)}
+    )
     assert site.annotate(notebook, figures, "") == []
     assert len(notebook.cells) == 2
 
@@ -78,7 +79,7 @@ def test_what_is_only_read_is_not_taken_for_saved(figures: Path) -> None:
 def test_a_picture_that_is_not_saved_is_named_by_its_section(figures: Path) -> None:
     notebook = _notebook("plt.show()", {"image/png": _png(20)})
     site.annotate(notebook, figures, "")
-    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "Picture to: Part *one*"
+    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "Picture to: Part one"
     assert notebook.cells[1].outputs[0].data["image/png"] == _png(20)
 
 
@@ -203,7 +204,7 @@ def test_every_figure_and_table_leads_through_its_record_to_settings_and_inputs(
     for name, record in records.items():
         assert provenance.config_hash(record["config"]) == record["config_hash"]
         assert f"figures/{name}" in index.links
-        anchor = name.removesuffix(".json").replace("_", "-")
+        anchor = f"record-{name.removesuffix('.json').replace('_', '-')}"
         (page,) = (page for page in made.pages.values() if page is not index and anchor in page.ids)
         assert any(link.endswith(f"figures/{name}") for link in page.links)
         assert all(value in text[page.file] for value in (record["config_hash"], *record["inputs"].values()))
