@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,9 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
             heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1].replace("*", "")
             continue
         cell.outputs = [output for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
+        for output in cell.outputs:
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = _columns_of_words(output.data["text/html"])
         new = [item for item in items.saved(cell.source, figures) if item.name not in found]
         found |= {item.name: item for item in new}
         _describe(cell, [item for item in new if item.caption], heading)
@@ -109,6 +113,15 @@ def _needs_a_kernel(output: NotebookNode) -> bool:
     """Whether an output is a control; one that carries a picture for readers without a kernel is that picture."""
     data = output.get("data", {})
     return data.pop(WIDGET, None) is not None and set(data) <= {"text/plain"}
+
+
+def _columns_of_words(table: str) -> str:
+    """A table of pandas whose columns of words carry a class, ``words-1`` the last one: the style aligns them left."""
+    rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL)[::-1] for row in table.split("</tr>")]
+    columns = zip_longest(*(row for row in rows if row), fillvalue="")
+    shares = [sum(bool(re.search("[A-Za-z]{3}", cell)) for cell in column) / len(column) for column in columns]
+    classes = "".join(f" words-{number}" for number, share in enumerate(shares, 1) if share > 0.5)
+    return table.replace('class="dataframe"', f'class="dataframe{classes}"')
 
 
 def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:

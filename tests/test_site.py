@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pandas as pd
 import pytest
 from nbformat import NotebookNode, v4
 from PIL import Image
@@ -66,6 +67,15 @@ def test_a_table_leads_to_its_data(figures: Path) -> None:
     assert (item.name, item.caption) == ("table_y", "")
     links = '<a href="../figures/table_y.json">record</a> · <a href="../figures/table_y.csv">CSV</a>'
     assert f"`table_y`: {links} · toy data" in notebook.cells[2].source
+
+
+def test_columns_of_words_are_marked_columns_of_numbers_are_not(figures: Path) -> None:
+    frame = pd.DataFrame(
+        {"why": ["too small", "dark"], "n": ["1.5", "no boxes"], "who": ["Ann", "Bob"]}, index=["a", "b"]
+    )
+    notebook = _notebook("frame", {"text/html": frame._repr_html_()})
+    site.annotate(notebook, figures, "")
+    assert 'class="dataframe words-1 words-3"' in notebook.cells[1].outputs[0].data["text/html"]
 
 
 def test_what_is_only_read_is_not_taken_for_saved(figures: Path) -> None:
