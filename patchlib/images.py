@@ -9,11 +9,12 @@ import io
 import os
 import struct
 import tarfile
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 MEMBER = "::"
 ORIENTATION = 0x0112  # EXIF tag
@@ -37,14 +38,12 @@ def read(path: str | Path) -> Image.Image:
     Raises:
         ImageError: the file is missing, truncated, or not an image.
     """
-    try:
-        with Image.open(_source(path)) as image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except ImageError:
-        raise
-    except UNREADABLE as error:
-        raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
+    return _decoded(lambda: _source(path), path)
+
+
+def decode(content: bytes, name: str) -> Image.Image:
+    """As :func:`read`, from the bytes of a file; errors call it ``name``."""
+    return _decoded(lambda: io.BytesIO(content), name)
 
 
 def size(path: str | Path) -> tuple[int, int]:
@@ -63,6 +62,31 @@ def size(path: str | Path) -> tuple[int, int]:
     except UNREADABLE as error:
         raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
     return (height, width) if turned else (width, height)
+
+
+def _decoded(source: Callable[[], str | io.BytesIO], name: str | Path) -> Image.Image:
+    try:
+        with Image.open(source()) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except UNREADABLE as error:
+        raise ImageError(f"cannot read image {name}: {_reason(error)}") from error
+
+
+def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Image.Image:
+    """An image with a palette of at most 256 colours, without dithering.
+
+    Args:
+        image: of any mode.
+        colours: of the palette, more than are kept.
+        kept: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
+    """
+    rgb, palette = image.convert("RGB"), Image.new("P", (1, 1))
+    fixed = [value for name in ("black", "white", *kept) for value in ImageColor.getrgb(name)]
+    palette.putpalette([*fixed, *(rgb.quantize(colours - len(fixed) // 3).getpalette() or [])])
+    return rgb.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _source(path: str | Path) -> str | io.BytesIO:

@@ -13,6 +13,8 @@ from patchlib.names import unknown
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def select(only: Sequence[str], folder: Path) -> list[Path]:
     """Notebooks by number or name, in order; without any, all numbered ones (appendices run by name only).
@@ -79,15 +81,22 @@ def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, 
 
 
 def text(notebook: NotebookNode) -> str:
-    """Text of a notebook without what differs from run to run: times, run paths, the interpreter's version."""
+    """Text of a notebook without what differs from run to run: times, run paths, the interpreter's version, widgets.
+
+    A widget is nothing without its kernel; what stands beside it in the same output, a picture, is shown instead.
+    """
     import nbformat
 
     notebook = copy.deepcopy(notebook)
-    notebook.metadata.pop("papermill", None)
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {})) > 1:
+                output.data.pop(WIDGET, None)
     return nbformat.writes(notebook) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
@@ -36,7 +38,7 @@ def use_style() -> None:
     plt.style.use(Path(__file__).parent / "patchlib.mplstyle")
 
 
-def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str) -> Figure:
+def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, colours: int | None = None) -> Figure:
     """Write ``figures/<item>.pdf``, ``.png`` and ``.json``; the figure itself says which data it shows.
 
     Args:
@@ -44,14 +46,24 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str) -> Fig
         item: name of the paper's item, e.g. ``"fig_1_teaser"``.
         record: of ``Profile.record``; its label is written into the lower right corner.
         caption: its first sentence is the message; kept in the record, also as alternative text.
+        colours: of a palette for the png; None = all. Many photographs then take a quarter of the bytes.
     """
     fig.supxlabel(record["label"], x=0.995, ha="right", fontsize=7, color="#666666")
     # no time stamps: the same figure gives the same bytes
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
         with provenance.atomic_write(paths.figures() / f"{item}.{suffix}") as file:
-            fig.savefig(file, format=suffix, metadata=metadata)
+            if suffix == "png" and colours is not None:
+                paletted(fig, colours).save(file, "PNG", optimize=True)
+            else:
+                fig.savefig(file, format=suffix, metadata=metadata)
     provenance.write_json(paths.figures() / f"{item}.json", {"item": item, **record, "caption": caption})
     return fig
+
+
+def paletted(fig: Figure, colours: int) -> Image.Image:
+    """A figure as pixels with a palette of at most 256 colours, those of :data:`BOXES` among them, however rare."""
+    fig.savefig(pixels := io.BytesIO(), format="png")
+    return images.paletted(Image.open(pixels), colours, list(BOXES.values()))
 
 
 def picture(ax: Axes, image: Image.Image, title: str = "") -> Axes:
@@ -60,8 +72,7 @@ def picture(ax: Axes, image: Image.Image, title: str = "") -> Axes:
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    if title:
-        ax.set_title(title, fontsize=8, loc="center")
+    ax.set_title(title, fontsize=8, loc="center")
     return ax
 
 
@@ -101,7 +112,8 @@ def similarity_map(
         )
         size = 10 if len(scores) <= 4 else 8 if len(scores) <= 9 else 6.5
         ax.text((x0 + x1) / 2, (y0 + y1) / 2, f"{score:.2f}", ha="center", va="center", fontsize=size, color="white",
-                weight="bold" if score == scores.max() else "normal")  # fmt: skip
+                weight="bold" if score == scores.max() else "normal",
+                path_effects=[withStroke(linewidth=1.5, foreground="black")])  # fmt: skip
     return ax
 
 
