@@ -75,7 +75,8 @@ def write(folder: Path, trained: faiss.Index, counts: NDArray[np.int64], lists: 
     index = faiss.clone_index(trained)
     ivf = codebooks.lists_of(index)
     on_disk = faiss.OnDiskInvertedLists(ivf.nlist, ivf.code_size, str(data))
-    on_disk.set_all_lists_sizes(faiss.swig_ptr(counts.astype(np.uint64)))
+    lengths = counts.astype(np.uint64)  # faiss is given its address, so it needs a name
+    on_disk.set_all_lists_sizes(faiss.swig_ptr(lengths))
     on_disk.totsize = expected
     ivf.replace_invlists(on_disk, False)  # ours to delete
     ivf.ntotal = index.ntotal = int(counts.sum())
