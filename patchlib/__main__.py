@@ -110,8 +110,9 @@ def _reproduce(asked: argparse.Namespace) -> int:
 
 
 def _site(asked: argparse.Namespace) -> int:
-    from patchlib import paths, runner, site
+    from patchlib import paths, profiles, runner, site
 
+    profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)
     committed = run.is_plain and run.out is None
     page = site.build(paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site")

@@ -59,7 +59,7 @@ def stage(source: Path, figures: Path, out: Path) -> None:
     files = [*sorted(source.glob("[0-9]*.ipynb")), *sorted(source.glob("appendix/*.ipynb"))]
     files = [file for file in files if not file.stem.endswith(".failed")]
     if not files:
-        raise ValueError(f"no executed notebooks in {source}; make them with: make reproduce")
+        raise ValueError(f"no executed notebooks in {source}; make them first: make reproduce, with the same PROFILE")
     gallery = []
     for file in files:
         page = file.relative_to(source).with_suffix("")

@@ -19,6 +19,7 @@ from nbformat import NotebookNode, v4
 from PIL import Image
 
 from patchlib import paths, provenance, site
+from patchlib.__main__ import main
 
 # of MyST's use of Sphinx
 pytestmark = pytest.mark.filterwarnings("ignore:.*MystReferenceResolver.app")
@@ -105,6 +106,22 @@ def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) ->
 def test_no_notebooks_is_said_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make reproduce"):
         site.stage(tmp_path, tmp_path, tmp_path / "out")
+
+
+def test_the_site_of_a_profile_shows_its_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(site, "build", lambda *places: asked.append(places) or places[-1] / "index.html")
+    monkeypatch.delenv("PATCHLIB_FIGURES", raising=False)
+    assert main(["site"]) == main(["site", "--profile", "workshop"]) == 0
+    build = paths.root() / "build"
+    run = build / "workshop"
+    assert asked == [
+        (paths.notebooks(), FIGURES, build / "builtin" / "site"),
+        (run / "notebooks", run / "figures", run / "site"),
+    ]
+    assert capsys.readouterr().out.splitlines()[1].endswith("/build/workshop/site/index.html")
 
 
 # --- the site of the committed notebooks
