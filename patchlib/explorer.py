@@ -140,6 +140,9 @@ class Explorer:
                 self._say(self.answer.summary())
             except (ValueError, OSError) as error:
                 self._say(str(error), wrong=True)
+            except Exception:
+                self._say(f"{what} failed; the traceback is a bug report", wrong=True)
+                raise
             finally:
                 self._restore()
 
