@@ -22,8 +22,8 @@ NONE = "–"  # in the place of a number that does not exist
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """An item of the paper.
+class PaperItem:
+    """An item of the paper, a table or a figure.
 
     Attributes:
         names: as the paper counts, e.g. ``("Table 8", "Table 9")``.
@@ -65,7 +65,7 @@ def fingerprint(record: Record) -> str:
     return provenance.config_hash({key: record[key] for key in record if key not in ("git_commit", "packages")})
 
 
-def compare(items: Sequence[Item], found: Mapping[str, Record]) -> pd.DataFrame:
+def compare(items: Sequence[PaperItem], found: Mapping[str, Record]) -> pd.DataFrame:
     """Every item in every way: :data:`COLUMNS`, and ``effects``, the published numbers by benchmark where there are."""
     rows = []
     for item in items:
@@ -95,10 +95,10 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     text = table[COLUMNS].drop(columns=["low", "high", "record"])
     text["ours"] = table.apply(interval, axis=1)
     text["difference"] = table["difference"].map(lambda value: NONE if pd.isna(value) else f"{value:+.2f}")
-    return text.fillna(NONE).replace("", NONE)
+    return text.astype(object).fillna(NONE).replace("", NONE)
 
 
-def coverage(items: Sequence[Item], table: pd.DataFrame, found: Mapping[str, Record]) -> pd.DataFrame:
+def coverage(items: Sequence[PaperItem], table: pd.DataFrame, found: Mapping[str, Record]) -> pd.DataFrame:
     """One row an item: our counterpart, its benchmark and profile, and how many rows are in which state."""
     rows = {}
     for item in items:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from patchlib import paper
+from patchlib import paper, paths
+from patchlib.items import Item
 
 STATES = {
     "exact": "every printed digit is equal",
@@ -173,7 +174,8 @@ class Picture:
         return ""
 
     def rows(self, record: Record) -> list[Row]:
-        return [{"row": record["caption"].split(". ")[0], "state": "shown", "why": "no printed numbers"}]
+        message = Item(name=self.record, record=record, folder=paths.figures()).message
+        return [{"row": message, "state": "shown", "why": "no printed numbers"}]
 
 
 def of_interval(low: float, high: float) -> tuple[str, str]:

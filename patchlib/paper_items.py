@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from patchlib.audit_evidence import CNNS, TRANSFORMERS
-from patchlib.collation import Item
+from patchlib.collation import PaperItem
 from patchlib.comparisons import Cells, Effect, Number, Picture, Record
 
 # our tables of claims, of the notebooks 03, 07, 06, 05, 04
@@ -70,13 +70,13 @@ PRETRAINING = {"encoder": "ConvNext", "pretraining_dataset": "LAION-2B"}, {
     "encoder": "ConvNext", "pretraining_dataset": "ImageNet-1K"}  # fmt: skip
 
 PAPER = (
-    Item(
+    PaperItem(
         names=("Figure 1",), shows="the teaser: first images of a query, global against Patchify", notebook="00",
         counterpart="fig_1_teaser",
         comparisons=[Picture(says="more of the first images are right, and the patch says where",
                              record="fig_1_teaser")],
     ),
-    Item(
+    PaperItem(
         names=("Figure 3",), shows="LocScore of a ranking, worked out", notebook="04", counterpart="fig_3_locscore",
         comparisons=[
             Number(says="LocScore of the example, each IoU weighted with the precision at its rank",
@@ -85,7 +85,7 @@ PAPER = (
                    record="fig_3_locscore", item="fig_3_locscore", quantity="LocScore(cont.)", ours=_plain),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Table 2",), shows="region selection", notebook="07", counterpart="table_2_region_selection",
         comparisons=[
             Cells(record="table_2_region_selection", table="table_2_region_selection", columns={"strategy": "method"},
@@ -95,13 +95,13 @@ PAPER = (
             *(_strategies(*pair, metric) for metric in ("mAP", "LocScore") for pair in PAIRS),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Table 3",), shows="re-ranking on mini-ILIAS (poster)", notebook="10", counterpart="table_3_reranking",
         comparisons=[
             Cells(record="table_3_reranking", table="table_3_reranking"),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Table 4",), shows="size of the pretraining set", notebook="06", counterpart="table_4_pretraining",
         comparisons=[
             Cells(record="table_4_pretraining", table="table_4_pretraining", columns={"dataset": "pretraining_dataset"},
@@ -113,24 +113,24 @@ PAPER = (
                    less=PRETRAINING[1], only={"type": "local"}),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Table 5",), shows="levels with and without PQ", notebook="08", counterpart="table_5_pq_levels",
         comparisons=[
             Cells(record="table_5_pq_levels", table="table_5_pq_levels"),
             *(_levels_of_table_5(*step) for step in STEPS),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Table 6",), shows="what the codebooks are trained on", notebook="09", counterpart="table_6_pq_training",
         comparisons=[
             Cells(record="table_6_pq_training", table="table_6_pq_training"),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Table 7",), shows="bytes before and after PQ", notebook="08", counterpart="table_7_storage",
         comparisons=[Cells(record="table_7_storage", table="table_7_storage")],
     ),
-    Item(
+    PaperItem(
         names=("Table 8", "Table 9"), shows="eight encoders at four levels", notebook="06",
         counterpart="table_8_9_backbones",
         comparisons=[
@@ -140,7 +140,7 @@ PAPER = (
             *(_levels("L3", "L0", metric) for metric in ("LocScore", "mLocScore")),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Figure S1",), shows="size, place and brightness of the object", notebook="05",
         counterpart="fig_s1_size_location_brightness",
         comparisons=[
@@ -155,7 +155,7 @@ PAPER = (
             )
         ],
     ),
-    Item(
+    PaperItem(
         names=("Figure S2",), shows="CNNs and transformers by level, on ILIAS", notebook="06",
         counterpart="fig_s2_backbones",
         comparisons=[
@@ -164,31 +164,31 @@ PAPER = (
                       more={"model": TRANSFORMERS}, less={"model": CNNS}, only={"benchmark": "ILIAS", "level": "L3"}),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Figure S3",), shows="mAP against the size of the pretraining set", notebook="06",
         counterpart="fig_s3_pretraining",
         comparisons=[Effect(says="improves with the scale of the training data", record=ENCODERS,
                             claim="more pretraining is better: .+")],
     ),
-    Item(
+    PaperItem(
         names=("Figure S4",), shows="the regions of each strategy", notebook="07", counterpart="fig_s4_regions",
         comparisons=[Picture(says="what each strategy looks at", record="fig_s4_regions")],
     ),
-    Item(
+    PaperItem(
         names=("Figure S5",), shows="images that the codebooks are trained on", notebook="09",
         counterpart="fig_s5_pq_training_images",
         comparisons=[Picture(says="ground-truth crops show the instance", record="fig_s5_pq_training_images")],
     ),
-    Item(
+    PaperItem(
         names=("Figure S6",), shows="rankings under codebooks of different training", notebook="09",
         counterpart="fig_s6_pq_qualitative",
         comparisons=[Picture(says="ground-truth codebooks find the instance", record="fig_s6_pq_qualitative")],
     ),
-    Item(
+    PaperItem(
         names=("Figure S7",), shows="equal AP, unequal LocScore", notebook="04", counterpart="fig_s7_ap_vs_locscore",
         comparisons=[Picture(says="two queries of like AP differ in LocScore", record="fig_s7_ap_vs_locscore")],
     ),
-    Item(
+    PaperItem(
         names=("Figure S8", "Figure S9"), shows="LocScore at three thresholds, by level", notebook="04",
         counterpart="fig_s8_s9_thresholds",
         comparisons=[
@@ -196,7 +196,7 @@ PAPER = (
             Effect(says="a stricter δ lowers the score", record=PLACE, claim="a stricter δ lowers the score: .+"),
         ],
     ),
-    Item(
+    PaperItem(
         names=("Figure S10", "Figure S11"), shows="qualitative results", notebook="11",
         counterpart="fig_s10_s11_qualitative",
         comparisons=[Picture(says="Patchify ranks more positives first", record="fig_s10_s11_qualitative")],
