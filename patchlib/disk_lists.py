@@ -96,18 +96,19 @@ def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
     """
     import faiss
 
-    path = folder.resolve() / INDEX
+    path, data = folder / INDEX, (folder / DATA).resolve()
     try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_ONDISK_SAME_DIR)
+        # not IO_FLAG_ONDISK_SAME_DIR, which prints: the lists are mapped here, wherever they have been moved
+        index = faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA)
     except RuntimeError as error:
-        raise ValueError(
-            f"{path} or {DATA} beside it is missing or damaged; build the index again ({error})"
-        ) from error
+        raise ValueError(f"{path} is missing or damaged; build the index again ({error})") from error
     ivf = codebooks.lists_of(index)
     lists: Any = faiss.downcast_InvertedLists(ivf.invlists)
-    size = (folder / DATA).stat().st_size
+    size = data.stat().st_size if data.exists() else 0
     if size != lists.totsize:
-        raise ValueError(f"{folder / DATA} has {size} bytes, expected {lists.totsize}; build the index again")
+        raise ValueError(f"{data} has {size} bytes, expected {lists.totsize}; build the index again")
+    lists.filename, lists.read_only = str(data), True
+    lists.do_mmap()
     for number in set(range(ivf.nlist)).difference(range(ivf.nlist) if only is None else only):
         lists.lists.at(number).size = 0
     return index
