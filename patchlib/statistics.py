@@ -57,3 +57,25 @@ def intervals(values: Mapping[str, ArrayLike], resamples: int = 1000, seed: int 
     """Bootstrap intervals by name: one row each, columns mean, low, high, standard_error, n."""
     rows = [bootstrap(sample, resamples, seed) for sample in values.values()]
     return pd.DataFrame(rows, index=list(values), columns=Interval._fields)
+
+
+def over_runs(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of the mean of repeated runs, e.g. of one training with several seeds, by Student's t.
+
+    Args:
+        values: (S,) one value per run.
+        level: coverage of the interval, in (0, 1).
+
+    Returns:
+        Interval in the unit of the values; NaN for what one run alone cannot tell.
+    """
+    from scipy import stats
+
+    sample = np.asarray(values, np.float64)
+    if len(sample) < 2:
+        return Interval(float(sample.mean()) if len(sample) else np.nan, np.nan, np.nan, np.nan, len(sample))
+    error = float(sample.std(ddof=1) / np.sqrt(len(sample)))
+    reach = float(stats.t.ppf((1 + level) / 2, len(sample) - 1)) * error
+    return Interval(
+        float(sample.mean()), float(sample.mean()) - reach, float(sample.mean()) + reach, error, len(sample)
+    )
