@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 480  # pixels of the longer side
 LARGE = 200_000  # bytes; a picture above it is mostly photographs, which JPEG keeps in a third of the space
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def build(source: Path, figures: Path, out: Path) -> Path:
@@ -38,13 +37,16 @@ def build(source: Path, figures: Path, out: Path) -> Path:
         out: the site's folder, made anew; what Sphinx reads is left beside it, in ``<out>-source``.
 
     Raises:
-        ValueError: no executed notebooks; Sphinx failed.
+        ValueError: no executed notebooks; Sphinx failed; ``out`` holds something else than a site.
     """
     from sphinx.cmd.build import main as sphinx
 
     staged = out.with_name(f"{out.name}-source")
-    for folder in (staged, out):
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder, signs in ((staged, ["notebooks"]), (out, ["searchindex.js", ".doctrees"])):
+        if folder.exists():
+            if not any((folder / sign).exists() for sign in signs):
+                raise ValueError(f"{folder} is in the way, and no site made before; move it, or say --out elsewhere")
+            shutil.rmtree(folder)
     stage(source, figures, staged)
     if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.root() / "site"), os.fspath(staged), os.fspath(out)]):
         raise ValueError(f"Sphinx could not make the site of {staged}; its message stands above")
@@ -112,7 +114,7 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
 def _needs_a_kernel(output: NotebookNode) -> bool:
     """Whether an output is a control; one that carries a picture for readers without a kernel is that picture."""
     data = output.get("data", {})
-    return data.pop(WIDGET, None) is not None and set(data) <= {"text/plain"}
+    return data.pop(notebooks.WIDGET, None) is not None and set(data) <= {"text/plain"}
 
 
 def _columns_of_words(table: str) -> str:

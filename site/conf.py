@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -33,14 +35,14 @@ html_show_search_summary = False  # would read other pages, which browsers forbi
 html_math_renderer = "mathml"  # drawn by the browser itself: no script, no fonts from elsewhere
 
 log = logging.getLogger(__name__)
-SYNONYMS = {r"\dots": r"\ldots"}
+SYNONYMS = {r"\dots": r"\ldots", r"\big": ""}  # of what docutils does not know; MathML brackets grow by themselves
 
 
 def mathml(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML; one that docutils cannot read stays TeX, with a warning."""
     tex, block = node.astext(), isinstance(node, nodes.math_block)
     for command, known in SYNONYMS.items():
-        tex = tex.replace(command, known)
+        tex = re.sub(re.escape(command) + "(?![A-Za-z])", lambda _, known=known: known, tex)
     try:
         formula = tex2mathml(tex, as_block=block)
     except MathError as error:

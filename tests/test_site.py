@@ -18,7 +18,7 @@ import pytest
 from nbformat import NotebookNode, v4
 from PIL import Image
 
-from patchlib import paths, provenance, site
+from patchlib import notebooks, paths, provenance, site
 from patchlib.__main__ import main
 
 # of MyST's use of Sphinx
@@ -95,7 +95,7 @@ def test_a_picture_that_is_not_saved_is_named_by_its_section(figures: Path) -> N
 
 
 def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) -> None:
-    widget = {site.WIDGET: {"model_id": "1"}, "text/plain": "HBox(children=())"}
+    widget = {notebooks.WIDGET: {"model_id": "1"}, "text/plain": "HBox(children=())"}
     notebook = _notebook("explorer", widget, {**widget, "image/png": _png(20)})
     notebook.metadata["widgets"] = {"state": {}}
     site.annotate(notebook, figures, "")
@@ -106,6 +106,15 @@ def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) ->
 def test_no_notebooks_is_said_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make reproduce"):
         site.stage(tmp_path, tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["site", "site-source"])
+def test_nothing_but_an_old_site_is_removed(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("all of it")
+    with pytest.raises(ValueError, match="in the way"):
+        site.build(paths.notebooks(), FIGURES, tmp_path / "site")
+    assert (tmp_path / name / "thesis.txt").exists()
 
 
 def test_the_site_of_a_profile_shows_its_run(
@@ -178,8 +187,8 @@ def test_sphinx_has_nothing_to_complain_about(made: Site) -> None:
 
 
 def test_every_notebook_has_a_page_and_they_follow_each_other(made: Site) -> None:
-    notebooks = [*sorted(paths.notebooks().glob("*.ipynb")), *sorted(paths.notebooks().glob("appendix/*.ipynb"))]
-    expected = [file.relative_to(paths.root()).with_suffix(".html").as_posix() for file in notebooks]
+    files = [*sorted(paths.notebooks().glob("*.ipynb")), *sorted(paths.notebooks().glob("appendix/*.ipynb"))]
+    expected = [file.relative_to(paths.root()).with_suffix(".html").as_posix() for file in files]
     page, order = made.pages[made.home], []
     while following := [link for link in _rel(page.file, "next") if link]:
         page = made.pages[(page.file.parent / following[0]).resolve()]
