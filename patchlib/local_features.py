@@ -62,6 +62,14 @@ class LocalFeatures:
         """Bytes of descriptors stored for one view."""
         return self.descriptors[:1].nbytes
 
+    def subset(self, rows: NDArray[np.integer]) -> LocalFeatures:
+        """Some of the views, in the order of ``rows``."""
+        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
+        ids = [self.ids[row] for row in rows]
+        return LocalFeatures(
+            **arrays, ids=ids, meta=self.meta | {"rows": provenance.config_hash(np.asarray(rows).tolist())}
+        )
+
     def tensors(self, rows: NDArray[np.integer], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
         """Descriptors (B, n, D) float32 of some views and their mask (B, n) bool, True = padding.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from patchlib import benchmarks, encoders, provenance
+from patchlib import benchmarks, encoders, matcher, provenance
 from patchlib.names import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
@@ -48,6 +48,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "k": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "sample": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "resamples": (_positive, "a whole number of at least 1"),
+    "matcher": (lambda value: value is None or value in matcher.NAMES, f"one of {', '.join(matcher.NAMES)}"),
     "skip_bad": (lambda value: value is None or isinstance(value, bool), "true or false"),
 }
 
@@ -65,6 +66,7 @@ class Profile:
         encoders: those that the comparisons of encoders run.
         pair: the two encoders of the study of size, place and brightness; None = the first two of ``encoders``.
         levels: grid levels to study, of 0..3.
+        matcher: what re-ranks: ``"built-in"``, or ``"published"``, the network of the AMES authors.
         device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
         workers: processes or threads; null in the file = one per core.
         batch: crops in one forward.
@@ -83,6 +85,7 @@ class Profile:
     encoders: tuple[str, ...]
     pair: tuple[str, ...]
     levels: tuple[int, ...]
+    matcher: str = "built-in"
     device: str
     workers: int
     batch: int
