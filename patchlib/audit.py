@@ -43,7 +43,8 @@ def findings(checks: Iterable[Check] | None = None) -> pd.DataFrame:
         checks: None = :data:`CHECKS`.
 
     Returns:
-        DataFrame indexed by the checks' names: where, says, cases, agree, verdict, exceptions (three by name), reading.
+        DataFrame indexed by the checks' names: where, statement, cases, agree, verdict, exceptions (three of them),
+        reading.
     """
     rows = {}
     for check in CHECKS if checks is None else checks:
@@ -52,7 +53,7 @@ def findings(checks: Iterable[Check] | None = None) -> pd.DataFrame:
         missed = [evidence.case_name(key) for key in found.index[~found["agrees"]]]
         rows[check.name] = {
             "where": check.where,
-            "says": check.says,
+            "statement": check.says,
             "cases": len(found),
             "agree": agree,
             "verdict": "confirmed" if not missed else "with exceptions" if agree else "not confirmed",

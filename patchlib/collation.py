@@ -15,8 +15,8 @@ from patchlib import paths, provenance
 from patchlib.comparisons import STATES, Comparison, Record
 
 COLUMNS = [
-    "item", "says", "published", "row", "ours", "low", "high", "difference", "benchmark", "profile", "state", "why",
-    "record",
+    "item", "statement", "published", "our row", "ours", "low", "high", "difference", "benchmark", "profile", "state",
+    "why", "record",
 ]  # fmt: skip
 NONE = "–"  # in the place of a number that does not exist
 
@@ -70,7 +70,7 @@ def compare(items: Sequence[PaperItem], found: Mapping[str, Record]) -> pd.DataF
     rows = []
     for item in items:
         for way in item.comparisons:
-            base = {"item": item.label, "says": way.says, "record": way.record, "published": way.published()}
+            base = {"item": item.label, "statement": way.says, "record": way.record, "published": way.published()}
             record = found.get(way.record)
             if record is None:
                 rows.append(base | {"state": "not run", "why": f"notebook {item.notebook} has not written its record"})
@@ -119,4 +119,4 @@ def coverage(items: Sequence[PaperItem], table: pd.DataFrame, found: Mapping[str
 def effects(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of :func:`compare` that hold a measured effect beside a printed one: those a chart can show."""
     printed = table["effects"].map(lambda value: isinstance(value, pd.Series) and len(value) > 0)
-    return table[printed & table["low"].notna()].drop_duplicates("row").reset_index(drop=True)
+    return table[printed & table["low"].notna()].drop_duplicates("our row").reset_index(drop=True)

@@ -51,12 +51,15 @@ class Effect:
 
     Attributes:
         says: the statement.
-        record: our table of claims (columns claim, evidence, low, high), as ``studies.verdicts`` makes them.
-        claim: pattern of our rows. A named group picks the published row of that name, where there is one.
+        record: our table, with columns ``low`` and ``high`` of an interval over queries or runs; most often a table of
+            claims as ``studies.verdicts`` makes it.
+        claim: pattern of our rows' names. A named group picks the published row of that name, where there is one.
         table: the published table; None where the paper draws or says it without a number.
         metric: of the published table.
         more, less: rows of the published table, see :func:`patchlib.paper.effect`.
         only: published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``.
+        keys: columns of our table that name a row, joined by " + ".
+        value: column of our table that holds the effect.
     """
 
     says: str
@@ -67,6 +70,8 @@ class Effect:
     more: Mapping[str, Any] = field(default_factory=dict)
     less: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ("claim",)
+    value: str = "evidence"
 
     def published(self) -> str:
         return span(self.printed())
@@ -82,16 +87,20 @@ class Effect:
         return found.set_index("benchmark")["value"]
 
     def rows(self, record: Record) -> list[Row]:
-        matches = [(row, re.fullmatch(self.claim, row["claim"])) for row in record["rows"]]
-        made = [self._row(row, self.printed(**m.groupdict()), record["label"]) for row, m in matches if m]
+        made = []
+        for row in record["rows"]:
+            name = " + ".join(str(row[key]) for key in self.keys)
+            match = re.fullmatch(self.claim, name)
+            if match:
+                made.append({"our row": name} | self._row(row, self.printed(**match.groupdict()), record["label"]))
         return made or [{"state": "not run", "why": "the record has no such row"}]
 
     def _row(self, row: Record, printed: pd.Series, label: str) -> Row:
-        ours, low, high = (np.nan if row[key] is None else row[key] for key in ("evidence", "low", "high"))
+        ours, low, high = (np.nan if row[key] is None else row[key] for key in (self.value, "low", "high"))
         state, why = of_interval(low, high)
         same = printed[printed.index == label]
         difference = ours - same.iloc[0] if len(same) == 1 else np.nan
-        found = {"row": row["claim"], "published": span(printed), "ours": ours, "low": low, "high": high}
+        found = {"published": span(printed), "ours": ours, "low": low, "high": high}
         return found | {"difference": difference, "state": state, "why": why, "effects": printed}
 
 
@@ -130,12 +139,13 @@ class Cells:
     def rows(self, record: Record) -> list[Row]:
         pairs, published = self.pairs(record), paper.cells(self.table)
         if pairs.empty:
-            names = " and ".join(published["benchmark"].unique())
-            return [{"state": "not run", "why": f"printed for {names}, ours is {record['label']}"}]
+            names = published["benchmark"].unique()
+            why = f"printed for {' and '.join(names)}, ours is {record['label']}"
+            return [{"state": "not run", "why": "the record has no such cells" if record["label"] in names else why}]
         equal = sum(same_digits(*pair) for pair in zip(pairs["ours"], pairs["printed"], strict=True))
         return [
             {
-                "row": f"{equal} of {len(pairs)} equal",
+                "our row": f"{equal} of {len(pairs)} equal",
                 "difference": (pairs["ours"] - pairs["value"]).abs().max(),
                 "state": "exact" if equal == len(published) else "differs",
                 "why": "printed digits compared; difference is the largest",
@@ -175,7 +185,7 @@ class Picture:
 
     def rows(self, record: Record) -> list[Row]:
         message = Item(name=self.record, record=record, folder=paths.figures()).message
-        return [{"row": message, "state": "shown", "why": "no printed numbers"}]
+        return [{"our row": message, "state": "shown", "why": "no printed numbers"}]
 
 
 def of_interval(low: float, high: float) -> tuple[str, str]:

@@ -11,9 +11,9 @@ from patchlib.audit_evidence import CNNS, TRANSFORMERS
 from patchlib.collation import PaperItem
 from patchlib.comparisons import Cells, Effect, Number, Picture, Record
 
-# our tables of claims, of the notebooks 03, 07, 06, 05, 04
+# our tables of claims, of the notebooks 03, 07, 06, 05, 04, 08
 LEVELS, REGIONS, ENCODERS = "table_claims_levels", "table_claims_s5", "table_claims_s4"
-FACTORS, PLACE = "table_claims_s1", "table_claims_s9"
+FACTORS, PLACE, CODES = "table_claims_s1", "table_claims_s9", "table_claims_s7"
 BACKBONES = partial(Effect, table="table_8_9_backbones")
 STRATEGIES = partial(Effect, table="table_2_region_selection", record=REGIONS)
 
@@ -99,6 +99,15 @@ PAPER = (
         names=("Table 3",), shows="re-ranking on mini-ILIAS (poster)", notebook="10", counterpart="table_3_reranking",
         comparisons=[
             Cells(record="table_3_reranking", table="table_3_reranking"),
+            Effect(says="Patchify above global, before re-ranking (one published cell is uncertain)",
+                   record=LEVELS, claim="mAP: L3 above L0",
+                   table="table_3_reranking", metric="mAP@1k", more={"method": "Patchify"}, less={"method": "global"}),
+            *(
+                Effect(says=f"{first} + AMES above {first}", record="table_3_reranking", claim=rf"{ours} \+ AMES",
+                       keys=("first stage of", "re-ranker"), value="gain", table="table_3_reranking", metric="mAP@1k",
+                       more={"column": "reranking_AMES", "method": more}, less={"column": "global", "method": first})
+                for first, more, ours in (("global", "AMES", "global"), ("Patchify", "Patchify + AMES", r"L\d"))
+            ),
         ],
     ),
     PaperItem(
@@ -118,6 +127,12 @@ PAPER = (
         comparisons=[
             Cells(record="table_5_pq_levels", table="table_5_pq_levels"),
             *(_levels_of_table_5(*step) for step in STEPS),
+            Effect(says="PQ costs accuracy, slightly", record=CODES, claim=r"(?P<level>L\d): exact above PQ",
+                   table="table_5_pq_levels", more={"pq": "no"}, less={"pq": "yes"}),
+            Effect(says="local features with PQ still outperform global features", record=CODES,
+                   claim="L3 with PQ above L0 without", table="table_5_pq_levels",
+                   more={"level": "L3", "pq": "yes"}, less={"level": "L0", "pq": "no"}),
+            Effect(says="the largest m of the grid is the best", record=CODES, claim=r"m = \d+ above m = \d+"),
         ],
     ),
     PaperItem(
@@ -128,7 +143,9 @@ PAPER = (
     ),
     PaperItem(
         names=("Table 7",), shows="bytes before and after PQ", notebook="08", counterpart="table_7_storage",
-        comparisons=[Cells(record="table_7_storage", table="table_7_storage")],
+        comparisons=[Cells(record="table_7_storage", table="table_7_storage",
+                           columns={"uncompressed": "uncompressed_MB", "quantised": "quantized_MB",
+                                    "ratio": "compression_ratio"})],
     ),
     PaperItem(
         names=("Table 8", "Table 9"), shows="eight encoders at four levels", notebook="06",

@@ -35,6 +35,6 @@ def effect_chart(ax: Axes, rows: pd.DataFrame) -> Axes:
             )
         spread = [[row["ours"] - row["low"]], [row["high"] - row["ours"]]]
         ax.errorbar(row["ours"], y - 0.15, xerr=spread, fmt="o", ms=4, color=COLOURS[row["state"]], label=row["state"])
-    ax.set_yticks(place, rows["item"] + ": " + rows["row"], fontsize=7)
+    ax.set_yticks(place, rows["item"] + ": " + rows["our row"], fontsize=7)
     ax.set(xlabel="effect in points, positive as the paper states", ylim=(-0.7, len(rows) - 0.3))
     return ax

@@ -76,7 +76,7 @@ def test_shown_has_intervals_signs_and_dashes() -> None:
 
 def test_effects_are_what_is_measured_and_printed_each_once() -> None:
     table = collation.compare(ITEMS * 2, {"claims": CLAIMS, "fig_curves": {**LABEL, "caption": "Up."}})
-    assert collation.effects(table)["row"].tolist() == ["b above a", "c above b"]
+    assert collation.effects(table)["our row"].tolist() == ["b above a", "c above b"]
     assert collation.effects(collation.compare(ITEMS, {})).empty
 
 

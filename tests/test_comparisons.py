@@ -80,11 +80,11 @@ def sizes(**changes: float) -> dict[str, Any]:
 def test_cells_are_exact_when_all_are_equal_and_differ_when_one_is_not() -> None:
     way = Cells(record="x", table="table_7_storage")
     (row,) = way.rows(sizes())
-    assert (row["state"], row["row"], row["difference"]) == ("exact", "24 of 24 equal", 0)
+    assert (row["state"], row["our row"], row["difference"]) == ("exact", "24 of 24 equal", 0)
     record = sizes()
     record["rows"][0]["quantized_MB"] += 0.01
     (row,) = way.rows(record)
-    assert (row["state"], row["row"]) == ("differs", "23 of 24 equal")
+    assert (row["state"], row["our row"]) == ("differs", "23 of 24 equal")
     assert row["difference"] == pytest.approx(0.01)
 
 
@@ -92,7 +92,7 @@ def test_some_cells_are_not_all() -> None:
     record = sizes()
     record["rows"] = record["rows"][:-1]
     (row,) = Cells(record="x", table="table_7_storage").rows(record)
-    assert (row["state"], row["row"]) == ("differs", "21 of 21 equal")
+    assert (row["state"], row["our row"]) == ("differs", "21 of 21 equal")
 
 
 def test_cells_are_matched_by_our_names_for_the_same_benchmark_only() -> None:
@@ -113,9 +113,32 @@ def test_numbers_and_pictures() -> None:
     assert [way.rows({})[0]["state"] for way in ways] == ["exact", "differs"]
     assert ways[0].published() == "0.390"
     (row,) = Picture(says="s", record="x").rows({"caption": "A message of 0.5 points. More."})
-    assert (row["state"], row["row"]) == ("shown", "A message of 0.5 points.")
+    assert (row["state"], row["our row"]) == ("shown", "A message of 0.5 points.")
 
 
 def test_ranges_tell_how_many_are_above_zero() -> None:
     effects = pd.Series([1.0, -2.0, 3.0, 4.0], ["A", "A", "A", "B"])
     assert comparisons.span(effects) == "A -2.00 to +3.00 (2 of 3 above zero); B +4.00"
+
+
+def test_rows_named_by_several_columns() -> None:
+    way = Effect(
+        says="s", record="x", claim=r"L\d \+ AMES", keys=("first stage of", "re-ranker"), value="gain",
+        table="table_3_reranking", metric="mAP@1k", more={"column": "reranking_AMES", "method": "Patchify + AMES"},
+        less={"column": "global", "method": "Patchify"},
+    )  # fmt: skip
+    rows = [
+        {"first stage of": stage, "re-ranker": "AMES", "gain": 2.0, "low": 1.0, "high": 3.0}
+        for stage in ("global", "L3")
+    ]
+    (row,) = way.rows({"label": "built-in benchmark", "rows": rows})
+    assert (row["our row"], row["ours"], row["state"]) == ("L3 + AMES", 2.0, "trend")
+    assert row["published"].startswith("mini-ILIAS +6.27 to +7.74 (3 of 3")
+
+
+def test_a_table_of_other_columns_has_no_such_cells() -> None:
+    way = Cells(record="x", table="table_3_reranking")
+    rows = [{"first stage of": "L3", "re-ranker": "AMES", "gain": 2.0}]
+    for label, why in (("built-in benchmark", "printed for mini-ILIAS, ours"), ("mini-ILIAS", "no such cells")):
+        (row,) = way.rows({"label": label, "rows": rows})
+        assert row["state"] == "not run" and why in row["why"]
