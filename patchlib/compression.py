@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib import metrics, paper, statistics, storage
+from patchlib import metrics, paper, progress, statistics, storage
 from patchlib.benchmarks.record import Benchmark
 from patchlib.codebooks import PLAIN, choose_parameters
 from patchlib.index import PatchIndex
@@ -69,10 +69,13 @@ def grid(features: FeatureSet) -> list[Shape]:
     return [Shape(nlist=nlist, m=m) for nlist in lists for m in codes if dim % m == 0]
 
 
-def run(jobs: Mapping[Key, Callable[[], Any]], workers: int | None = None) -> dict[Key, Any]:
+def run(jobs: Mapping[Key, Callable[[], Any]], workers: int | None = None, label: str = "indexes") -> dict[Key, Any]:
     """Call every job on one of ``workers`` threads (faiss and numpy let go of Python's lock); results by key."""
-    with ThreadPoolExecutor(workers) as pool:
-        return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+    with ThreadPoolExecutor(workers) as pool, progress.track(label, len(jobs), "index") as bar:
+        running = {key: pool.submit(job) for key, job in jobs.items()}
+        for _ in as_completed(running.values()):
+            bar.update(1)
+        return {key: done.result() for key, done in running.items()}
 
 
 def measure(
