@@ -44,11 +44,11 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 notebooks: $(STAMP)  ## run the notebooks and refresh their committed outputs in place
 	@$(RUN) -m patchlib reproduce --in-place $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-benchmark: $(STAMP)  ## measure speed and memory (tests/benchmarks; not part of make test)
-	@$(RUN) -m pytest tests/benchmarks -s $(ARGS)
+benchmark: $(STAMP)  ## measure speed beside the obvious ways, on an idle machine (tests/benchmarks; minutes)
+	@$(RUN) -m pytest tests/benchmarks -q -s $(ARGS)
 
 clean:  ## remove what was made here, except the environment and downloads
-	rm -rf build cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf build cache .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find patchlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(STAMP): pyproject.toml

@@ -26,7 +26,9 @@ def percent(values: pd.DataFrame | pd.Series, decimals: int = 1) -> pd.DataFrame
     return values.map(shown)
 
 
-def save_table(frame: pd.DataFrame, item: str, record: Mapping[str, Any], decimals: int = 2) -> pd.DataFrame:
+def save_table(
+    frame: pd.DataFrame, item: str, record: Mapping[str, Any], decimals: int = 2, note: str = ""
+) -> pd.DataFrame:
     """Write ``figures/<item>.csv``, ``.md`` and ``.json``; returns the frame.
 
     Args:
@@ -34,6 +36,7 @@ def save_table(frame: pd.DataFrame, item: str, record: Mapping[str, Any], decima
         item: name of the paper's item, e.g. ``"table_5_pq_levels"``.
         record: of :func:`patchlib.provenance.record`.
         decimals: of every float, in all three files.
+        note: a sentence below the table in the ``.md``.
     """
     folder = paths.figures()
     flat = frame.reset_index() if frame.index.name or frame.index.nlevels > 1 else frame
@@ -41,7 +44,7 @@ def save_table(frame: pd.DataFrame, item: str, record: Mapping[str, Any], decima
     with provenance.atomic_write(folder / f"{item}.csv", "w") as file:
         flat.to_csv(file, index=False, float_format=f"%.{decimals}f", na_rep="", lineterminator="\n")
     with provenance.atomic_write(folder / f"{item}.md", "w") as file:
-        file.write(_markdown(flat, decimals))
+        file.write(_markdown(flat, decimals) + (f"\n{note}\n" if note else ""))
     provenance.write_json(folder / f"{item}.json", {"item": item, **record, "rows": _rows(flat)})
     return frame
 

@@ -27,7 +27,6 @@ NEVER_IMPORTED = {
     "mypy",
     "myst-nb",
     "nbval",
-    "pytest-benchmark",
     "ruff",
     "torchvision",
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
+from ratios import Ratios, best
 
 torch = pytest.importorskip("torch")
 
-from patchlib import rerank  # noqa: E402
+from patchlib import fusion, metrics, rerank  # noqa: E402
 from patchlib.local_features import LocalFeatures  # noqa: E402
 
 QUERIES, SHORTLIST = 1232, 400  # ILIAS; what is scored here is a share of it
@@ -39,6 +41,31 @@ def test_the_papers_grid_over_all_queries_of_ilias(positives: int) -> None:
     taken = seconds(lambda: rerank.grid_search(images, scores, logits, relevant, relevant.sum(axis=1), k=1000))
     print(f"\n792 cells x {QUERIES} queries x 1000 candidates, {positives} positives a query: {taken:.1f} s")
     assert taken < 20
+
+
+def test_the_grid_against_a_sort_per_cell(ratios: Ratios) -> None:
+    """The grid on a share of the queries beside fusing, sorting and averaging for each cell."""
+    rng, queries = np.random.default_rng(1), 32
+    scores = -np.sort(-rng.random((queries, 1000)), axis=1)
+    images = np.tile(np.arange(1000), (queries, 1))
+    relevant, logits = rng.random((queries, 1000)) < 0.01, rng.normal(0, 2, (queries, 1000))
+    positives = relevant.sum(axis=1) + 1
+    cells = list(product(fusion.SHORTLISTS, fusion.LAMBDAS, fusion.GAMMAS))
+
+    def plainly() -> np.ndarray:
+        rows = []
+        for m, lambda_, gamma in cells:
+            order = np.argsort(-rerank.fuse(scores, logits, lambda_, gamma, m), axis=1, kind="stable")
+            rows.append(metrics.average_precision(np.take_along_axis(relevant, order, axis=1), positives, k=1000))
+        return np.stack(rows)
+
+    def ours() -> np.ndarray:
+        return rerank.grid_search(images, scores, logits, relevant, positives, k=1000).to_numpy()
+
+    np.testing.assert_allclose(ours(), plainly(), atol=1e-9)
+    own, theirs = best(ours, plainly, rounds=2)
+    obvious = "numpy: fuse, argsort and average precision for each cell"
+    ratios.add(f"re-ranking grid, {len(cells)} cells", own, theirs, queries, "queries", obvious)
 
 
 def test_pairs_in_batches_against_one_at_a_time() -> None:

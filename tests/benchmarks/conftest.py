@@ -1,0 +1,45 @@
+"""``make benchmark``: what was measured becomes two tables, printed, and kept in the README when they are complete."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from ratios import Ratios, machine
+
+from patchlib import readme, report
+
+MEASURED = pytest.StashKey[Ratios]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEASURED] = Ratios()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _silent() -> None:
+    """No progress bars between the numbers, and none in the times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATCHLIB_PROGRESS", "off")
+        yield
+
+
+@pytest.fixture(scope="session")
+def ratios(request: pytest.FixtureRequest) -> Ratios:
+    """Where tests put their rows."""
+    return request.config.stash[MEASURED]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    measured, where = config.stash[MEASURED], machine()
+    for frame in (measured.table(), pd.DataFrame(measured.throughput)):
+        if len(frame):
+            terminalreporter.write_line(f"\n{frame.to_string(index=False)}")
+    terminalreporter.write_line("\n" + "; ".join(where.values()))
+    if not measured.complete or terminalreporter.stats.get("failed"):
+        terminalreporter.write_line("not all was measured: the tables of the README stay as they are")
+        return
+    note = f"Measured on {where['processor']}, with {where['software']}, on {where['date']}: `make benchmark`."
+    tables = {"table_speed": measured.table(), "table_throughput": pd.DataFrame(measured.throughput)}
+    for item, frame in tables.items():
+        report.save_table(frame, item, {"config": where, "profile": "builtin"}, decimals=1, note=note)
+    terminalreporter.write_line(f"written: {', '.join(tables)}; {readme.refresh()} brought up to date")

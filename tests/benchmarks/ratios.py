@@ -1,0 +1,90 @@
+"""What is measured against what: best times of functions that take turns, and the table that is made of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+OPERATIONS = (  # rows of the table; it is written when all of them were measured
+    "decode and crop, L3",
+    "extraction, cnn-small",
+    "extraction, vit-small",
+    "extraction, a second worker",
+    "exact search",
+    "PQ search, first 100 images",
+    "PQ search, first 1000 images",
+    "evaluation",
+    "re-ranking grid, 792 cells",
+)
+
+
+def best(*functions: Callable[[], object], rounds: int = 3) -> list[float]:
+    """Shortest time of each in seconds; they take turns, so that a busy machine is unfair to none of them."""
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(rounds):
+        for function, taken in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - start)
+    return [min(taken) for taken in times]
+
+
+@dataclass
+class Ratios:
+    """Rows of the two tables, in the order of measurement."""
+
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    throughput: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, operation: str, ours: float, theirs: float, count: float, unit: str, obvious: str) -> float:
+        """A row: both times in seconds for ``count`` units of work; returns how many times faster ours is."""
+        if operation not in OPERATIONS:
+            raise ValueError(f"operation {operation!r} is not among {OPERATIONS}")
+        self.rows[operation] = {
+            "operation": operation,
+            "ours": rate(count / ours, unit),
+            "the obvious way": rate(count / theirs, unit),
+            "ratio": round(theirs / ours, 1),
+            "what the obvious way is": obvious,
+        }
+        return theirs / ours
+
+    def table(self) -> pd.DataFrame:
+        """Rows in the order of ``OPERATIONS``."""
+        return pd.DataFrame([self.rows[name] for name in OPERATIONS if name in self.rows])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every operation was measured."""
+        return set(self.rows) == set(OPERATIONS)
+
+
+def rate(value: float, unit: str) -> str:
+    """Three significant digits, e.g. ``12.3 images/s``."""
+    return f"{float(f'{value:.3g}'):,g} {unit}/s"
+
+
+def machine() -> dict[str, str]:
+    """What the numbers were measured on, with and when."""
+    names = [line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")]
+    packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "faiss-cpu", "pillow"))
+    return {
+        "processor": f"{names[0] if names else platform.processor() or platform.machine()}, {WORKERS} cores",
+        "software": f"Python {platform.python_version()}, {packages}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
