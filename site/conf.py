@@ -35,6 +35,7 @@ html_show_search_summary = False  # would read other pages, which browsers forbi
 html_math_renderer = "mathml"  # drawn by the browser itself: no script, no fonts from elsewhere
 
 log = logging.getLogger(__name__)
+BAR = re.compile('<mo( class="mathopen")?>([|‖])</mo>')  # to be as high as its letters, not as the sum beside it
 SYNONYMS = {r"\dots": r"\ldots", r"\big": ""}  # of what docutils does not know; MathML brackets grow by themselves
 
 
@@ -44,7 +45,7 @@ def mathml(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> 
     for command, known in SYNONYMS.items():
         tex = re.sub(re.escape(command) + "(?![A-Za-z])", lambda _, known=known: known, tex)
     try:
-        formula = tex2mathml(tex, as_block=block)
+        formula = BAR.sub(r'<mo\1 stretchy="false">\2</mo>', tex2mathml(tex, as_block=block))
     except MathError as error:
         log.warning("formula %r: %s", tex, error, location=node)
         formula = f"<code>{translator.encode(tex)}</code>"
