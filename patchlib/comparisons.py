@@ -60,6 +60,7 @@ class Effect:
         only: published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``.
         keys: columns of our table that name a row, joined by " + ".
         value: column of our table that holds the effect.
+        reverse: our row measures the opposite; its sign is turned.
     """
 
     says: str
@@ -72,6 +73,7 @@ class Effect:
     only: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ("claim",)
     value: str = "evidence"
+    reverse: bool = False
 
     def published(self) -> str:
         return span(self.printed())
@@ -92,11 +94,14 @@ class Effect:
             name = " + ".join(str(row[key]) for key in self.keys)
             match = re.fullmatch(self.claim, name)
             if match:
+                name += ", reversed" if self.reverse else ""
                 made.append({"our row": name} | self._row(row, self.printed(**match.groupdict()), record["label"]))
         return made or [{"state": "not run", "why": "the record has no such row"}]
 
     def _row(self, row: Record, printed: pd.Series, label: str) -> Row:
         ours, low, high = (np.nan if row[key] is None else row[key] for key in (self.value, "low", "high"))
+        if self.reverse:
+            ours, low, high = -ours, -high, -low
         state, why = of_interval(low, high)
         same = printed[printed.index == label]
         difference = ours - same.iloc[0] if len(same) == 1 else np.nan

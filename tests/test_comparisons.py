@@ -142,3 +142,10 @@ def test_a_table_of_other_columns_has_no_such_cells() -> None:
     for label, why in (("built-in benchmark", "printed for mini-ILIAS, ours"), ("mini-ILIAS", "no such cells")):
         (row,) = way.rows({"label": label, "rows": rows})
         assert row["state"] == "not run" and why in row["why"]
+
+
+def test_the_opposite_of_our_row_has_its_sign_turned() -> None:
+    way = Effect(says="s", record="x", claim="a above b", reverse=True)
+    (row,) = way.rows(claims(("a above b", 2.0, 1.0, 4.0)))
+    assert (row["our row"], row["ours"], row["low"], row["high"]) == ("a above b, reversed", -2.0, -4.0, -1.0)
+    assert row["state"] == "differs"
