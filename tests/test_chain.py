@@ -28,7 +28,8 @@ from patchlib import (
 )
 
 FIGURES = paths.root() / "figures"
-RECORDS = {path.stem: provenance.read_json(path) for path in sorted(FIGURES.glob("*.json"))}
+KEPT = {path.stem: provenance.read_json(path) for path in sorted(FIGURES.glob("*.json"))}
+RECORDS = {name: kept for name, kept in KEPT.items() if "item" in kept}  # the others are measurements of one machine
 TABLES = sorted(name for name, record in RECORDS.items() if "rows" in record)
 SUFFIXES = {"figure": {"json", "png", "pdf"}, "table": {"json", "csv", "md"}}
 PAPER = {f"Table {n}" for n in range(2, 10)} | {"Figure 1", "Figure 3"} | {f"Figure S{n}" for n in range(1, 12)}
@@ -72,7 +73,14 @@ def test_every_file_belongs_to_a_record_and_every_record_has_its_files() -> None
     found: dict[str, set[str]] = {}
     for path in FIGURES.iterdir():
         found.setdefault(path.stem, set()).add(path.suffix.removeprefix("."))
-    assert found == {name: SUFFIXES["table" if name in TABLES else "figure"] for name in RECORDS}
+    measured = {name: {"json"} for name in KEPT if name not in RECORDS}
+    assert found == {name: SUFFIXES["table" if name in TABLES else "figure"] for name in RECORDS} | measured
+
+
+def test_what_is_no_record_is_read_by_the_package() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (paths.root() / "patchlib").glob("*.py"))
+    for name in set(KEPT) - set(RECORDS):
+        assert f'"{name}.json"' in source
 
 
 @pytest.mark.parametrize("name", RECORDS)
