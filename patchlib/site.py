@@ -92,19 +92,22 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
 
     cells, heading = [], ""
     found: dict[str, Item] = {}
+    shown: NotebookNode | None = None  # the last cell with a picture, if that was not saved
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "markdown":
             heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1].replace("*", "")
             continue
-        cell.outputs = [output for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
-        for output in cell.outputs:
-            if "text/html" in output.get("data", {}):
-                output.data["text/html"] = _columns_of_words(output.data["text/html"])
+        cell.outputs = [_styled(output) for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
         new = [item for item in items.saved(cell.source, figures) if item.name not in found]
         found |= {item.name: item for item in new}
-        _describe(cell, [item for item in new if item.caption], heading)
+        drawn = [item for item in new if item.caption]
+        if _pictures(cell) or not drawn:
+            _describe(cell, drawn, heading)
+            shown = cell if _pictures(cell) and not drawn else None
+        elif shown:  # drawn in one cell, saved in a later one
+            _describe(shown, drawn, heading)
         if new:
             cells.append(new_markdown_cell("\n\n".join(_note(item, root) for item in new)))
     notebook.cells = cells
@@ -117,25 +120,32 @@ def _needs_a_kernel(output: NotebookNode) -> bool:
     return data.pop(notebooks.WIDGET, None) is not None and set(data) <= {"text/plain"}
 
 
-def _columns_of_words(table: str) -> str:
-    """A table of pandas whose columns of words carry a class, ``words-1`` the last one: the style aligns them left."""
-    rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL)[::-1] for row in table.split("</tr>")]
-    columns = zip_longest(*(row for row in rows if row), fillvalue="")
-    shares = [sum(bool(re.search("[A-Za-z]{3}", cell)) for cell in column) / len(column) for column in columns]
-    classes = "".join(f" words-{number}" for number, share in enumerate(shares, 1) if share > 0.5)
-    return table.replace('class="dataframe"', f'class="dataframe{classes}"')
+def _styled(output: NotebookNode) -> NotebookNode:
+    """An output whose tables name their columns of words, ``words-1`` the last one: the style aligns them left."""
+    table = output.get("data", {}).get("text/html")
+    if table:
+        rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL)[::-1] for row in table.split("</tr>")]
+        columns = zip_longest(*(row for row in rows if row), fillvalue="")
+        shares = [sum(bool(re.search("[A-Za-z]{3}", cell)) for cell in column) / len(column) for column in columns]
+        classes = "".join(f" words-{number}" for number, share in enumerate(shares, 1) if share > 0.5)
+        output.data["text/html"] = table.replace('class="dataframe"', f'class="dataframe{classes}"')
+    return output
 
 
 def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:
     """Alternative text of a cell's pictures; a figure that was saved takes the place of its smaller display."""
-    shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
-    if len(shown) == len(saved):
-        for output, item in zip(shown, saved, strict=True):
+    pictures = _pictures(cell)
+    if len(pictures) == len(saved):
+        for output, item in zip(pictures, saved, strict=True):
             kind, data = _compact(item.file("png"))
             output.data = {kind: base64.b64encode(data).decode()}
     # the width makes Sphinx link a picture to its full size
     described = " ".join(item.caption for item in saved) or f"Picture to: {heading}"
     cell.metadata["mystnb"] = {"image": {"alt": described, "width": "100%"}}
+
+
+def _pictures(cell: NotebookNode) -> list[NotebookNode]:
+    return [output for output in cell.outputs if "image/png" in output.get("data", {})]
 
 
 def _compact(picture: Path) -> tuple[str, bytes]:

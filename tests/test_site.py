@@ -84,6 +84,14 @@ def test_a_picture_that_is_not_saved_is_named_by_its_section(figures: Path) -> N
     assert notebook.cells[1].outputs[0].data["image/png"] == _png(20)
 
 
+def test_a_figure_may_be_saved_after_it_was_shown(figures: Path) -> None:
+    notebook = _notebook("plt.show()", {"image/png": _png(20)})
+    notebook.cells.append(v4.new_code_cell('plots.save(fig, "fig_x", record, caption)'))
+    site.annotate(notebook, figures, "")
+    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "A_b * 2 gains. More."
+    assert base64.b64decode(notebook.cells[1].outputs[0].data["image/png"]) == (figures / "fig_x.png").read_bytes()
+
+
 def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) -> None:
     widget = {notebooks.WIDGET: {"model_id": "1"}, "text/plain": "HBox(children=())"}
     notebook = _notebook("explorer", widget, {**widget, "image/png": _png(20)})
