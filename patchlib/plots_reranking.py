@@ -15,11 +15,10 @@ from patchlib.fusion import Choice
 from patchlib.search import Ranking
 
 RERANKERS = {"AMES": "#0072B2", "Chamfer": "#E69F00"}
-STAGES = {"global": "-", "L1": ":", "L2": "-.", "L3": "--", "L3, PQ": (0, (1, 1))}
 
 
 def grid_map(ax: Axes, cells: pd.DataFrame, choices: Sequence[Choice], limits: tuple[float, float]) -> AxesImage:
-    """mAP (%) of every shortlist length and lambda, each at its best gamma; crosses where the two halves chose.
+    """mAP (%) of every shortlist length and lambda, each at its best gamma; framed where the two halves chose.
 
     Args:
         ax: axes.
@@ -52,25 +51,25 @@ def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: st
     """Gain over the first stage against the shortlist length, with its interval; ``table`` is indexed by m."""
     plots.band(ax, table.index, table, label, colour, style)
     ax.axhline(0, color="black", linewidth=0.6)
-    ax.set(xlabel="shortlist m", ylabel="gain (points of mAP)")
+    ax.set(xlabel="shortlist m", ylabel="gain (points of mAP)", xticks=table.index)
     return ax
 
 
 def cost_points(ax: Axes, table: pd.DataFrame, x: str, label: str) -> Axes:
-    """Accuracy against a cost (log axis), a point with its name for every method; grey where nothing is re-ranked.
+    """Accuracy against a cost (log axis): colour tells the re-ranker (grey: none), the marker the first stage.
 
     Args:
         ax: axes.
-        table: indexed by method; columns ``mAP``, ``re-ranker`` and the cost ``x``, > 0.
-        x: the column.
+        table: of :func:`patchlib.reranking.costs`.
+        x: the column with the cost, > 0.
         label: of the axis.
     """
+    markers = dict(zip(table["first stage"].unique(), "os^Dv", strict=False))
     for name, row in table.iterrows():
         colour = RERANKERS.get(row["re-ranker"], "#666666")
-        ax.plot(row[x], row["mAP"], "o", color=colour, markersize=5)
-        ax.annotate(str(name), (row[x], row["mAP"]), (4, 3), textcoords="offset points", fontsize=6.5, color=colour)
+        ax.plot(row[x], row["mAP"], markers[row["first stage"]], color=colour, markersize=6, label=name)
     ax.set(xscale="log", xlabel=label, ylabel="mAP (%)")
-    ax.margins(x=0.25, y=0.12)
+    ax.margins(x=0.12, y=0.12)
     return ax
 
 
