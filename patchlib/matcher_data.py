@@ -57,7 +57,7 @@ class MatcherConfig:
     held_out: int = 64
     scenes: int = 6
     distractors: int = 300
-    steps: int = 800
+    steps: int = 400
     lists: int = 8
     length: int = 8
     shortlist: int = 60
@@ -65,7 +65,7 @@ class MatcherConfig:
     hidden: float = 0.1
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
-    warm_up: int = 100
+    warm_up: int = 50
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ def train(
     config: MatcherConfig,
     lists: Lists,
     report: Callable[[int, float, float, float, AMES], None] | None = None,
-    every: int = 100,
+    every: int = 50,
 ) -> tuple[AMES, pd.DataFrame]:
     """Trains a matcher on the CPU.
 
