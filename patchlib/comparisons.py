@@ -51,15 +51,12 @@ class Effect:
 
     Attributes:
         says: the statement.
-        record: our table, with columns ``low`` and ``high`` of an interval over queries or runs; most often a table of
-            claims as ``studies.verdicts`` makes it.
-        claim: pattern of our rows' names. A named group picks the published row of that name, where there is one.
+        record: our table of claims (columns claim, evidence, low, high), as ``studies.verdicts`` makes them.
+        claim: pattern of our rows. A named group picks the published row of that name, where there is one.
         table: the published table; None where the paper draws or says it without a number.
         metric: of the published table.
         more, less: rows of the published table, see :func:`patchlib.paper.effect`.
         only: published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``.
-        keys: columns of our table that name a row, joined by " + ".
-        value: column of our table that holds the effect.
         reverse: our row measures the opposite; its sign is turned.
     """
 
@@ -71,8 +68,6 @@ class Effect:
     more: Mapping[str, Any] = field(default_factory=dict)
     less: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
-    keys: tuple[str, ...] = ("claim",)
-    value: str = "evidence"
     reverse: bool = False
 
     def published(self) -> str:
@@ -89,17 +84,16 @@ class Effect:
         return found.set_index("benchmark")["value"]
 
     def rows(self, record: Record) -> list[Row]:
-        made = []
+        made, turned = [], ", reversed" if self.reverse else ""
         for row in record["rows"]:
-            name = " + ".join(str(row[key]) for key in self.keys)
-            match = re.fullmatch(self.claim, name)
+            match = re.fullmatch(self.claim, row["claim"])
             if match:
-                name += ", reversed" if self.reverse else ""
-                made.append({"our row": name} | self._row(row, self.printed(**match.groupdict()), record["label"]))
+                found = self._row(row, self.printed(**match.groupdict()), record["label"])
+                made.append({"our row": row["claim"] + turned} | found)
         return made or [{"state": "not run", "why": "the record has no such row"}]
 
     def _row(self, row: Record, printed: pd.Series, label: str) -> Row:
-        ours, low, high = (np.nan if row[key] is None else row[key] for key in (self.value, "low", "high"))
+        ours, low, high = (np.nan if row[key] is None else row[key] for key in ("evidence", "low", "high"))
         if self.reverse:
             ours, low, high = -ours, -high, -low
         state, why = of_interval(low, high)
@@ -136,8 +130,10 @@ class Cells:
         rows = pd.DataFrame(record["rows"]).rename(columns=dict(self.columns))
         if "benchmark" not in rows:
             rows["benchmark"] = record["label"]
-        keys = [key for key in published if key in rows and key not in ("metric", "printed", "value")]
+        keys = [key for key in published if key not in ("metric", "printed", "value")]
         metrics = [metric for metric in published["metric"].unique() if metric in rows]
+        if not set(keys) <= set(rows):
+            return published.head(0)
         ours = rows[[*keys, *metrics]].replace(dict(self.names)).melt(keys, metrics, "metric", "ours")
         return published.merge(ours, on=[*keys, "metric"]).dropna(subset="ours")
 
@@ -145,7 +141,8 @@ class Cells:
         pairs, published = self.pairs(record), paper.cells(self.table)
         if pairs.empty:
             names = published["benchmark"].unique()
-            why = f"printed for {' and '.join(names)}, ours is {record['label']}"
+            where = " and ".join(names).replace("not stated", "a benchmark that is not stated")
+            why = f"printed for {where}, ours is {record['label']}"
             return [{"state": "not run", "why": "the record has no such cells" if record["label"] in names else why}]
         equal = sum(same_digits(*pair) for pair in zip(pairs["ours"], pairs["printed"], strict=True))
         return [

@@ -121,21 +121,6 @@ def test_ranges_tell_how_many_are_above_zero() -> None:
     assert comparisons.span(effects) == "A -2.00 to +3.00 (2 of 3 above zero); B +4.00"
 
 
-def test_rows_named_by_several_columns() -> None:
-    way = Effect(
-        says="s", record="x", claim=r"L\d \+ AMES", keys=("first stage of", "re-ranker"), value="gain",
-        table="table_3_reranking", metric="mAP@1k", more={"column": "reranking_AMES", "method": "Patchify + AMES"},
-        less={"column": "global", "method": "Patchify"},
-    )  # fmt: skip
-    rows = [
-        {"first stage of": stage, "re-ranker": "AMES", "gain": 2.0, "low": 1.0, "high": 3.0}
-        for stage in ("global", "L3")
-    ]
-    (row,) = way.rows({"label": "built-in benchmark", "rows": rows})
-    assert (row["our row"], row["ours"], row["state"]) == ("L3 + AMES", 2.0, "trend")
-    assert row["published"].startswith("mini-ILIAS +6.27 to +7.74 (3 of 3")
-
-
 def test_a_table_of_other_columns_has_no_such_cells() -> None:
     way = Cells(record="x", table="table_3_reranking")
     rows = [{"first stage of": "L3", "re-ranker": "AMES", "gain": 2.0}]
@@ -149,3 +134,9 @@ def test_the_opposite_of_our_row_has_its_sign_turned() -> None:
     (row,) = way.rows(claims(("a above b", 2.0, 1.0, 4.0)))
     assert (row["our row"], row["ours"], row["low"], row["high"]) == ("a above b, reversed", -2.0, -4.0, -1.0)
     assert row["state"] == "differs"
+
+
+def test_a_benchmark_that_is_not_stated() -> None:
+    record = {"label": "ILIAS", "rows": [{"training_feature": "L0", "mAP": 60.19}]}
+    (row,) = Cells(record="x", table="table_6_pq_training").rows(record)
+    assert row["why"] == "printed for a benchmark that is not stated, ours is ILIAS"
