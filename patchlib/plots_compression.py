@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
-from patchlib import storage
+from patchlib import images, plots, storage
+from patchlib.benchmarks.record import Benchmark
+
+if TYPE_CHECKING:
+    from patchlib.feature_set import FeatureSet
 
 CODECS = {"PQ": "#0072B2", "OPQ+PQ": "#56B4E9", "PCA+PQ": "#009E73", "SQ8": "#E69F00", "SQ4": "#D55E00",
           "RaBitQ": "#CC79A7"}  # fmt: skip
 PARTS = {"lists and codebooks": "#999999", "ids": "#E69F00", "codes": "#0072B2"}
 PUBLISHED = {"INSTRE": "--", "ILIAS": ":"}
+SETS = {**plots.LEVELS, "G.T.": "#009E73", "G.T., new scenes": "#E69F00", "G.T., other instances": "#CC79A7"}
+GROUPS = {"on an instance": "#009E73", "winning": "#0072B2", "background": "#999999"}
 
 
 def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
@@ -81,3 +89,56 @@ def codecs(ax: Axes, table: pd.DataFrame, exact: float) -> Axes:
     ax.set_xticks(np.arange(len(sizes)), sizes)
     ax.set(xlabel="bytes per vector", ylabel="mAP (%)", ylim=(0, None), xlim=(-0.5, len(sizes) - 0.5))
     return ax
+
+
+def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
+    """mAP against the number of training vectors (log axis), a curve for each training set, intervals over seeds.
+
+    Args:
+        ax: axes.
+        table: of :func:`patchlib.codebook_trials.by_seed`, sets of :data:`SETS`.
+        m: codes per vector.
+    """
+    rows = table.xs(m, level="m")
+    for step, (name, colour) in enumerate(SETS.items()):
+        if name in rows.index.get_level_values("training set"):
+            curve = rows.xs(name, level="training set").sort_index()
+            spread = np.nan_to_num(np.abs(curve[["low", "high"]].to_numpy().T - curve["mAP"].to_numpy()))
+            x = curve.index.to_numpy(float) * 1.02 ** (step - len(SETS) / 2)
+            ax.errorbar(x, curve["mAP"], spread, fmt="o-", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
+    ax.set(xscale="log", xlabel="training vectors (log)", ylabel="mAP (%)", title=f"{m} codes of 8 bits")
+    ticks = rows.index.get_level_values("vectors").unique().sort_values()
+    ax.set_xticks(ticks, [str(n) for n in ticks], rotation=60, fontsize=6.5)
+    ax.minorticks_off()
+    return ax
+
+
+def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
+    """What codebooks lose, a group of bars for each training set.
+
+    Args:
+        ax: axes.
+        table: indexed by (training set, group), groups of :data:`GROUPS`.
+        column: to be drawn.
+    """
+    names = table.index.get_level_values(0).unique()
+    for step, (group, colour) in enumerate(GROUPS.items()):
+        values = table[column].xs(group, level=1).reindex(names)
+        ax.bar(np.arange(len(names)) + 0.27 * (step - 1), values, width=0.25, color=colour, label=group)
+    ax.set_xticks(np.arange(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
+    return ax
+
+
+def region_sheet(axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, rows: NDArray[np.int64]) -> None:
+    """Regions cut out of their images, one an axis.
+
+    Args:
+        axes: at least as many as rows.
+        benchmark: owner of the images.
+        features: owner of the regions.
+        rows: of regions.
+    """
+    owners = features.image_of()
+    for ax, row in zip(axes, rows, strict=False):
+        cut = tuple(np.rint(features.boxes[row]).astype(int).tolist())
+        plots.picture(ax, images.read(benchmark.image_path(int(owners[row]))).crop(cut).resize((96, 96)))
