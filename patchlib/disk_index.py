@@ -68,9 +68,15 @@ class DiskIndex(PatchIndex):
         self._check(queries, k, nprobe)
         with index.faiss_threads(threads):
             _, probed = self.ivf.quantizer.search(codebooks.rotate(self.index, queries), nprobe)
+        groups = list(self._groups(np.unique(probed), memory))
+        if len(groups) == 1:
+            ranking = super().search(queries, k, nprobe, threads)
+            disk_lists.let_go(self.ivf)
+            return ranking
+        disk_lists.let_go(self.ivf)  # of earlier searches
         n_images = len(self.offsets) - 1
         found = Found(len(queries), n_images if k is None else min(k, n_images), n_images)
-        for lists in self._groups(np.unique(probed), memory):
+        for lists in groups:
             asking = np.flatnonzero(np.isin(probed, lists).any(axis=1))
             part = replace(self, index=disk_lists.read(self.folder, lists.tolist()))  # its mapping ends with it
             found.add(asking, PatchIndex.search(part, queries[asking], k, nprobe, threads))
@@ -100,9 +106,13 @@ class DiskIndex(PatchIndex):
         each = self.meta["regions_per_image"]
         return super().image_of if each is None else cast(NDArray[np.int32], _Equal(each))
 
+    @cached_property
+    def _list_bytes(self) -> NDArray[np.int64]:
+        return disk_lists.sizes(self.ivf) * (self.ivf.code_size + 8)
+
     def _groups(self, lists: NDArray[np.int64], memory: int) -> Iterator[NDArray[np.int64]]:
         """Lists in ascending order, as many together as take at most ``memory`` bytes."""
-        sizes = disk_lists.sizes(self.ivf)[lists] * (self.ivf.code_size + 8)
+        sizes = self._list_bytes[lists]
         if sizes.max(initial=0) > memory:
             raise ValueError(f"a list takes {sizes.max()} bytes, but memory is {memory}; allow that much or more")
         start = used = 0

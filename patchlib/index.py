@@ -114,7 +114,9 @@ class PatchIndex:
         nprobe = self.ivf.nlist if nprobe is None else nprobe
         n_images = len(self.offsets) - 1
         self._check(queries, k, nprobe)
-        with faiss_threads(threads):
+        with faiss_threads(threads) as count:
+            # as a rule each query has a thread of its own; a lone one shares out its lists
+            self.ivf.parallel_mode = int(len(queries) < count)
             rotated = codebooks.rotate(self.index, queries)
             depth = n_images if k is None else min(k, n_images)
             database = grouping.Database(self.ivf, self.image_of, n_images)
@@ -272,8 +274,8 @@ def _read_tail(path: Path) -> tuple[NDArray[np.int64], dict[str, Any]]:
 
 
 @contextmanager
-def faiss_threads(count: int | None) -> Iterator[None]:
-    """Give faiss that many threads for a while; the setting is the process's, so it is put back."""
+def faiss_threads(count: int | None) -> Iterator[int]:
+    """Give faiss that many threads for a while, and say how many; the setting is the process's, so it is put back."""
     import faiss
 
     before = faiss.omp_get_max_threads()
@@ -281,6 +283,6 @@ def faiss_threads(count: int | None) -> Iterator[None]:
         raise ValueError(f"threads is {count}, expected at least 1")
     try:
         faiss.omp_set_num_threads(count or before)
-        yield
+        yield count or before
     finally:
         faiss.omp_set_num_threads(before)

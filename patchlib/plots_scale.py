@@ -1,0 +1,64 @@
+"""Charts against the size of the database; each point shows how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from patchlib.plots import LEVELS
+
+KINDS = {"measured": "o", "simulated": "s", "extrapolated": "x", "computed": ""}
+STYLES: dict[str, Any] = {"exact": "-", "PQ": "--"}
+
+
+def curves(ax: Axes, points: pd.DataFrame, value: str) -> Axes:
+    """A quantity against the number of images (log axis): a line per level, method and source.
+
+    Args:
+        ax: axes.
+        points: columns ``images``, ``level`` (a key of ``plots.LEVELS``), ``method`` (of :data:`STYLES`), ``source``,
+            ``kind`` (of :data:`KINDS`, its marker) and ``value``; rows without a value are left out.
+        value: name of the column.
+    """
+    for (level, method, _), rows in points.dropna(subset=[value]).groupby(["level", "method", "source"]):
+        rows = rows.sort_values("images")
+        ax.plot(rows["images"], rows[value], STYLES[method], color=LEVELS[level], linewidth=1.2)
+        for kind, some in rows.groupby("kind"):
+            face = LEVELS[level] if kind == "measured" else "white"
+            ax.plot(some["images"], some[value], KINDS[kind], color=LEVELS[level], markerfacecolor=face, markersize=4.5)
+    ax.set(xscale="log", xlabel="images (log)")
+    return ax
+
+
+def legend(levels: Sequence[str], kinds: Sequence[str] = tuple(KINDS)[:3]) -> list[Line2D]:
+    """Handles that explain :func:`curves`: colours, lines, markers."""
+    handles = [Line2D([], [], color=LEVELS[level], label=level) for level in levels]
+    handles += [Line2D([], [], color="black", ls=style, label=method) for method, style in STYLES.items()]
+    for kind in kinds:
+        face = "black" if kind == "measured" else "white"
+        handles.append(Line2D([], [], color="black", ls="", marker=KINDS[kind], markerfacecolor=face, label=kind))
+    return handles
+
+
+def agreement(ax: Axes, images: ArrayLike, measured: ArrayLike, simulated: ArrayLike, level: str) -> Axes:
+    """mAP among real images (solid) and among simulated ones (dotted), one level."""
+    ax.plot(images, measured, "-", marker="o", markersize=4, color=LEVELS[level], label=level)
+    ax.plot(images, simulated, ":", marker="s", markersize=4, color=LEVELS[level], markerfacecolor="white")
+    ax.set(xlabel="wrong images", xscale="log", xticks=np.asarray(images))
+    ax.set_xticklabels([f"{count:,}" for count in np.asarray(images)])
+    ax.minorticks_off()
+    return ax
+
+
+def budget(ax: Axes, value: float, label: str) -> Axes:
+    """A horizontal line that something should stay below."""
+    ax.axhline(value, color="#666666", linewidth=0.8, linestyle=":")
+    ax.annotate(label, (0.02, value), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                fontsize=7, color="#666666")  # fmt: skip
+    return ax
