@@ -119,7 +119,7 @@ def by_seed(scores: Mapping[Trial, pd.DataFrame]) -> pd.DataFrame:
     """mAP of every codebook with its interval over seeds.
 
     Returns:
-        DataFrame indexed by (training set, vectors, m): ``mAP`` in percent, ``low``, ``high`` (95 %, Student's t over
+        DataFrame indexed by (training_feature, vectors, m): ``mAP`` in percent, ``low``, ``high`` (95 %, Student's t over
         the seeds; the queries stay the same), ``seeds``.
     """
     means: dict[tuple[str, int, int], list[float]] = {}
@@ -128,7 +128,7 @@ def by_seed(scores: Mapping[Trial, pd.DataFrame]) -> pd.DataFrame:
     rows = {key: statistics.over_runs(values) for key, values in means.items()}
     table = pd.DataFrame(rows, index=list(statistics.Interval._fields)).T
     table = table.rename(columns={"mean": "mAP", "n": "seeds"})[["mAP", "low", "high", "seeds"]]
-    return table.astype({"seeds": int}).rename_axis(["training set", "vectors", "m"])
+    return table.astype({"seeds": int}).rename_axis(["training_feature", "vectors", "m"])
 
 
 def kinds(database: FeatureSet, benchmark: Benchmark, ranking: search.Ranking) -> dict[str, NDArray[np.int64]]:

@@ -21,6 +21,7 @@ CODECS = {"PQ": "#0072B2", "OPQ+PQ": "#56B4E9", "PCA+PQ": "#009E73", "SQ8": "#E6
 PARTS = {"lists and codebooks": "#999999", "ids": "#E69F00", "codes": "#0072B2"}
 PUBLISHED = {"INSTRE": "--", "ILIAS": ":"}
 SETS = {**plots.LEVELS, "G.T.": "#009E73", "G.T., new scenes": "#E69F00", "G.T., other instances": "#CC79A7"}
+TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # numbers of training vectors
 GROUPS = {"on an instance": "#009E73", "winning": "#0072B2", "background": "#999999"}
 
 
@@ -101,14 +102,15 @@ def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
     """
     rows = table.xs(m, level="m")
     for step, (name, colour) in enumerate(SETS.items()):
-        if name in rows.index.get_level_values("training set"):
-            curve = rows.xs(name, level="training set").sort_index()
+        if name in rows.index.get_level_values("training_feature"):
+            curve = rows.xs(name, level="training_feature").sort_index()
             spread = np.nan_to_num(np.abs(curve[["low", "high"]].to_numpy().T - curve["mAP"].to_numpy()))
             x = curve.index.to_numpy(float) * 1.02 ** (step - len(SETS) / 2)
             ax.errorbar(x, curve["mAP"], spread, fmt="o-", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
     ax.set(xscale="log", xlabel="training vectors (log)", ylabel="mAP (%)", title=f"{m} codes of 8 bits")
-    ticks = rows.index.get_level_values("vectors").unique().sort_values()
-    ax.set_xticks(ticks, [str(n) for n in ticks], rotation=60, fontsize=6.5)
+    counts = rows.index.get_level_values("vectors")
+    ticks = [n for n in TICKS if counts.min() / 1.5 <= n <= 1.5 * counts.max()]
+    ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
     ax.minorticks_off()
     return ax
 
