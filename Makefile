@@ -17,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce site test lab notebooks benchmark clean
+.PHONY: help reproduce site test lab notebooks benchmark scale clean
 
 help:  ## list the commands
 	@echo "usage: make TARGET [PYTHON=python3.12] [PROFILE=builtin] [WORKERS=2] [ARGS=\"--only 03\"]"
@@ -46,6 +46,9 @@ notebooks: $(STAMP)  ## run the notebooks and refresh their committed outputs in
 
 benchmark: $(STAMP)  ## measure speed beside the obvious ways, on an idle machine (tests/benchmarks; minutes)
 	@$(RUN) -m pytest tests/benchmarks -q -s $(ARGS)
+
+scale: $(STAMP)  ## measure an index of ten million images here (half an hour, 25 GB of disk; notebook 12 reads it)
+	@$(RUN) -m patchlib.scale_run $(ARGS)
 
 clean:  ## remove what was made here, except the environment and downloads
 	rm -rf build cache .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

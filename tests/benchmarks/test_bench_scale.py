@@ -1,0 +1,55 @@
+"""A million images x L1: an index in a file, searched with and without a budget of memory, beside faiss' own search.
+
+Ten million images are measured by ``make scale``, which takes half an hour.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from patchlib import disk_lists, scale, scale_index
+from patchlib.disk_index import DiskIndex
+from patchlib.index import PatchIndex
+
+POOL, COPIES, PATCHES, NPROBE = 10_000, 100, 5, 16
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> DiskIndex:
+    rng = np.random.default_rng(0)
+    themes = rng.standard_normal((500, 64), np.float32)
+    images = unit(themes[rng.integers(0, 500, (POOL, PATCHES))] + rng.standard_normal((POOL, PATCHES, 64), np.float32))
+    source = PatchIndex.build(scale_index.feature_set(images, images[:40, 0]), nlist=1024, m=16)
+    folder = tmp_path_factory.mktemp("large")
+    np.save(folder / "queries.npy", images[:40, 0])
+    return scale_index.multiply(source, PATCHES, 0, COPIES, folder)
+
+
+@pytest.mark.parametrize("memory", [None, 16_000_000], ids=["all in the cache", "16 MB of lists"])
+def test_search(large: DiskIndex, memory: int | None, benchmark: BenchmarkFixture) -> None:
+    queries = np.load(large.folder / "queries.npy")
+    found = benchmark.pedantic(lambda: large.search(queries, 100, NPROBE, memory=memory), rounds=3, warmup_rounds=1)
+    alone = scale.latency(lambda rows: large.search(rows, 100, NPROBE, memory=memory), queries)
+    plain = scale.latency(lambda rows: _faiss(large, rows), queries)
+    print(f"\n{large.ivf.ntotal:,} codes, {large.nbytes / 1e6:.0f} MB: {alone['ms']:.1f} ms alone, "
+          f"{alone['ms_together']:.1f} ms together; faiss, 100 patches, no images: {plain['ms']:.1f} and "
+          f"{plain['ms_together']:.1f} ms")  # fmt: skip
+    assert (found.images == large.search(queries, 100, NPROBE).images).all()
+
+
+def _faiss(index: DiskIndex, queries: np.ndarray) -> np.ndarray:
+    return index.ivf.search(queries, 100, params=faiss.SearchParametersIVF(nprobe=NPROBE))[1]
+
+
+def test_reading_lists_of_a_file(large: DiskIndex, benchmark: BenchmarkFixture) -> None:
+    folder: Path = large.folder
+    benchmark.pedantic(disk_lists.read, (folder,), rounds=5)
