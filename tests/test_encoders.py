@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -248,3 +249,15 @@ def test_a_whole_square_image_is_prepared_as_the_library_does(name: str) -> None
     (pixels,) = features.cut(image, np.array([[0, 0, 611, 611]], np.float32), encoder)
     ours = (pixels / 255 - spec.mean) / spec.std
     np.testing.assert_allclose(ours.transpose(2, 0, 1), transform(image).numpy(), atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_threads_that_share_a_gpu_get_the_descriptors_of_the_cpu() -> None:
+    """Two batches are under way at a time, on streams of their own: none may read what another one is writing."""
+    crops = np.random.default_rng(0).integers(0, 256, (12, 16, 80, 80, 3), dtype=np.uint8)
+    here, there = encoders.create("cnn-small"), encoders.create("cnn-small", "cuda")
+    expected = [here.encode(batch) for batch in crops]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(there.encode, np.concatenate([crops] * 5)))
+    for number, rows in enumerate(found):
+        assert (rows * expected[number % 12]).sum(axis=1).min() > 0.999
