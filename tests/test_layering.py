@@ -18,8 +18,8 @@ from patchlib import paths
 PACKAGE = paths.root() / "patchlib"
 # what the others are built on, in the order of the house; a module that is not named stands wherever it fits
 HOUSE = """
-    paths provenance boxes paper manifest benchmarks metrics regions encoders features search index disk_index
-    distractors scale rerank factors plots report collation audit runner site __main__
+    paths provenance boxes paper manifest benchmarks metrics regions encoders cluster features search index
+    sharded_search disk_index distractors scale rerank factors plots report collation audit runner site __main__
 """
 ORDER = HOUSE.split()
 HEAVY = {"torch", "faiss", "papermill", "matplotlib", "h5py", "pooch", "pandas"}
