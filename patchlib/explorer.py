@@ -50,12 +50,12 @@ class Explorer:
         self.level = widgets.ToggleButtons(options=levels, value=self.choice.level, description="level")
         self.index = widgets.ToggleButtons(options=INDEXES, description="index")
         for buttons in (self.level, self.index):
-            buttons.style.button_width = "52px"
+            buttons.style.button_width = "64px"
         self.upload = widgets.FileUpload(accept="image/*", description="your photo", tooltip="search for a photo")
         self.back, self.forward = (widgets.Button(description=text, layout={"width": "40px"}) for text in "◀▶")
         self.pages, self.status, self.table = widgets.Label(), widgets.HTML(), widgets.HTML()
         self.queries, self.results = (widgets.HBox(layout={"flex_flow": "row wrap"}) for _ in range(2))
-        self.heat, self.log = widgets.Image(layout={"width": "760px", "max_width": "100%"}), widgets.Output()
+        self.heat, self.log = widgets.Image(layout={"width": "680px", "max_width": "100%"}), widgets.Output()
         self.view = self._arrange()
         self._show(bench.ask(self.choice, query))
         self._show_queries()
@@ -76,7 +76,7 @@ class Explorer:
         choose = widgets.HBox([self.benchmark, self.encoder, self.upload], layout={"flex_flow": "row wrap"})
         how = widgets.HBox([self.level, self.index], layout={"flex_flow": "row wrap"})
         turn = widgets.HBox([self.back, self.pages, self.forward])
-        table = widgets.Box([self.table], layout={"max_height": "230px", "overflow": "auto", "min_width": "330px"})
+        table = widgets.Box([self.table], layout={"max_height": "230px", "overflow": "auto", "min_width": "310px"})
         detail = widgets.HBox([self.heat, table], layout={"flex_flow": "row wrap"})
         return widgets.VBox([choose, how, turn, self.queries, self.status, self.results, detail, self.log])
 
@@ -177,8 +177,8 @@ class Explorer:
         self.heat.value = _png(plots.paletted(plots_explorer.patches_of(self.answer, image), COLOURS))
         shown = scores[["patch", "score", "iou"]].sort_values("score", ascending=False, kind="stable")
         name = html.escape(str(self.answer.benchmark.images["image_id"].iloc[image]))
-        rows = shown.to_html(index=False, float_format="{:.3f}".format, na_rep="no box", border=0)
-        self.table.value = f"<b>{name}</b>{rows}"
+        rows = shown.to_html(index=False, float_format="{:.3f}".format, na_rep="no box", border=0, col_space=60)
+        self.table.value = f'<div style="line-height: 1.3"><b>{name}</b>{rows}</div>'
 
     def _show_queries(self) -> None:
         data, first = self.answer.benchmark, self.page * PAGE

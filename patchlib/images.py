@@ -18,6 +18,7 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 MEMBER = "::"
 ORIENTATION = 0x0112  # EXIF tag
+NEAR = 8  # of 255, in each channel
 # what Pillow's decoders raise on damaged files
 UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -84,8 +85,11 @@ def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Imag
         kept: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
     """
     rgb, palette = image.convert("RGB"), Image.new("P", (1, 1))
-    fixed = [value for name in ("black", "white", *kept) for value in ImageColor.getrgb(name)]
-    palette.putpalette([*fixed, *(rgb.quantize(colours - len(fixed) // 3).getpalette() or [])])
+    fixed = [ImageColor.getrgb(name)[:3] for name in ("black", "white", *kept)]
+    found = np.reshape(rgb.quantize(colours - len(fixed)).getpalette() or [], (-1, 3))
+    # Pillow looks for near colours, not for the nearest: nothing else may lie close to a kept one
+    apart = np.abs(found[:, None] - np.asarray(fixed)).max(axis=2).min(axis=1) > NEAR
+    palette.putpalette(np.concatenate([fixed, found[apart]]).ravel().tolist())
     return rgb.quantize(palette=palette, dither=Image.Dither.NONE)
 
 

@@ -12,8 +12,10 @@ import ipywidgets
 import matplotlib
 
 matplotlib.use("Agg")
+import nbformat
 import numpy as np
 import pytest
+from nbformat import v4
 from PIL import Image
 
 from patchlib import explorer, images, metrics, notebooks, plots, plots_explorer, search, workbench
@@ -218,6 +220,15 @@ def test_its_output_is_widgets_and_a_picture_of_them(shown: explorer.Explorer) -
     picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
     assert picture.width > picture.height > 200
     assert shown.picture() == shown.picture()
+
+
+def test_a_committed_notebook_keeps_the_picture_alone(shown: explorer.Explorer) -> None:
+    output = v4.new_output("execute_result", shown._repr_mimebundle_(), execution_count=1)
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("shown", outputs=[output])], metadata={"widgets": {"state": {}}})
+    kept = nbformat.reads(notebooks.text(notebook), as_version=4)
+    assert set(kept.cells[0].outputs[0].data) == {"image/png", "text/plain"}
+    assert "widgets" not in kept.metadata
+    assert notebooks.WIDGET in notebook.cells[0].outputs[0].data, "the argument stays as it is"
 
 
 def test_every_picture_to_click_on_has_a_name(shown: explorer.Explorer) -> None:

@@ -18,7 +18,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from patchlib import encoders, features, metrics, plots, plots_qualitative, qualitative, search
+from patchlib import encoders, features, images, metrics, plots, plots_qualitative, qualitative, search
 
 RECORD = {"label": "built-in benchmark", "profile": "builtin"}
 
@@ -125,6 +125,8 @@ def test_without_boxes_nothing_is_called_badly_located() -> None:
     assert qualitative.ELSEWHERE not in set(qualitative.cases(table))
     assert qualitative.by_case(of_gains([0.1, 0.2])).empty
     assert qualitative.case_table(table).loc[qualitative.ELSEWHERE, "queries"] == 0
+    ax = plots_qualitative.failures(Figure().add_subplot(), table, qualitative.by_case(table))
+    assert [text.get_text() for text in ax.texts] == ["no boxes"]
 
 
 def test_a_quantile_names_the_query_that_so_many_stay_below() -> None:
@@ -244,6 +246,16 @@ def test_every_case_is_drawn_with_its_count() -> None:
     assert labels == [*(f"{case} ({n})" for case, n in zip(qualitative.CASES, [1, 1, 2, 2], strict=True)), "shown"]
     assert set(plots_qualitative.MARKS) == set(qualitative.CASES)
     assert len({marker for _, marker in plots_qualitative.MARKS.values()}) == len(qualitative.CASES)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_palette_keeps_rare_colours_as_they_are(seed: int) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    rare = [Image.new("RGB", (1, 1), colour).getpixel((0, 0)) for colour in ("white", "black", *plots.BOXES.values())]
+    noise[0, : len(rare)] = rare
+    found = images.paletted(Image.fromarray(noise), 64, list(plots.BOXES.values()))
+    assert len(found.getcolors()) <= 64
+    assert [found.convert("RGB").getpixel((x, 0)) for x in range(len(rare))] == rare
 
 
 def test_a_shown_figure_is_saved_and_carries_its_caption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
