@@ -23,6 +23,7 @@ from patchlib import progress
 from patchlib.benchmarks.record import Benchmark
 from patchlib.feature_set import FeatureSet
 
+FEWEST = 16  # wrong images that a model is fitted to
 BLOCK = 500  # images drawn and scored at a time
 WIDTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -138,7 +139,15 @@ def fit(given: Task, chosen: NDArray[np.int64], depth: int, seed: int = 0) -> tu
 
     Returns:
         The model, and the root mean square error over halves and levels, in points of mAP, by width.
+
+    Raises:
+        ValueError: too few images.
     """
+    if len(chosen) < FEWEST:
+        raise ValueError(
+            f"{len(chosen)} images are right for none of the queries asked, expected at least {FEWEST} to fit a model "
+            "of wrong images to; take a benchmark with more images or fewer right ones"
+        )
     halves = np.array_split(np.random.default_rng(seed).permutation(chosen), 2)
     errors = {}
     for width in WIDTHS:

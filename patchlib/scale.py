@@ -208,8 +208,15 @@ def points(
         images, level, method ("exact", "PQ"), source ("here", "machine", "formula"), kind; ``mAP`` (percent), ``GB``,
         ``ms`` a query, ``hours`` of encoding; NaN where there is none. Times of exact search and of encoding are
         proportional to the number of patches, and so extrapolated.
+
+    Raises:
+        ValueError: the machine has not measured with so many lists.
     """
-    found = machine_table(machine).xs(nprobe, level="nprobe").reset_index()
+    measured = machine_table(machine)
+    known = measured.index.get_level_values("nprobe").unique().tolist()
+    if nprobe not in known:
+        raise ValueError(f"nprobe is {nprobe}, but the machine has probed {known} lists; take one of these")
+    found = measured.xs(nprobe, level="nprobe").reset_index()
     theirs = pd.DataFrame(machine["prepared"]["accuracy"])
     theirs["level"] = "L" + theirs["level"].astype(str)
     grid = [10**power for power in range(4, 8)]

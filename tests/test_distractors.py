@@ -125,3 +125,8 @@ def test_the_width_that_predicts_best_is_taken(task: Task) -> None:
     model, errors = distractors.fit(whole, whole.wrong, 100)
     assert model.width == errors.idxmin() and errors.min() < 5
     np.testing.assert_array_equal(model.images, whole.images[whole.wrong])
+
+
+def test_too_few_wrong_images(task: Task) -> None:
+    with pytest.raises(ValueError, match="10 images are right for none of the queries asked, expected at least 16"):
+        distractors.fit(task, task.wrong, 100)

@@ -176,3 +176,5 @@ def test_machine_run_end_to_end(task: Task, tmp_path: Path, monkeypatch: pytest.
     assert set(points["level"]) == {"L0"} and points.query("images == 10_000_000")["ms"].dropna().tolist() == [
         1e7 / 300
     ]
+    with pytest.raises(ValueError, match=r"nprobe is 9, but the machine has probed \[1, 8\] lists"):
+        scale.points(exact, exact, record, {"L0": 1}, 9, 1024)
