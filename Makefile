@@ -51,7 +51,7 @@ scale: $(STAMP)  ## measure an index of ten million images here (half an hour, 2
 	@$(RUN) -m patchlib.scale_run $(ARGS)
 
 clean:  ## remove what was made here, except the environment and downloads
-	rm -rf build cache .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf build cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find patchlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(STAMP): pyproject.toml

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import pytest
-from ratios import Ratios, machine
+from pytest_benchmark.fixture import BenchmarkFixture
+from ratios import Best, Ratios, in_turns, machine
 
 from patchlib import readme, report
 
@@ -27,6 +30,12 @@ def _silent() -> None:
 def ratios(request: pytest.FixtureRequest) -> Ratios:
     """Where tests put their rows."""
     return request.config.stash[MEASURED]
+
+
+@pytest.fixture
+def best(benchmark: BenchmarkFixture) -> Best:
+    """:func:`ratios.in_turns` for this test."""
+    return partial(in_turns, benchmark)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from builders import benchmark_of, feature_set
-from ratios import Ratios, best
+from ratios import Best, Ratios
 from sklearn.metrics import average_precision_score
 
 from patchlib import metrics
@@ -22,7 +22,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
-def test_evaluate_at_instres_size(ratios: Ratios) -> None:
+def test_evaluate_at_instres_size(ratios: Ratios, best: Best) -> None:
     rng = np.random.default_rng(0)
     images = np.stack([rng.permutation(IMAGES).astype(np.int32) for _ in range(QUERIES)])
     regions = images * REGIONS + rng.integers(0, REGIONS, images.shape, dtype=np.int32)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from builders import benchmark_on_disk
 from PIL import Image
-from ratios import WORKERS, Ratios, best, rate
+from ratios import WORKERS, Best, Ratios, rate
 from torchvision import transforms
 
 from patchlib import encoders, features, images, regions, shard_work
@@ -79,7 +79,7 @@ def plain_loop(photos: Benchmark, encoder: Encoder) -> None:
     np.concatenate(rows)
 
 
-def test_decoding_and_cropping(photos: Benchmark, ratios: Ratios) -> None:
+def test_decoding_and_cropping(photos: Benchmark, ratios: Ratios, best: Best) -> None:
     encoder = encoders.create("cnn-small")
     ours, theirs = best(
         lambda: on_all_workers(lambda index: decode_and_cut(photos, encoder, index), IMAGES),
@@ -90,23 +90,32 @@ def test_decoding_and_cropping(photos: Benchmark, ratios: Ratios) -> None:
 
 
 @pytest.mark.parametrize("name", ["cnn-small", "vit-small"])
-def test_extraction(name: str, photos: Benchmark, out: Callable[[], Path], ratios: Ratios) -> None:
+def test_extraction(name: str, photos: Benchmark, out: Callable[[], Path], ratios: Ratios, best: Best) -> None:
     """Beside the forward alone, beside what cropping and forward allow together, beside the loop."""
     encoder = encoders.create(name)
-    ours, loop = measured(name, encoder, photos, out, ratios, rounds=3)
+    ours, loop = measured(name, encoder, photos, out, ratios, best, rounds=3)
     obvious = "a loop: torchvision's transforms, one forward an image on all cores"
     ratios.add(f"extraction, {name}", ours, loop, len(photos.images), "images", obvious)
 
 
-def test_extraction_with_a_network_of_the_papers_size(tmp_path: Path, out: Callable[[], Path], ratios: Ratios) -> None:
+def test_extraction_with_a_network_of_the_papers_size(
+    tmp_path: Path, out: Callable[[], Path], ratios: Ratios, best: Best
+) -> None:
     """Random weights do not change speed; to be >= 90 % of the forward, as cropping is little beside it."""
     encoder = encoders.create("ResNet101", weights="random")
     photos = photographs(tmp_path / "photos", 4)
-    measured("ResNet101", encoder, photos, out, ratios, rounds=1, batch=8)
+    measured("ResNet101", encoder, photos, out, ratios, best, rounds=1, batch=8)
 
 
 def measured(
-    name: str, encoder: Encoder, photos: Benchmark, out: Callable[[], Path], ratios: Ratios, rounds: int, batch: int = 0
+    name: str,
+    encoder: Encoder,
+    photos: Benchmark,
+    out: Callable[[], Path],
+    ratios: Ratios,
+    best: Best,
+    rounds: int,
+    batch: int = 0,
 ) -> tuple[float, float]:
     """Seconds of an extraction and of the plain loop; adds a row of throughput."""
     n, batch = len(photos.images), batch or features.BATCH_CPU
@@ -149,7 +158,7 @@ def _row(ratios: Ratios, name: str, device: str, n: int, times: tuple[float, flo
     )
 
 
-def test_a_second_worker(photos: Benchmark, out: Callable[[], Path], ratios: Ratios) -> None:
+def test_a_second_worker(photos: Benchmark, out: Callable[[], Path], ratios: Ratios, best: Best) -> None:
     """Dask workers of one thread each: two beside one. To be >= 1.7 on a machine with two free cores."""
     from dask.distributed import Client, LocalCluster
 
@@ -172,7 +181,7 @@ def test_a_second_worker(photos: Benchmark, out: Callable[[], Path], ratios: Rat
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["SigLIP", "DINOv2"])
-def test_extraction_on_a_gpu(name: str, tmp_path: Path, out: Callable[[], Path], ratios: Ratios) -> None:
+def test_extraction_on_a_gpu(name: str, tmp_path: Path, out: Callable[[], Path], ratios: Ratios, best: Best) -> None:
     """bfloat16 and random weights, at L3: to be >= 85 % of the forward alone, whose crops lie on the GPU beforehand."""
     encoder = encoders.create(name, "cuda", "random", "bfloat16")
     photos = photographs(tmp_path / "photos", 2048 if name == "SigLIP" else 512, side=1024)
@@ -191,6 +200,5 @@ def test_extraction_on_a_gpu(name: str, tmp_path: Path, out: Callable[[], Path],
 
     some = photos.subset(range(n // 16))
     forward(), plain_loop(some, encoder)  # first calls choose their kernels
-    (loop,) = best(lambda: plain_loop(some, encoder), rounds=1)
-    ours, alone = best(extract, forward, rounds=2)
+    ours, alone, loop = best(extract, forward, lambda: plain_loop(some, encoder), rounds=2)
     _row(ratios, name, torch.cuda.get_device_name(), n, (ours, alone, alone, loop * n / len(some.images)))

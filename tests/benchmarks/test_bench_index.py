@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import pytest
 from builders import feature_set
-from ratios import Ratios, best
+from ratios import Best, Ratios
 
 from patchlib import regions
 from patchlib.feature_set import FeatureSet
@@ -75,7 +75,7 @@ def recall(found: list[list[int]], exact: list[list[int]]) -> float:
 
 
 @pytest.mark.parametrize("depth", [100, 1000])
-def test_against_a_fixed_k(index: PatchIndex, features: FeatureSet, depth: int, ratios: Ratios) -> None:
+def test_against_a_fixed_k(index: PatchIndex, features: FeatureSet, depth: int, ratios: Ratios, best: Best) -> None:
     """Two fixed k: the one that is safe beforehand, 30 per image, and the smallest that turns out to be enough."""
     queries = features.query_descriptors
 
@@ -100,7 +100,7 @@ def test_against_a_fixed_k(index: PatchIndex, features: FeatureSet, depth: int, 
     print(f"known afterwards ({enough}), {1000 * least / QUERIES:.2f} ms")
 
 
-def test_opening_a_saved_index(index: PatchIndex, tmp_path: Path) -> None:
+def test_opening_a_saved_index(index: PatchIndex, tmp_path: Path, best: Best) -> None:
     path = index.save(tmp_path / "million.index")
     (opening,) = best(lambda: PatchIndex.load(path), rounds=5)
     print(f"\nan index of {path.stat().st_size / 1e6:.0f} MB opens in {1000 * opening:.1f} ms")

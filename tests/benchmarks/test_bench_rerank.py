@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from ratios import Ratios, best
+from ratios import Best, Ratios
 
 torch = pytest.importorskip("torch")
 
@@ -43,7 +43,7 @@ def test_the_papers_grid_over_all_queries_of_ilias(positives: int) -> None:
     assert taken < 20
 
 
-def test_the_grid_against_a_sort_per_cell(ratios: Ratios) -> None:
+def test_the_grid_against_a_sort_per_cell(ratios: Ratios, best: Best) -> None:
     """The grid on a share of the queries beside fusing, sorting and averaging for each cell."""
     rng, queries = np.random.default_rng(1), 32
     scores = -np.sort(-rng.random((queries, 1000)), axis=1)

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from builders import feature_set
-from ratios import Ratios, best
+from ratios import Best, Ratios
 
 from patchlib.feature_set import FeatureSet
 from patchlib.search import rank
@@ -44,7 +44,7 @@ def test_extra_memory_at_instres_number_of_images() -> None:
     assert extra < 1.2
 
 
-def test_against_numpy(ratios: Ratios) -> None:
+def test_against_numpy(ratios: Ratios, best: Best) -> None:
     """All regions of INSTRE's images in 128 dimensions; numpy's side leaves the winning regions out."""
     rng, n = np.random.default_rng(3), 100
     database, queries = (rng.standard_normal((rows, 128), np.float32) for rows in (INSTRE_IMAGES * REGIONS, n))
@@ -60,7 +60,7 @@ def test_against_numpy(ratios: Ratios) -> None:
     ratios.add("exact search", ours, theirs, n, "queries", obvious)
 
 
-def test_against_faiss_with_k_3000_and_against_the_product_alone(features: FeatureSet) -> None:
+def test_against_faiss_with_k_3000_and_against_the_product_alone(features: FeatureSet, best: Best) -> None:
     import faiss
 
     flat = faiss.IndexFlatIP(DIM)
@@ -81,7 +81,7 @@ def test_against_faiss_with_k_3000_and_against_the_product_alone(features: Featu
     print(f"{ours / bare:.2f} times as long as the product alone")
 
 
-def test_ragged_regions_against_equal_ones(features: FeatureSet) -> None:
+def test_ragged_regions_against_equal_ones(features: FeatureSet, best: Best) -> None:
     counts = np.random.default_rng(1).permutation(np.repeat([10, 20, 30, 40, 50], IMAGES // 5))
     ragged = feature_set(features.descriptors, counts.tolist(), features.query_descriptors)
     slow, fast = best(*(lambda f=f: rank(f.query_descriptors, f) for f in (ragged, features)))
