@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -155,6 +156,12 @@ PAPER = (
                        claim=rf"{level} above L0 \[.+\]", table="table_6_pq_training",
                        more={"training_feature": "L0"}, less={"training_feature": level})
                 for level in ("L1", "L2", "L3")
+            ),
+            *(
+                Effect(says=f"{name} trains better codebooks than L3, each with as many lists as its vectors allow",
+                       record=TRAINING, claim=rf"own lists: {re.escape(name)} \(\d+\) above L3 .+",
+                       table="table_6_pq_training", more={"training_feature": name}, less={"training_feature": "L3"})
+                for name in ("L0", "G.T.")
             ),
         ],
     ),
