@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from patchlib import matcher, matcher_training, provenance, rerank
+from patchlib import matcher, matcher_training, profiles, provenance, rerank
 from patchlib.ames import AMES
 from patchlib.benchmarks.procedural_config import BLOCK, TRAINING_SEED
 from patchlib.local_features import LocalFeatures
@@ -181,3 +181,10 @@ def test_shipped_weights_are_small_and_better_than_their_start() -> None:
     training = matcher.card()["training"]
     assert training["steps"] == curve["step"].iloc[-1]
     assert training["seed_range"][0] >= matcher.encoder_registry.card("cnn-small")["pretraining"]["seed_range"][1]
+
+
+def test_profiles_choose_the_matcher() -> None:
+    assert profiles.load("builtin").matcher == profiles.load("workshop").matcher == "built-in"
+    assert profiles.load("paper").matcher == "published"
+    with pytest.raises(ValueError, match="matcher is 'ames', expected one of built-in, published"):
+        profiles.load("builtin", matcher="ames")
