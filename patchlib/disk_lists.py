@@ -109,8 +109,10 @@ def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
         raise ValueError(f"{data} has {size} bytes, expected {lists.totsize}; build the index again")
     lists.filename, lists.read_only = str(data), True
     lists.do_mmap()
+    lists.read_only = False  # of the table of lists: the file is mapped for reading alone
     for number in set(range(ivf.nlist)).difference(range(ivf.nlist) if only is None else only):
-        lists.lists.at(number).size = 0
+        lists.resize(number, 0)
+    lists.read_only = True
     return index
 
 

@@ -20,7 +20,7 @@ from faiss.contrib.ondisk import merge_ondisk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchlib import disk_index, disk_lists, index, paths, provenance, search
+from patchlib import codebooks, disk_index, disk_lists, index, paths, provenance, search
 from patchlib.feature_set import FeatureSet
 from patchlib.index import PatchIndex
 from patchlib.parts import Found
@@ -64,6 +64,50 @@ def test_answers_as_an_index_in_memory(
     largest = int(disk_lists.sizes(built.ivf).max()) * (6 + 8)
     for memory in (largest, 3 * largest, 1 << 30):
         same(built.search(features.query_descriptors, k, nprobe, memory=memory), expected)
+
+
+def test_only_some_lists_are_seen(built: disk_index.DiskIndex) -> None:
+    before = disk_lists.sizes(built.ivf)
+    part = disk_lists.read(built.folder, [2, 3, 11])
+    expected = np.where(np.isin(np.arange(16), [2, 3, 11]), before, 0)
+    np.testing.assert_array_equal(disk_lists.sizes(codebooks.lists_of(part)), expected)
+    for number in (2, 11):
+        got, own = (disk_lists.entries(codebooks.lists_of(i), number) for i in (part, built.index))
+        assert got[0].tolist() == own[0].tolist() and got[1].tolist() == own[1].tolist()
+    del part
+    np.testing.assert_array_equal(disk_lists.sizes(disk_index.load(built.folder).ivf), before)
+
+
+def test_no_more_is_resident_than_allowed(tmp_path: Path) -> None:
+    """64 MB of lists in a process of its own; with 8 MB at a time its memory grows by no more than twice that."""
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from patchlib import disk_index, scale_index
+from patchlib.index import PatchIndex
+rng = np.random.default_rng(0)
+images = rng.standard_normal((1000, 5, 32), dtype=np.float32)
+source = PatchIndex.build(scale_index.feature_set(images, images[:4, 0]), nlist=32, m=8, threads=1)
+index = scale_index.multiply(source, 5, 0, 800, Path({str(tmp_path)!r}))
+def resident():
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+index.search(images[:4, 0], 10, memory=8 << 20, threads=1)  # what a first search loads stays
+sizes, before = [], resident()
+search = disk_index.PatchIndex.search
+def watched(*arguments, **options):
+    result = search(*arguments, **options)
+    sizes.append(resident() - before)
+    return result
+disk_index.PatchIndex.search = watched
+index.search(images[:4, 0], 10, memory=8 << 20, threads=1)
+index.search(images[:4, 0], 10, threads=1)
+print(len(sizes), max(sizes[:-1]), sizes[-1], index.nbytes)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root(), check=True)
+    groups, bounded, free, size = map(int, done.stdout.split())
+    assert size > 60e6 and groups >= 8
+    assert bounded < 2 * (8 << 20) < 50e6 < free
 
 
 def test_images_of_unequal_size(tmp_path: Path) -> None:
