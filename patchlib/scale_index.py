@@ -34,7 +34,15 @@ def feature_set(images: NDArray[np.float32], queries: NDArray[np.float32]) -> Fe
     return FeatureSet(images.reshape(-1, dim), boxes, offsets, queries, {"name": f"{n} images"})
 
 
-def multiply(source: PatchIndex, patches: int, n_real: int, copies: int, folder: Path, seed: int = 0) -> DiskIndex:
+def multiply(
+    source: PatchIndex,
+    patches: int,
+    n_real: int,
+    copies: int,
+    folder: Path,
+    simulated: int | None = None,
+    seed: int = 0,
+) -> DiskIndex:
     """A large index out of a small one: its simulated images many times over, with recombined codes.
 
     Lists are filled directly, without encoding. In the first copy codes stay as they are; in the others each code is
@@ -47,15 +55,15 @@ def multiply(source: PatchIndex, patches: int, n_real: int, copies: int, folder:
         n_real: the first images are real and come once.
         copies: of the simulated images.
         folder: where the index goes; must not hold one.
+        simulated: take only so many of them; None = all.
         seed: of the random numbers.
     """
     import faiss
 
     owned = int(source.offsets[1])
-    n_images = len(source.offsets) - 1
-    simulated = n_images - n_real
+    simulated = len(source.offsets) - 1 - n_real if simulated is None else simulated
     rng = np.random.default_rng(seed)
-    found = [_kept(source, number, owned, patches) for number in range(source.ivf.nlist)]
+    found = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
     first = [ids < n_real * patches for _, ids in found]
     counts = np.array([real.sum() + copies * (~real).sum() for real in first], np.int64)
 
@@ -73,11 +81,13 @@ def multiply(source: PatchIndex, patches: int, n_real: int, copies: int, folder:
     return disk_index.load(folder)
 
 
-def _kept(source: PatchIndex, number: int, owned: int, patches: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Codes (n, code_size) and renumbered ids of a list's entries that belong to a coarser level."""
+def _kept(
+    source: PatchIndex, number: int, owned: int, patches: int, n_images: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Codes (n, code_size) and renumbered ids of a list's entries: of a coarser level, of the first images."""
     codes, ids = disk_lists.entries(source.ivf, number)
     image, patch = np.divmod(ids, owned)
-    keep = patch < patches
+    keep = (patch < patches) & (image < n_images)
     return codes.reshape(len(ids), -1)[keep], (image * patches + patch)[keep]
 
 
@@ -94,9 +104,11 @@ def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) 
 
 
 @contextmanager
-def multiplied(source: PatchIndex, patches: int, n_real: int, copies: int, folder: Path) -> Iterator[DiskIndex]:
+def multiplied(
+    source: PatchIndex, patches: int, n_real: int, copies: int, folder: Path, simulated: int | None = None
+) -> Iterator[DiskIndex]:
     """As :func:`multiply`, for a while: the folder is removed afterwards."""
     try:
-        yield multiply(source, patches, n_real, copies, folder)
+        yield multiply(source, patches, n_real, copies, folder, simulated)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
