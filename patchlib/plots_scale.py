@@ -31,7 +31,7 @@ def curves(ax: Axes, points: pd.DataFrame, value: str) -> Axes:
         ax.plot(rows["images"], rows[value], STYLES[method], color=LEVELS[level], linewidth=1.2)
         for kind, some in rows.groupby("kind"):
             face = LEVELS[level] if kind == "measured" else "white"
-            ax.plot(some["images"], some[value], KINDS[kind], color=LEVELS[level], markerfacecolor=face, markersize=4.5)
+            ax.plot(some["images"], some[value], ls="", marker=KINDS[kind], color=LEVELS[level], mfc=face, ms=4.5)
     ax.set(xscale="log", xlabel="images (log)")
     return ax
 

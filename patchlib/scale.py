@@ -197,7 +197,7 @@ def points(
     """Everything against the number of images, in one table.
 
     Args:
-        exact: columns images, level, mAP, kind, ms of exact search here; without ms where it was not measured.
+        exact: columns images, level, mAP, kind, ms of exact search here; ms at two levels or more.
         coded: columns images, level, mAP, ms of compressed indexes here.
         machine: of :func:`recorded`.
         patches: of every level.
@@ -205,9 +205,9 @@ def points(
         dim: D of the sizes.
 
     Returns:
-        images, level, method ("exact", "PQ"), source ("here", "machine", "formula"), kind; ``mAP`` (percent), ``GB``,
-        ``ms`` a query, ``hours`` of encoding; NaN where there is none. Times of exact search and of encoding are
-        proportional to the number of patches, and so extrapolated.
+        images, level, method ("exact", "PQ"), source (what belongs on one line), kind; ``mAP`` (percent), ``GB``,
+        ``ms`` a query, ``hours`` of encoding; NaN where there is none. Times of exact search are extrapolated on
+        a line through those measured, against the number of patches; those of encoding in proportion to it.
 
     Raises:
         ValueError: the machine has not measured with so many lists.
@@ -221,15 +221,16 @@ def points(
     theirs["level"] = "L" + theirs["level"].astype(str)
     grid = [10**power for power in range(4, 8)]
     memory = sizes_table(grid, patches, dim, 64, 4096).stack(["level", "method"], future_stack=True).rename("GB")
-    speed = exact.dropna(subset="ms").groupby("level").last()
     rows = [(n, level) for n in grid for level in patches]
-    slow = [speed["ms"][level] * n / speed["images"][level] for n, level in rows]
+    timed = exact.dropna(subset="ms")
+    slope, start = np.polyfit(timed["images"] * timed["level"].map(patches), timed["ms"], 1)
+    slow = [start + slope * n * patches[level] for n, level in rows]
     hours = [n * patches[level] / machine["prepared"]["encoded_per_second"] / 3600 for n, level in rows]
     ahead = pd.DataFrame(rows, columns=["images", "level"]).assign(kind="extrapolated", source="here")
     tables = [
         exact.assign(method="exact", source="here"),
         coded.assign(method="PQ", source="here", kind="simulated"),
-        theirs[theirs["images"] > exact["images"].max()].assign(method="exact", source="machine"),
+        theirs[theirs["images"] > exact["images"].max()].assign(method="exact", source="here"),
         found[["images", "level", "mAP", "ms", "GB"]].assign(method="PQ", source="machine", kind="simulated"),
         memory.reset_index().assign(source="formula", kind="computed"),
         ahead.assign(method="exact", ms=slow),

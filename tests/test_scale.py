@@ -171,10 +171,12 @@ def test_machine_run_end_to_end(task: Task, tmp_path: Path, monkeypatch: pytest.
     assert (table.loc[(slice(None), 8), "found codes"] >= table.loc[(slice(None), 1), "found codes"].to_numpy()).all()
     assert record["machine"]["cores"] >= 1 and record["prepared"]["encoded_per_second"] > 0
     assert not list((tmp_path / "work").glob("L*"))
-    exact = pd.DataFrame({"images": [300], "level": ["L0"], "mAP": [50.0], "kind": ["measured"], "ms": [1.0]})
-    points = scale.points(exact, exact.drop(columns="kind"), record, {"L0": 1}, 8, 1024)
-    assert set(points["level"]) == {"L0"} and points.query("images == 10_000_000")["ms"].dropna().tolist() == [
-        1e7 / 300
-    ]
+    measured = {"level": ["L0", "L1"], "mAP": [50.0, 60.0], "kind": ["measured"] * 2, "ms": [1.3, 2.5]}
+    exact = pd.DataFrame({"images": 300, **measured})
+    points = scale.points(exact, exact.drop(columns="kind"), record, {"L0": 1, "L1": 5}, 8, 1024)
+    assert set(points["level"]) == {"L0", "L1"}
+    # 300 patches in 1.3 ms, 1500 in 2.5 ms: a millisecond, and one more for every thousand patches
+    ahead = points.query("images == 10_000_000").set_index("level")["ms"].dropna()
+    assert ahead.to_dict() == pytest.approx({"L0": 1 + 10_000, "L1": 1 + 50_000})
     with pytest.raises(ValueError, match=r"nprobe is 9, but the machine has probed \[1, 8\] lists"):
         scale.points(exact, exact, record, {"L0": 1}, 9, 1024)
