@@ -119,8 +119,8 @@ def by_seed(scores: Mapping[Trial, pd.DataFrame]) -> pd.DataFrame:
     """mAP of every codebook with its interval over seeds.
 
     Returns:
-        DataFrame indexed by (training_feature, vectors, m): ``mAP`` in percent, ``low``, ``high`` (95 %, Student's t over
-        the seeds; the queries stay the same), ``seeds``.
+        DataFrame indexed by (training_feature, vectors, m): ``mAP`` in percent, ``low``, ``high`` (95 %, Student's t
+        over the seeds; the queries stay the same), ``seeds``.
     """
     means: dict[tuple[str, int, int], list[float]] = {}
     for trial, table in scores.items():
