@@ -68,21 +68,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     own, asked.folder = asked.folder is None, folder
     folder.mkdir(parents=True, exist_ok=True)
     target = paths.figures() / scale.RECORD
-    record = provenance.read_json(target) if target.exists() else {"levels": {}}
-    record |= {"machine": machine(), "date": date.today().isoformat(), "images": asked.images, "pool": asked.pool}
+    _keep(target, machine=machine(), date=date.today().isoformat(), images=asked.images, pool=asked.pool)
     if not (folder / "pool.index").exists():
-        record["prepared"] = _step(asked, "prepare")
-        provenance.write_json(target, record)
-    if "recall" not in record["prepared"]:
-        record["prepared"] |= _step(asked, "encode") | _step(asked, "recall")
-    if "recombined" not in record["prepared"]:
-        record["prepared"] |= _step(asked, "recombined")
+        _keep(target, prepared=_step(asked, "prepare"))
+    prepared = provenance.read_json(target)["prepared"]
+    for name, step in (("encoded_per_second", "encode"), ("recall", "recall"), ("recombined", "recombined")):
+        if name not in prepared:
+            prepared |= _step(asked, step)
+            _keep(target, prepared=prepared)
     for level in asked.levels:
-        record["levels"][f"L{level}"] = _step(asked, "build", str(level)) | _step(asked, "search", str(level))
+        measured = _step(asked, "build", str(level)) | _step(asked, "search", str(level))
         shutil.rmtree(folder / f"L{level}")
-        provenance.write_json(target, record)
+        _keep(target, levels=provenance.read_json(target).get("levels", {}) | {f"L{level}": measured})
     if own:
         shutil.rmtree(folder)
+
+
+def _keep(target: Path, **facts: Any) -> None:
+    """Put facts into the record, beside what other runs have measured."""
+    record = provenance.read_json(target) if target.exists() else {}
+    provenance.write_json(target, record | facts)
 
 
 def machine() -> dict[str, Any]:
