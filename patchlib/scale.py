@@ -134,7 +134,7 @@ def recall(found: Ranking, truth: Ranking, k: int) -> float:
 
 
 def latency(search: Callable[[NDArray[np.float32]], Any], queries: NDArray[np.float32]) -> dict[str, float]:
-    """Milliseconds per query, with everything in the cache: one at a time (median, 95th percentile), and all at once."""
+    """Milliseconds per query, all in the cache: one at a time (median, 95th percentile), and together."""
     search(queries)
     start = time.perf_counter()
     search(queries)
