@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["PatchIndex", "choose_parameters", "identity"]
 
 BLOCK = 4096  # regions added at a time; faiss works on copies of them
+SHARED = 50_000  # codes that are worth the wait for another thread
 TRAILER = struct.Struct("<3Q8s")  # bytes of faiss' part, of the offsets, of the metadata; mark
 MARK = b"PATCHIDX"
 
@@ -115,8 +116,9 @@ class PatchIndex:
         n_images = len(self.offsets) - 1
         self._check(queries, k, nprobe)
         with faiss_threads(threads) as count:
-            # as a rule each query has a thread of its own; a lone one shares out its lists
-            self.ivf.parallel_mode = int(len(queries) < count)
+            # as a rule each query has a thread of its own; a lone one shares out its lists, if they are long enough
+            probed = self.ivf.ntotal * nprobe // self.ivf.nlist
+            self.ivf.parallel_mode = int(len(queries) < count and probed > SHARED)
             rotated = codebooks.rotate(self.index, queries)
             depth = n_images if k is None else min(k, n_images)
             database = grouping.Database(self.ivf, self.image_of, n_images)
