@@ -9,7 +9,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from ratios import Best, Ratios, in_turns, machine
 
-from patchlib import readme, report
+from patchlib import paths, provenance, readme, report
 
 MEASURED = pytest.StashKey[Ratios]()
 
@@ -51,4 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     tables = {"table_speed": measured.table(), "table_throughput": pd.DataFrame(measured.throughput)}
     for item, frame in tables.items():
         report.save_table(frame, item, {"config": where, "profile": "builtin"}, decimals=1, note=note)
+        # what one machine measured is no record of a notebook's run, which could be followed back to its data
+        rows = frame.to_dict("records")
+        provenance.write_json(paths.figures() / f"{item}.json", {"machine": where, "rows": rows})
     terminalreporter.write_line(f"written: {', '.join(tables)}; {readme.refresh()} brought up to date")
