@@ -21,7 +21,7 @@ from patchlib import metrics, paper, progress, statistics, storage
 from patchlib.benchmarks.record import Benchmark
 from patchlib.codebooks import PLAIN, choose_parameters
 from patchlib.index import PatchIndex
-from patchlib.search import Ranking
+from patchlib.search import Ranking, recall
 
 if TYPE_CHECKING:
     from patchlib.feature_set import FeatureSet
@@ -210,12 +210,6 @@ def probing(
             "ms": 1000 * _seconds(partial(index.search, queries, top, nprobe, threads=1)) / max(len(queries), 1),
         }
     return pd.DataFrame(rows).T.rename_axis("nprobe")
-
-
-def recall(found: Ranking, wanted: Ranking, top: int) -> float:
-    """Share of the first ``top`` images of ``wanted`` that are among those of ``found``, mean over queries."""
-    pairs = zip(found.images[:, :top], wanted.images[:, :top], strict=True)
-    return float(np.mean([np.isin(b, a).mean() for a, b in pairs]))
 
 
 def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, str], Shape]:

@@ -27,6 +27,7 @@ from patchlib.distractors import (
     share_of,
 )
 from patchlib.search import Ranking
+from patchlib.search import recall as recall_of_all
 
 DEPTH = 1000  # of AP, as in ILIAS
 RECORD = "scale_machine.json"  # in figures/: what one machine measured at full size
@@ -128,9 +129,9 @@ def average_precision_of(ranking: Ranking, relevant: NDArray[np.bool_], depth: i
 
 
 def recall(found: Ranking, truth: Ranking, k: int) -> float:
-    """Mean share of the first k images of ``truth`` that ``found`` has there too; queries of both."""
-    pairs = zip(found.images[: len(truth.images), :k], truth.images[:, :k], strict=True)
-    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in pairs]))
+    """:func:`patchlib.search.recall` over the queries that ``truth`` has, the first ones of ``found``."""
+    asked = len(truth.images)
+    return recall_of_all(Ranking(found.images[:asked], found.scores[:asked], found.regions[:asked]), truth, k)
 
 
 def latency(search: Callable[[NDArray[np.float32]], Any], queries: NDArray[np.float32]) -> dict[str, float]:

@@ -78,6 +78,12 @@ def rank(
     return merged
 
 
+def recall(found: Ranking, truth: Ranking, top: int) -> float:
+    """Share of the first ``top`` images of ``truth`` that are among those of ``found``, mean over queries."""
+    pairs = zip(found.images[:, :top], truth.images[:, :top], strict=True)
+    return float(np.mean([np.isin(wanted, got).mean() for got, wanted in pairs]))
+
+
 def best_regions(
     queries: NDArray[np.float32], features: FeatureSet, start: int, stop: int, workers: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -86,3 +86,8 @@ def mean_colour(crops: np.ndarray) -> np.ndarray:
     """(B, 3) mean colour, unit rows: the quickest descriptor that depends on the pixels."""
     mean = crops.reshape(len(crops), -1, 3).mean(axis=1, dtype=np.float64) + 1
     return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length one, float32."""
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)

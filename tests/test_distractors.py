@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from builders import benchmark_of, feature_set
+from builders import benchmark_of, feature_set, unit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +12,6 @@ from patchlib import distractors, metrics
 from patchlib.distractors import Distractors, Task
 
 PATCHES = (1, 5)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import unit
 
 from patchlib import disk_lists, distractors, metrics, scale, scale_index, scale_run, search, storage
 from patchlib.distractors import Distractors, Task
 from patchlib.index import PatchIndex
 
 PATCHES = (1, 5)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
