@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BadImages", "FeatureSet", "cut", "extract", "load"]
 BATCH_CPU, BATCH_GPU = 64, 256  # crops a forward pass; 64 small crops stay in a core's cache
-FORMAT = 2  # of the files below; raise it when their content changes
+FORMAT = 3  # of the files below; raise it when their content changes
 
 
 class BadImages(ValueError):

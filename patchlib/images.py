@@ -69,7 +69,8 @@ def _decoded(source: Callable[[], str | io.BytesIO], name: str | Path) -> Image.
     try:
         with Image.open(source()) as image:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except ImageError:
         raise
     except UNREADABLE as error:
@@ -130,7 +131,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
 
 
 def _to_8bit(values: np.ndarray, mode: str) -> np.ndarray:

@@ -21,16 +21,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
-from patchlib import images, paths, progress, provenance
+from patchlib import crops, images, paths, progress, provenance
 from patchlib.benchmarks.record import BOX
 from patchlib.encoders import Encoder
 from patchlib.feature_shards import fingerprint, locked
-from patchlib.shard_work import RESAMPLE
 
 if TYPE_CHECKING:
     import torch
 
 ARRAYS = ("descriptors", "centres", "strengths", "counts")
+FORMAT = 2  # of these arrays; raise it when their content changes
 PENDING = -1  # count of a view whose rows are not written yet
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -132,7 +132,8 @@ def extract(
     if n < 1 or views.empty:
         raise ValueError(f"n is {n} and there are {len(views)} views, expected at least one of each")
     size = size or encoder.input_size
-    config = {"encoder": encoder.config, "n": n, "size": size, "layer": layer, "crop": crop, "batch": batch}
+    settings = {"n": n, "size": size, "layer": layer, "crop": crop, "batch": batch}
+    config = {"encoder": encoder.config, **settings, "format": FORMAT}
     table = views[["view_id", "benchmark", *BOX]]  # full paths differ from machine to machine
     config["views"] = provenance.config_hash(table.to_csv(index=False, float_format="%.4f"))
     folder = Path(out or paths.cache() / "local") / f"local-{provenance.config_hash(config)}"
@@ -256,8 +257,7 @@ def _decode(views: pd.DataFrame, size: int, interpolation: str, crop: bool, skip
             if (kept[row, 2:] <= kept[row, :2]).any():
                 raise ValueError(f"the box {box} of {view_id} holds no pixel of {path} ({image.width}x{image.height})")
             covered[row] = kept[row] if crop else whole
-            region = image.crop(tuple(covered[row].astype(int)))
-            pixels[row] = np.asarray(region.resize((size, size), RESAMPLE[interpolation]))
+            (pixels[row],) = crops.cut(image, covered[row : row + 1], size, interpolation)
     return pixels, covered, kept
 
 

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from patchlib import images, provenance, regions
+from patchlib import crops, images, provenance
 from patchlib.encoders import Encoder
-
-RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
@@ -83,14 +81,12 @@ def done(shard: Shard, skip_bad: bool) -> bool:
 
 
 def cut(image: Image.Image, boxes: NDArray[np.float32], encoder: Encoder) -> Iterator[NDArray[np.uint8]]:
-    """Cut regions (P, 4) and resize each by itself to the encoder's input: (input_size, input_size, 3) uint8."""
-    for x0, y0, x1, y1 in regions.whole_pixels(boxes, *image.size).astype(int).tolist():
-        region = image.crop((x0, y0, x1, y1))
-        yield np.asarray(region.resize((encoder.input_size,) * 2, RESAMPLE[encoder.interpolation]))
+    """:func:`patchlib.crops.cut` to the encoder's input: (input_size, input_size, 3) uint8 for each of (P, 4) boxes."""
+    return crops.cut(image, boxes, encoder.input_size, encoder.interpolation)
 
 
-def _encode(encoder: Encoder, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    descriptors = encoder.encode(crops)
+def _encode(encoder: Encoder, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    descriptors = encoder.encode(batch)
     if not np.isfinite(descriptors).all():
         raise ValueError(f"encoder {encoder.name} gave NaN or infinity; check its weights, or create it with float32")
     return descriptors

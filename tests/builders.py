@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -86,6 +87,13 @@ def mean_colour(crops: np.ndarray) -> np.ndarray:
     """(B, 3) mean colour, unit rows: the quickest descriptor that depends on the pixels."""
     mean = crops.reshape(len(crops), -1, 3).mean(axis=1, dtype=np.float64) + 1
     return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+
+
+def resized(image: Image.Image, side: int, interpolation: str = "bilinear") -> np.ndarray:
+    """A whole picture as torch makes it small: (side, side, 3) uint8."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(pixels, (side, side), mode=interpolation, antialias=True)
+    return small[0].permute(1, 2, 0).numpy()
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import benchmark_on_disk, encoder_of, mean_colour, picture
+from builders import benchmark_on_disk, encoder_of, mean_colour, picture, resized
 from PIL import Image
 
 from patchlib import encoder_registry, encoders, feature_shards, features, images, provenance, regions
@@ -61,15 +61,15 @@ def content(features_: features.FeatureSet, out: Path) -> dict[str, bytes]:
 
 def plain_loop(tiny: Benchmark, encoder: Encoder, level: int) -> tuple[np.ndarray, np.ndarray]:
     """One patch after the other, one forward per image."""
-    resample = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[encoder.interpolation]
     described = []
     for table in (tiny.images, tiny.queries):
         rows = []
         for path in table["path"]:
             image = Image.open(tiny.root / path).convert("RGB")
             boxes = regions.grid(*image.size, level if table is tiny.images else 0)
-            crops = [image.crop(tuple(box.tolist())).resize((encoder.input_size,) * 2, resample) for box in boxes]
-            rows.append(encoder.encode(np.stack([np.asarray(crop) for crop in crops])))
+            crops = [image.crop(tuple(box.tolist())) for box in boxes]
+            small = [resized(crop, encoder.input_size, encoder.interpolation) for crop in crops]
+            rows.append(encoder.encode(np.stack(small)))
         described.append(np.concatenate(rows))
     return described[0], described[1]
 
@@ -263,7 +263,7 @@ def test_queries_are_cut_to_their_box(tiny: Benchmark, tmp_path: Path) -> None:
         return Benchmark("boxed", tiny.root, tiny.images, queries, tiny.positives)
 
     image = Image.open(tiny.root / "queries/000.png")  # 40x32
-    corner = np.asarray(image.crop((30, 20, 40, 32)).resize((8, 8), Image.Resampling.BILINEAR))
+    corner = resized(image.crop((30, 20, 40, 32)), 8)
     got = features.extract(with_box(30, 20, 40, 32), "L0", COLOUR, tmp_path)
     np.testing.assert_array_equal(got.query_descriptors[:1], mean_colour(corner[None]))
     with pytest.warns(UserWarning, match=r"of query .*000\.png reaches beyond its image and was clipped"):

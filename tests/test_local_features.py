@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import resized
 from PIL import Image
 
 torch = pytest.importorskip("torch")
@@ -42,7 +43,7 @@ def views(folder: Path, count: int = 5, boxes: list | None = None) -> pd.DataFra
 def feature_map(model: torch.nn.Module, path: str, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
     """(h, w, D) of a CNN's last layer, from timm's own entry point."""
     image = Image.open(path).crop(box) if box else Image.open(path)
-    pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32) / 127.5 - 1
+    pixels = resized(image, SIDE) / np.float32(127.5) - 1
     with torch.inference_mode():
         return model.forward_features(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
 
@@ -68,7 +69,7 @@ def test_a_vit_gives_its_tokens_without_the_class_token(tmp_path: Path) -> None:
     table, net = views(tmp_path, 1), encoder(VIT)
     found = local_features.extract(table, net, 100, tmp_path / "cache")
     assert found.counts.tolist() == [16]
-    pixels = np.asarray(Image.open(table["path"][0]).resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32)
+    pixels = resized(Image.open(table["path"][0]), SIDE).astype(np.float32)
     with torch.inference_mode():
         inputs = torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1)[None]
         tokens = net.model.forward_features(inputs)[0, 1:].numpy()
