@@ -47,7 +47,7 @@ notebooks: $(STAMP)  ## run the notebooks and refresh their committed outputs in
 benchmark: $(STAMP)  ## measure speed beside the obvious ways, on an idle machine (tests/benchmarks; minutes)
 	@$(RUN) -m pytest tests/benchmarks -q -s $(ARGS)
 
-scale: $(STAMP)  ## measure an index of ten million images here (half an hour, 25 GB of disk; notebook 12 reads it)
+scale: $(STAMP)  ## measure an index of ten million images here (10 to 30 minutes, 25 GB of disk; notebook 12 reads it)
 	@$(RUN) -m patchlib.scale_run $(ARGS)
 
 clean:  ## remove what was made here, except the environment and downloads

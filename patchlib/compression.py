@@ -7,7 +7,6 @@ that way, and its result does not depend on the number of cores.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib import metrics, paper, progress, statistics, storage
+from patchlib import metrics, paper, progress, statistics, storage, timing
 from patchlib.benchmarks.record import Benchmark
 from patchlib.codebooks import PLAIN, choose_parameters
 from patchlib.index import PatchIndex
@@ -207,7 +206,7 @@ def probing(
             "of_codes": 100 * recall(ranking, everything, top),
             "of_exact": 100 * recall(ranking, exact, top),
             "mAP": 100 * metrics.evaluate(ranking, benchmark, features, k)["ap"].mean(),
-            "ms": 1000 * _seconds(partial(index.search, queries, top, nprobe, threads=1)) / max(len(queries), 1),
+            "ms": timing.milliseconds(partial(index.search, queries, top, nprobe, threads=1), max(len(queries), 1)),
         }
     return pd.DataFrame(rows).T.rename_axis("nprobe")
 
@@ -250,12 +249,3 @@ def storage_table() -> pd.DataFrame:
         columns |= {name: ours[column], f"paper {name}": published[column]}
     columns |= {"true MB": ours["uncompressed_true_MB"], "true quantised MB": ours["quantised_true_MB"]}
     return pd.DataFrame(columns | {"true ratio": ours["true_ratio"]})
-
-
-def _seconds(function: Callable[[], object], rounds: int = 2) -> float:
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)

@@ -33,8 +33,8 @@ class Item:
 
     @property
     def message(self) -> str:
-        """The caption's first sentence."""
-        return re.split(r"(?<=[.?!]) ", self.caption, maxsplit=1)[0]
+        """The caption's first sentence; ``G.T.`` ends none."""
+        return re.split(r"(?<![ .][A-Z]\.)(?<=[.?!]) ", self.caption, maxsplit=1)[0]
 
     def file(self, suffix: str) -> Path:
         """One of its files, e.g. its ``"png"``."""

@@ -163,8 +163,8 @@ def level_curve(
     if annotate:
         ground = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}  # other curves may pass behind
         for place, value in zip(x, table["mean"], strict=True):
-            text = ax.annotate(f"{value:.1f}", (place, value), (0, 6), textcoords="offset points", ha="center")
-            text.set(fontsize=7, bbox=ground)
+            text = ax.annotate(f"{value:.1f}", (place, value), (0, -6), textcoords="offset points", ha="center")
+            text.set(fontsize=7, va="top", bbox=ground)
     ax.set_xticks(x, table.index)
     return ax
 

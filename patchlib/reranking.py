@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,16 +143,6 @@ def summary(
             "cells": " / ".join(dict.fromkeys(f"{c.m}, {c.lambda_:g}, {c.gamma:g}" for c in choices)),
         }
     return pd.DataFrame(rows).T.infer_objects().rename_axis(["first stage of", "re-ranker"])
-
-
-def milliseconds(work: Callable[[], object], queries: int) -> float:
-    """Wall time of a call for each of the queries it serves; the better of two, since the first one warms up."""
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return 1000 * min(times) / queries
 
 
 def costs(

@@ -1,6 +1,6 @@
 """What one machine measures at full size: ``python -m patchlib.scale_run``, and ``make scale``.
 
-Needs 4 GB of memory, 25 GB of disk for ten million images, and about half an hour of two cores. Writes
+Needs 4 GB of memory, 25 GB of disk for ten million images, and ten minutes to half an hour of two cores. Writes
 ``figures/scale_machine.json``, which notebook 12 reads. Each index is built and searched in processes of their own, so
 that their peaks of memory are theirs alone; it is removed as soon as it is measured.
 """
@@ -36,6 +36,7 @@ from patchlib import (
     provenance,
     scale,
     scale_index,
+    timing,
 )
 from patchlib.disk_index import DiskIndex
 from patchlib.distractors import Task
@@ -92,14 +93,11 @@ def _keep(target: Path, **facts: Any) -> None:
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     packages = provenance.record({}, {}, "", "")["packages"]
     return {
-        "processor": ", ".join(sorted(names)) or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": timing.processor(),
+        "cores": timing.cores(),
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.system(),
         "packages": packages,

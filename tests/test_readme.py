@@ -27,13 +27,13 @@ def test_a_table_that_no_notebook_wrote_is_named(tmp_path: Path) -> None:
 
 
 def test_a_gallery_shows_figures_and_leads_to_their_notebooks(tmp_path: Path) -> None:
-    provenance.write_json(tmp_path / "fig_a.json", {"caption": 'Says "more" & less. Rest.'})
+    provenance.write_json(tmp_path / "fig_a.json", {"caption": 'Says "more" & G.T. too. Rest.'})
     cells = [v4.new_markdown_cell("plots.save(x, 'fig_a', y)"), v4.new_code_cell('plots.save(fig, "fig_a", record)')]
     nbformat.write(v4.new_notebook(cells=cells), tmp_path / "01_one.ipynb")
     (cell,) = re.findall("<td.*td>", readme.filled("<!-- gallery: fig_a -->\n<!-- /gallery -->", tmp_path, tmp_path))
     assert cell == (
         '<td valign="top"><a href="notebooks/01_one.ipynb"><img src="figures/fig_a.png" width="260" '
-        'alt="Says &quot;more&quot; &amp; less. Rest."></a><br>Says &quot;more&quot; &amp; less.</td>'
+        'alt="Says &quot;more&quot; &amp; G.T. too. Rest."></a><br>Says &quot;more&quot; &amp; G.T. too.</td>'
     )
 
 

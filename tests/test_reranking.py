@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from patchlib import rerank, reranking
+from patchlib import rerank, reranking, timing
 from patchlib.local_features import LocalFeatures
 from patchlib.search import Ranking
 
@@ -119,7 +119,7 @@ def test_costs_add_up() -> None:
 
 def test_time_of_a_query() -> None:
     calls = []
-    assert 0 <= reranking.milliseconds(lambda: calls.append(1), 10) < 1000
+    assert 0 <= timing.milliseconds(lambda: calls.append(1), 10) < 1000
     assert len(calls) == 2
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pytest_benchmark.fixture import BenchmarkFixture
 
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from patchlib import timing
+
+WORKERS = timing.cores()
 Best = Callable[..., list[float]]  # of :func:`in_turns`, with the test's own timer
 OPERATIONS = (  # rows of the table; it is written when all of them were measured
     "decode and crop, L3",
@@ -86,15 +86,9 @@ def rate(value: float, unit: str) -> str:
 
 def machine() -> dict[str, str]:
     """What the numbers were measured on, with and when."""
-    names = [line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")]
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "faiss-cpu", "pillow"))
     return {
-        "processor": f"{names[0] if names else platform.processor() or platform.machine()}, {WORKERS} cores",
+        "processor": f"{timing.processor()}, {WORKERS} cores",
         "software": f"Python {platform.python_version()}, {packages}",
         "date": datetime.now(UTC).date().isoformat(),
     }
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
