@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tolerance
 from nbformat import NotebookNode
 
 from patchlib import notebooks, paths
@@ -115,7 +116,8 @@ def test_committed_outputs_come_from_one_clean_run(notebook: NotebookNode) -> No
         assert output.output_type != "error", output.get("evalue")
         assert output.get("name") != "stderr", output.text
     tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])]
-    assert tags == ["parameters"]
+    assert [tag for tag in tags if not tag.startswith(tolerance.TAG)] == ["parameters"]
+    assert tolerance.allowed(tags) <= 3, "points of mAP; more than codebooks move from processor to processor"
     assert notebook.metadata.kernelspec.name == "python3"
     assert "papermill" not in notebook.metadata
 
