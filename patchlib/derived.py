@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from patchlib import paths, progress, provenance
+from patchlib import hardware, paths, progress, provenance
 from patchlib.benchmarks.files import image_sizes
 
 RECORD = "boxes.json"  # written last: its presence says that everything is there
@@ -47,7 +46,7 @@ def render(
         blocks = [(folder, items[i : i + BLOCK], make) for i in range(0, len(items), BLOCK)]
         boxes: dict[str, list[list[float]]] = {}
         with progress.track(f"images of {name}", len(items), "image") as bar:
-            for done in _mapped(blocks, min(workers or len(os.sched_getaffinity(0)), len(blocks) // 4)):
+            for done in _mapped(blocks, min(workers or hardware.cores(), len(blocks) // 4)):
                 boxes |= done
                 bar.update(len(done))
         provenance.write_json(folder / RECORD, boxes)

@@ -6,7 +6,6 @@ may start from another profile with ``extends: NAME``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from patchlib import benchmarks, encoders, matcher, provenance
+from patchlib import benchmarks, encoders, hardware, matcher, provenance
 from patchlib.names import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
@@ -138,7 +137,7 @@ def load(name: str, /, **overrides: Any) -> Profile:
             raise ValueError(f"profile {name!r}: {unknown('parameter', key, FIELDS)}")
     settings = _choose_benchmark(settings)
     if settings.get("workers") is None:
-        settings["workers"] = _cores()
+        settings["workers"] = hardware.cores()
     _check(settings, f"profile {name!r}")
     sequences = {key: tuple(settings[key]) for key in ("benchmarks", "encoders", "levels")}
     sequences["pair"] = tuple(settings.get("pair") or sequences["encoders"][:2])
@@ -172,11 +171,6 @@ def _choose_benchmark(settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("skip_bad") and name != "procedural":  # whose images we have just drawn
         options["skip_bad"] = True
     return settings | {"benchmark": name, "benchmark_options": options, "benchmarks": list(listed)}
-
-
-def _cores() -> int:
-    # a container or a batch system may lend fewer cores than the machine has
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(settings: Mapping[str, Any], source: str) -> None:

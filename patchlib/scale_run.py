@@ -32,11 +32,11 @@ from patchlib import (
     distractors,
     encoders,
     features,
+    hardware,
     paths,
     provenance,
     scale,
     scale_index,
-    timing,
 )
 from patchlib.disk_index import DiskIndex
 from patchlib.distractors import Task
@@ -96,8 +96,8 @@ def machine() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     packages = provenance.record({}, {}, "", "")["packages"]
     return {
-        "processor": timing.processor(),
-        "cores": timing.cores(),
+        "processor": hardware.processor(),
+        "cores": hardware.cores(),
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.system(),
         "packages": packages,

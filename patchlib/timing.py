@@ -1,12 +1,9 @@
-"""How long a call takes, and on what."""
+"""How long a call takes."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 
 def milliseconds(work: Callable[[], object], queries: int) -> float:
@@ -17,16 +14,3 @@ def milliseconds(work: Callable[[], object], queries: int) -> float:
         work()
         times.append(time.perf_counter() - start)
     return 1000 * min(times) / queries
-
-
-def processor() -> str:
-    """Name of this machine's processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = {line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")}
-    return ", ".join(sorted(names)) or platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,7 +19,7 @@ VERDICTS = {"yes", "no", "open"}
 VALUE = re.compile(rf"([-+−]?\d+\.\d+|\b(?:{'|'.join(sorted(VERDICTS))})\b)")
 PADDING = re.compile(r"\s+|-{2,}")
 TAG = "tolerance="
-TEXTS = ("text/plain", "text/html", "text/markdown")
+TEXTS = {"text", "text/plain", "text/html", "text/markdown"}
 
 
 def allowed(tags: Sequence[str]) -> float:
@@ -53,7 +53,7 @@ def settle(new: Sequence[NotebookNode], committed: Sequence[NotebookNode], toler
     settled = [from_dict(output) for output in new]
     for output, twin in zip(settled, committed, strict=False):
         for holder, other in ((output, twin), (output.get("data", {}), twin.get("data", {}))):
-            for kind in {"text", *TEXTS} & holder.keys() & other.keys():
+            for kind in TEXTS & holder.keys() & other.keys():
                 holder[kind] = settle_text(holder[kind], other[kind], tolerance)
     return settled
 

@@ -15,7 +15,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from patchlib import progress, provenance
+from patchlib import hardware, progress, provenance
 from patchlib.benchmarks.procedural_config import ProceduralConfig
 from patchlib.benchmarks.procedural_patterns import stream
 from patchlib.benchmarks.procedural_views import make_query, make_scene
@@ -72,7 +72,7 @@ def render_all(config: ProceduralConfig, root: Path, jobs: list[Job], workers: i
     Raises:
         RuntimeError: a helper process failed; holds what it said.
     """
-    count = min(_cores() if workers is None else workers, max(1, len(jobs) // _WORTH))
+    count = min(hardware.cores() if workers is None else workers, max(1, len(jobs) // _WORTH))
     if not jobs:
         return
     with progress.track(label, len(jobs), "image") as bar:
@@ -105,10 +105,6 @@ def _delegate(config: ProceduralConfig, root: Path, jobs: list[Job], bar: progre
         said.seek(0)
         if helper.returncode:
             raise RuntimeError(f"a process rendering {root} ended with {helper.returncode}: {said.read()[-2000:]}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> None:
