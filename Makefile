@@ -48,7 +48,7 @@ benchmark: $(STAMP)  ## measure speed beside the obvious ways, on an idle machin
 	@$(RUN) -m pytest tests/benchmarks -q -s $(ARGS)
 
 scale: $(STAMP)  ## measure an index of ten million images here (10 to 30 minutes, 25 GB of disk; notebook 12 reads it)
-	@$(RUN) -m patchlib.scale_run $(ARGS)
+	@$(RUN) -m patchlib.scale.measure $(ARGS)
 
 clean:  ## remove what was made here, except the environment and downloads
 	rm -rf build cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -45,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    from patchlib import data_command
+    from patchlib.download import command
 
     parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    data_command.add_parsers(commands)
+    command.add_parsers(commands)
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
@@ -94,7 +94,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _reproduce(asked: argparse.Namespace) -> int:
-    from patchlib import runner
+    from patchlib.run import runner
 
     overrides = dict(asked.set)
     if "profile" in overrides:
@@ -110,7 +110,9 @@ def _reproduce(asked: argparse.Namespace) -> int:
 
 
 def _site(asked: argparse.Namespace) -> int:
-    from patchlib import paths, profiles, runner, site
+    from patchlib import profiles
+    from patchlib.run import runner, site
+    from patchlib.support import paths
 
     profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from patchlib import provenance
-from patchlib.names import unknown
+from patchlib.support import provenance
+from patchlib.support.suggest import unknown
 
 WEIGHTS = Path(__file__).parent / "weights"
 HISTOGRAM_BINS = 8  # per colour channel

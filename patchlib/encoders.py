@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib import provenance
 from patchlib.encoder_registry import HISTOGRAM, HISTOGRAM_BINS, WEIGHTS, EncoderSpec, card, names, registry, spec
-from patchlib.names import unknown
+from patchlib.support import provenance
+from patchlib.support.suggest import unknown
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from patchlib import boxes as box_ops
-from patchlib.benchmarks.record import Benchmark
+from patchlib.benchmarks.benchmark import Benchmark
 
 if TYPE_CHECKING:
     from patchlib.features import FeatureSet

@@ -18,9 +18,9 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from patchlib import images, paths, provenance
-from patchlib.benchmarks.record import BOX, Benchmark
-from patchlib.factors import Bins
+from patchlib import images
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.support import paths, provenance
 
 if TYPE_CHECKING:
     from patchlib.features import FeatureSet
@@ -201,35 +201,6 @@ def band(ax: Axes, x: ArrayLike, table: pd.DataFrame, label: str, colour: str, s
     return ax
 
 
-def bin_points(
-    ax: Axes, table: pd.DataFrame, label: str = "", style: str = "-", dodge: float = 0.0, counts: bool = True
-) -> Axes:
-    """Two methods over the bins of a factor, each bin with its interval.
-
-    Args:
-        ax: axes.
-        table: of :func:`patchlib.factors.paired`, whose methods are keys of :data:`METHODS`; may be empty.
-        label: put before the methods' names in the legend.
-        style: of the lines, one an encoder.
-        dodge: shift to the right, in bins, so that intervals do not cover each other.
-        counts: write the number of positives under each bin.
-    """
-    shown = table[table["method"] != "gain"] if len(table) else table
-    if not len(shown) or not shown["n"].any():
-        ax.set(xticks=[], yticks=[])
-        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
-        return ax
-    for step, (method, rows) in enumerate(shown.groupby("method", sort=False)):
-        x = np.arange(len(rows)) + dodge + 0.05 * step
-        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mean"].to_numpy())
-        ax.errorbar(x, rows["mean"], spread, ls=style, marker="o", ms=3.5, lw=1.4, elinewidth=0.9,
-                    color=METHODS[str(method)], label=f"{label}{method}")  # fmt: skip
-    names = rows["bin"] + (rows["positives"].map("\nn={}".format) if counts else "")
-    ax.set_xticks(np.arange(len(rows)), names, fontsize=6.5)
-    ax.set_ylim(0, None)
-    return ax
-
-
 def score_parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> Axes:
     """What each positive brings to AP (the whole bar, P(k)) and to LocScore (its filled part, P(k) x IoU(k))."""
     x, precision, iou = np.arange(len(np.asarray(ranks))), np.asarray(precision, float), np.asarray(iou, float)
@@ -268,20 +239,6 @@ def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame, colours: Sequ
         spread = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
         ax.errorbar(x, row["mean"], spread, fmt="o", color=colour, label=name)
     ax.set(xscale="log", xlabel="regions per image (log)")
-    return ax
-
-
-def example(ax: Axes, benchmark: Benchmark, groups: Bins, number: int) -> Axes:
-    """The first positive of a bin, with its boxes; nothing where the bin is empty or does not exist."""
-    members = groups.members[groups.members["bin"] == number]
-    if not len(members):
-        ax.set_axis_off()
-        return ax
-    query, image = members[["query_id", "image_id"]].iloc[0]
-    index = int(np.flatnonzero(benchmark.images["image_id"] == image)[0])
-    rows = (benchmark.positives["query_id"] == query) & (benchmark.positives["image_id"] == image)
-    contact_sheet(np.array([ax]), benchmark, [index], {index: benchmark.positives.loc[rows, BOX].to_numpy(np.float32)})
-    ax.set_title(groups.labels[number], fontsize=7, loc="center")
     return ax
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
-from patchlib import benchmarks, encoders, hardware, matcher, provenance
-from patchlib.names import unknown
+from patchlib import benchmarks, encoders
+from patchlib.reranking import matchers
+from patchlib.support import machine, provenance
+from patchlib.support.suggest import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
 DTYPES = ("float32", "float16")
@@ -47,7 +49,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "k": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "sample": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "resamples": (_positive, "a whole number of at least 1"),
-    "matcher": (lambda value: value is None or value in matcher.NAMES, f"one of {', '.join(matcher.NAMES)}"),
+    "matcher": (lambda value: value is None or value in matchers.NAMES, f"one of {', '.join(matchers.NAMES)}"),
     "skip_bad": (lambda value: value is None or isinstance(value, bool), "true or false"),
 }
 
@@ -137,7 +139,7 @@ def load(name: str, /, **overrides: Any) -> Profile:
             raise ValueError(f"profile {name!r}: {unknown('parameter', key, FIELDS)}")
     settings = _choose_benchmark(settings)
     if settings.get("workers") is None:
-        settings["workers"] = hardware.cores()
+        settings["workers"] = machine.cores()
     _check(settings, f"profile {name!r}")
     sequences = {key: tuple(settings[key]) for key in ("benchmarks", "encoders", "levels")}
     sequences["pair"] = tuple(settings.get("pair") or sequences["encoders"][:2])

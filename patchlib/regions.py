@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
-from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
 
 LEVELS = (0, 1, 2, 3)
 PATCHES = tuple(sum(g * g for g in range(1, level + 2)) for level in LEVELS)  # 1, 5, 14, 30

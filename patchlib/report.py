@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from patchlib import paths, provenance
+from patchlib.support import paths, provenance
 
 MISSING = "no boxes"
 
@@ -34,7 +34,7 @@ def save_table(
     Args:
         frame: numbers, one row per method; the index is written as columns when it has a name.
         item: name of the paper's item, e.g. ``"table_5_pq_levels"``.
-        record: of :func:`patchlib.provenance.record`.
+        record: of :func:`patchlib.support.provenance.record`.
         decimals: of every float, in all three files.
         note: a sentence below the table in the ``.md``.
     """

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.encoders import Encoder
-from patchlib.feature_set import FeatureSet
+from patchlib.features.feature_set import FeatureSet
 
 Positive = tuple[int, int, Sequence[float] | None]  # query, image, box (None = unknown)
 

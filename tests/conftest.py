@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from patchlib import paths
+from patchlib.support import paths
 
 # one thread a library: tests stay fast when several run at once, and sums come out in one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")

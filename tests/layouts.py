@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from patchlib.benchmarks.record import Benchmark
-from patchlib.feature_set import FeatureSet
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features.feature_set import FeatureSet
 
 SIZE = (40, 30)
 # path -> lines of the .txt beside it, "x y width height"

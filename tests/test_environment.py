@@ -12,7 +12,8 @@ from importlib import metadata
 import pytest
 import yaml
 
-from patchlib import notebooks, paths
+from patchlib.run import notebooks
+from patchlib.support import paths
 
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 import patchlib
-from patchlib import encoders, runner
+from patchlib import encoders
 from patchlib.__main__ import main
+from patchlib.run import runner
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from patchlib import metrics
-from patchlib.benchmarks.record import Benchmark
-from patchlib.feature_set import FeatureSet
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features.feature_set import FeatureSet
 from patchlib.search import Ranking, rank
 
 ORACLE = json.loads((Path(__file__).parent / "data" / "average_precision.json").read_text())

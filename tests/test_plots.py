@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from patchlib import plots
+from patchlib import charts, plots
 
 RECORD = {"label": "built-in benchmark", "profile": "builtin"}
 
@@ -80,7 +80,7 @@ def _bins(n: int) -> pd.DataFrame:
 
 
 def test_bins_show_methods_with_intervals_and_counts() -> None:
-    ax = plots.bin_points(plt.subplots()[1], _bins(2), "CNN: ")
+    ax = charts.attributes.bin_points(plt.subplots()[1], _bins(2), "CNN: ")
     assert ax.get_legend_handles_labels()[1] == ["CNN: global", "CNN: Patchify"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["small\nn=3", "large\nn=3"]
     assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[1, 4], [2, 5]]
@@ -88,7 +88,7 @@ def test_bins_show_methods_with_intervals_and_counts() -> None:
 
 @pytest.mark.parametrize("table", [_bins(0), pd.DataFrame()])
 def test_bins_without_boxes_say_so(table: pd.DataFrame) -> None:
-    ax = plots.bin_points(plt.subplots()[1], table)
+    ax = charts.attributes.bin_points(plt.subplots()[1], table)
     assert [text.get_text() for text in ax.texts] == ["no boxes"]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from patchlib import search
-from patchlib.feature_set import FeatureSet
+from patchlib.features.feature_set import FeatureSet
 
 
 def by_definition(queries: NDArray, features: FeatureSet) -> tuple[list, list, list]:

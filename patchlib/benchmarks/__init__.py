@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from patchlib.benchmarks.record import Benchmark
-from patchlib.names import unknown
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.support.suggest import unknown
 
 NAMES = ("procedural", "ilias", "instre", "grocery", "folder")
 

@@ -36,8 +36,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from patchlib.benchmarks.files import assemble, find_images, nan_boxes
-from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.image_files import assemble, find_images, nan_boxes
 
 LAYOUT = "expected queries/ and database/ with photographs in them; see patchlib.benchmarks.folder"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patchlib import paths
-from patchlib.benchmarks.files import assemble, image_sizes, nan_boxes
-from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.image_files import assemble, image_sizes, nan_boxes
+from patchlib.support import paths
 
 SPLITS = ("train", "val", "test")
 PHOTOS = {"train": 2640, "val": 296, "test": 2485}  # of all classes

@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib import paths
-from patchlib.benchmarks.files import assemble, find_images, image_sizes, nan_boxes, read_xywh
-from patchlib.benchmarks.record import BOX, Benchmark
-from patchlib.benchmarks.shards import count_missing, read_distractors, read_keys
+from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.image_files import assemble, find_images, image_sizes, nan_boxes, read_xywh
+from patchlib.benchmarks.tar_shards import count_missing, read_distractors, read_keys
+from patchlib.support import paths
 
 MAX_IMAGES = 10_000_000
 DEPTH = 1000  # the protocol's mAP@1k

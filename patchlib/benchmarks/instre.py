@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib import paths
-from patchlib.benchmarks.files import assemble, nan_boxes, read_xywh
-from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.image_files import assemble, nan_boxes, read_xywh
+from patchlib.support import paths
 
 GROUND_TRUTH = "gnd_instre.mat"
 IMAGES_PUBLISHED = 27293

@@ -9,7 +9,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from ratios import Best, Ratios, in_turns, machine
 
-from patchlib import paths, provenance, readme, report
+from patchlib import report
+from patchlib.run import readme
+from patchlib.support import paths, provenance
 
 MEASURED = pytest.StashKey[Ratios]()
 

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from patchlib import hardware
+from patchlib.support import machine
 
-WORKERS = hardware.cores()
+WORKERS = machine.cores()
 Best = Callable[..., list[float]]  # of :func:`in_turns`, with the test's own timer
 OPERATIONS = (  # rows of the table; it is written when all of them were measured
     "decode and crop, L3",
@@ -88,7 +88,7 @@ def machine() -> dict[str, str]:
     """What the numbers were measured on, with and when."""
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "faiss-cpu", "pillow"))
     return {
-        "processor": f"{hardware.processor()}, {WORKERS} cores",
+        "processor": f"{machine.processor()}, {WORKERS} cores",
         "software": f"Python {platform.python_version()}, {packages}",
         "date": datetime.now(UTC).date().isoformat(),
     }

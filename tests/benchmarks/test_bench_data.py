@@ -16,8 +16,8 @@ import pytest
 from scipy.io import savemat
 
 from patchlib.benchmarks import load
-from patchlib.download import hash_and_size
-from patchlib.unpack import unpack
+from patchlib.download.download import hash_and_size
+from patchlib.download.unpack import unpack
 
 
 def busy(function: Callable[[], object]) -> float:

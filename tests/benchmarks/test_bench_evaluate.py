@@ -9,7 +9,7 @@ from ratios import Best, Ratios
 from sklearn.metrics import average_precision_score
 
 from patchlib import metrics
-from patchlib.benchmarks.record import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.search import Ranking
 
 QUERIES, IMAGES, POSITIVES, REGIONS = 1250, 26_543, 20, 30

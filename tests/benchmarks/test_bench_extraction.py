@@ -18,9 +18,10 @@ from PIL import Image
 from ratios import WORKERS, Best, Ratios, rate
 from torchvision import transforms
 
-from patchlib import encoders, features, images, regions, shard_work
-from patchlib.benchmarks.record import Benchmark
+from patchlib import encoders, features, images, regions
+from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
+from patchlib.features import shard_work
 
 IMAGES, PATCHES = 64, 30
 FOLDER = count()

@@ -16,8 +16,8 @@ from builders import feature_set
 from ratios import Best, Ratios
 
 from patchlib import regions
-from patchlib.feature_set import FeatureSet
-from patchlib.index import PatchIndex
+from patchlib.features.feature_set import FeatureSet
+from patchlib.pq.index import PatchIndex
 
 IMAGES, DIM, QUERIES, NPROBE, THREADS = 33_334, 128, 200, 16, 2
 

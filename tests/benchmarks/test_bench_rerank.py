@@ -12,8 +12,9 @@ from ratios import Best, Ratios
 
 torch = pytest.importorskip("torch")
 
-from patchlib import fusion, metrics, rerank  # noqa: E402
-from patchlib.local_features import LocalFeatures  # noqa: E402
+from patchlib import metrics  # noqa: E402
+from patchlib.reranking import fusion, rerank  # noqa: E402
+from patchlib.reranking.local_features import LocalFeatures  # noqa: E402
 
 QUERIES, SHORTLIST = 1232, 400  # ILIAS; what is scored here is a share of it
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from patchlib import disk_lists, scale, scale_index
-from patchlib.disk_index import DiskIndex
-from patchlib.index import PatchIndex
+from patchlib.pq import disk_lists
+from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq.index import PatchIndex
+from patchlib.scale import curves, replicate
 
 POOL, COPIES, PATCHES, NPROBE = 10_000, 100, 5, 16
 
@@ -28,18 +29,18 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> DiskIndex:
     rng = np.random.default_rng(0)
     themes = rng.standard_normal((500, 64), np.float32)
     images = unit(themes[rng.integers(0, 500, (POOL, PATCHES))] + rng.standard_normal((POOL, PATCHES, 64), np.float32))
-    source = PatchIndex.build(scale_index.feature_set(images, images[:40, 0]), nlist=1024, m=16)
+    source = PatchIndex.build(replicate.feature_set(images, images[:40, 0]), nlist=1024, m=16)
     folder = tmp_path_factory.mktemp("large")
     np.save(folder / "queries.npy", images[:40, 0])
-    return scale_index.multiply(source, PATCHES, 0, COPIES, folder)
+    return replicate.multiply(source, PATCHES, 0, COPIES, folder)
 
 
 @pytest.mark.parametrize("memory", [None, 16_000_000], ids=["all in the cache", "16 MB of lists"])
 def test_search(large: DiskIndex, memory: int | None, benchmark: BenchmarkFixture) -> None:
     queries = np.load(large.folder / "queries.npy")
     found = benchmark.pedantic(lambda: large.search(queries, 100, NPROBE, memory=memory), rounds=3, warmup_rounds=1)
-    alone = scale.latency(lambda rows: large.search(rows, 100, NPROBE, memory=memory), queries)
-    plain = scale.latency(lambda rows: _faiss(large, rows), queries)
+    alone = curves.latency(lambda rows: large.search(rows, 100, NPROBE, memory=memory), queries)
+    plain = curves.latency(lambda rows: _faiss(large, rows), queries)
     print(f"\n{large.ivf.ntotal:,} codes, {large.nbytes / 1e6:.0f} MB: {alone['ms']:.1f} ms alone, "
           f"{alone['ms_together']:.1f} ms together; faiss, 100 patches, no images: {plain['ms']:.1f} and "
           f"{plain['ms_together']:.1f} ms")  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from builders import feature_set
 from ratios import Best, Ratios
 
-from patchlib.feature_set import FeatureSet
+from patchlib.features.feature_set import FeatureSet
 from patchlib.search import rank
 
 QUERIES, DIM, REGIONS, IMAGES = 1250, 1024, 30, 300

@@ -11,7 +11,8 @@ import pytest
 import tolerance
 from nbformat import NotebookNode
 
-from patchlib import notebooks, paths
+from patchlib.run import notebooks
+from patchlib.support import paths
 
 FOLDER = paths.notebooks()
 PATHS = sorted(FOLDER.rglob("*.ipynb"))

@@ -9,7 +9,7 @@ import layouts
 import pandas as pd
 import pytest
 
-from patchlib import runner
+from patchlib.run import runner
 
 
 @pytest.mark.parametrize(

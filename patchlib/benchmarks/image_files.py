@@ -1,0 +1,189 @@
+"""What the loaders share: finding images, their sizes, box files beside them, and the assembly of the record."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from patchlib import boxes as box_ops
+from patchlib import images
+from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.support import paths
+from patchlib.support.provenance import atomic_write, config_hash
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"))
+CACHE_FROM = 1000  # below that many images, reading the headers again is faster than a person notices
+
+
+def find_images(folder: Path) -> tuple[list[str], list[str]]:
+    """Image files below a folder, in alphabetical order of their POSIX paths relative to it.
+
+    Returns:
+        The images, and the other files (neither counts hidden files and folders).
+    """
+    found: list[str] = []
+    others: list[str] = []
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith("."):
+                path = (Path(base) / name).relative_to(folder).as_posix()
+                (found if Path(name).suffix.lower() in SUFFIXES else others).append(path)
+    return sorted(found), sorted(others)
+
+
+def read_xywh(path: str | Path) -> NDArray[np.float32]:
+    """Read a box file as INSTRE and ILIAS publish them: one line a box, ``x y width height`` in pixels.
+
+    Returns:
+        (B, 4) float32 boxes as xyxy; (0, 4) for an empty file.
+
+    Raises:
+        ValueError: a line is not four numbers, or its width or height is not positive; names the file and line.
+        FileNotFoundError: there is no such file.
+    """
+    rows = []
+    # open(), not pathlib, which would take half of the time over tens of thousands of files
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines, 1):
+        values = line.replace(",", " ").split()
+        if not values:
+            continue
+        try:
+            x, y, width, height = map(float, values)
+        except ValueError:
+            raise ValueError(f"{path}, line {number}: got {line.strip()!r}, expected 'x y width height'") from None
+        if not (width > 0 and height > 0):
+            raise ValueError(f"{path}, line {number}: width {width:g} and height {height:g}, expected both > 0")
+        rows.append((x, y, x + width, y + height))
+    return np.asarray(rows, np.float32).reshape(-1, 4)
+
+
+def image_sizes(root: Path, files: Sequence[str]) -> NDArray[np.int32]:
+    """Width and height of upright images, (N, 2) in pixels; (0, 0) where the header cannot be read.
+
+    The sizes of a large benchmark are kept in a small table in the cache. A row of it counts only while the file's
+    length and modification time are what they were.
+
+    Raises:
+        FileNotFoundError: names the first files that are not there, and how many they are.
+    """
+    stamps = [_stamp(f"{root}/{path}") for path in files]
+    missing = [path for path, stamp in zip(files, stamps, strict=True) if stamp is None]
+    if missing:
+        shown = ", ".join(missing[:3])
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(files)} images are not under {root}: {shown}{', ...' if missing[3:] else ''}. "
+            "Fetch them again, or ask `python -m patchlib data verify` what misses"
+        )
+    table = paths.cache() / "image_sizes" / f"{root.name}-{config_hash(root.resolve())}.csv"
+    known = _read_table(table) if len(files) >= CACHE_FROM else {}
+    sizes, unseen = [], 0
+    for path, stamp in zip(files, stamps, strict=True):
+        row = known.get(path)
+        if row is None or row[:2] != stamp:
+            unseen += 1
+            row = (*stamp, *_size(f"{root}/{path}"))  # type: ignore[misc]  # stamps are complete here
+            known[path] = row
+        sizes.append(row[2:])
+    if unseen and len(files) >= CACHE_FROM:
+        _write_table(table, known)
+    return np.asarray(sizes, np.int32).reshape(-1, 2)
+
+
+def assemble(
+    name: str,
+    root: Path,
+    database: pd.DataFrame,
+    queries: pd.DataFrame,
+    positives: pd.DataFrame,
+    meta: dict[str, Any],
+    skip_bad: bool = False,
+) -> Benchmark:
+    """Make the record: read image sizes, refuse or leave out unreadable images, clip query boxes.
+
+    Args:
+        name, root, queries, positives, meta: as in :class:`Benchmark`.
+        database: DataFrame[image_id, path]; a ``width`` and ``height`` already there are kept.
+        skip_bad: leave out images without a readable header and say how many in ``meta["skipped"]``.
+
+    Raises:
+        images.ImageError: some images are unreadable and ``skip_bad`` is False.
+        FileNotFoundError: some images are missing.
+    """
+    database, queries = database.reset_index(drop=True), queries.reset_index(drop=True)
+    if "width" not in database:
+        database[["width", "height"]] = image_sizes(root, database["path"].tolist())
+    query_sizes = image_sizes(root, queries["path"].tolist())
+    unreadable = (database["width"] == 0).to_numpy(), query_sizes[:, 0] == 0
+    bad = [*database["path"][unreadable[0]], *queries["path"][unreadable[1]]]
+    if bad:
+        if not skip_bad:
+            listing = "".join(f"\n  {root / path}" for path in bad[:10]) + ("\n  ..." if bad[10:] else "")
+            raise images.ImageError(
+                f"{len(bad)} image(s) of {name} cannot be read:{listing}\n"
+                "Replace them, or leave them out with skip_bad=True (--skip-bad)"
+            )
+        database, queries, query_sizes = database[~unreadable[0]], queries[~unreadable[1]], query_sizes[~unreadable[1]]
+        positives = positives[positives["image_id"].isin(database["image_id"])]
+        positives = positives[positives["query_id"].isin(queries["query_id"])]
+    queries = queries.assign(**_clipped(name, queries, query_sizes))
+    return Benchmark(name, root, database, queries, positives, {**meta, "skipped": bad})
+
+
+def nan_boxes(count: int) -> NDArray[np.float32]:
+    """(count, 4) boxes that say "unknown"."""
+    return np.full((count, 4), np.nan, np.float32)
+
+
+def _clipped(name: str, queries: pd.DataFrame, sizes: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+    boxes = queries[BOX].to_numpy(np.float32)
+    clipped = box_ops.clip(boxes, sizes[:, 0], sizes[:, 1])
+    outside = (np.abs(clipped - boxes) > 0).any(axis=1)
+    gone = (clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3])
+    gone &= (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])  # an inverted one is the record's to refuse
+    if gone.any():
+        row = queries[gone].iloc[0]
+        raise ValueError(f"{name}: box {row[BOX].tolist()} lies wholly outside its query image {row['path']}")
+    if outside.any():
+        first = queries["path"][outside].iloc[0]
+        warnings.warn(f"{name}: {int(outside.sum())} query box(es) were clipped, first in {first}", stacklevel=4)
+    return {column: clipped[:, i] for i, column in enumerate(BOX)}
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _size(path: str) -> tuple[int, int]:
+    try:
+        return images.size(path)
+    except images.ImageError:
+        return 0, 0
+
+
+def _read_table(table: Path) -> dict[str, tuple[int, int, int, int]]:
+    if not table.exists():
+        return {}
+    rows = pd.read_csv(table, keep_default_na=False, dtype={"path": str})
+    numbers = rows[["bytes", "modified", "width", "height"]].to_numpy(np.int64)
+    return dict(zip(rows["path"], map(tuple, numbers.tolist()), strict=True))
+
+
+def _write_table(table: Path, known: dict[str, tuple[int, int, int, int]]) -> None:
+    rows = pd.DataFrame(known.values(), columns=["bytes", "modified", "width", "height"])
+    rows.insert(0, "path", list(known))
+    with atomic_write(table, "w") as file:
+        rows.to_csv(file, index=False)

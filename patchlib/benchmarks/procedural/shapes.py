@@ -1,0 +1,277 @@
+"""Shapes of the procedural objects: cartons, bottles, mugs, signs, toys, as a few textured faces in space.
+
+Every shape function takes the family's stream (what siblings share), the variant's stream (what tells them apart) and
+the palette.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from patchlib.benchmarks.procedural.artwork import label
+from patchlib.benchmarks.procedural.patterns import Colour, Point, disc, star
+
+TEXTURE = 192  # pixels of the longer side of a face
+
+
+@dataclass(frozen=True)
+class Face:
+    """A textured rectangle: RGBA texture and its corners in space (top left, top right, bottom right, bottom left)."""
+
+    texture: Image.Image
+    corners: tuple[tuple[float, float, float], ...]
+    brightness: float = 1.0
+
+    @functools.cached_property
+    def outline(self) -> np.ndarray:
+        """(K, 3) points in space around what is solid of the texture: the ends of each of 64 rows."""
+        solid = np.asarray(self.texture.getchannel("A").resize((64, 64), Image.Resampling.BOX)) > 127
+        rows = np.flatnonzero(solid.any(axis=1))
+        left, right = solid[rows].argmax(axis=1), 64 - solid[rows, ::-1].argmax(axis=1)
+        u, v = np.concatenate([left, right] * 2) / 64, np.concatenate([rows, rows, rows + 1, rows + 1]) / 64
+        origin, across, _, down = np.array(self.corners, float)
+        return origin + u[:, None] * (across - origin) + v[:, None] * (down - origin)
+
+
+@dataclass(frozen=True)
+class ProceduralObject:
+    """An object to be rendered. `wrap` = (index map, shading) for round objects, whose print turns with the yaw."""
+
+    kind: str
+    faces: tuple[Face, ...]
+    wrap: tuple[np.ndarray, Image.Image, Image.Image] | None = None
+
+
+def _smooth(mask: Image.Image) -> Image.Image:
+    return mask.resize((mask.width // 2, mask.height // 2), Image.Resampling.BOX)
+
+
+def _bulge(image: Image.Image, mask: Image.Image, depth: float) -> Image.Image:
+    """Darkens towards the outline, as light from the viewer does on an inflated body; `depth` 0..1."""
+    blurred = mask.filter(ImageFilter.BoxBlur(TEXTURE // 9)).filter(ImageFilter.BoxBlur(TEXTURE // 12))
+    floor = round(255 * (1 - depth))
+    light = blurred.point([min(255, floor + (255 - floor) * v // 215) for v in range(256)])
+    return ImageChops.multiply(image, Image.merge("RGB", (light,) * 3))
+
+
+def _flat(image: Image.Image, mask: Image.Image) -> tuple[Face, ...]:
+    texture = image.convert("RGBA")
+    texture.putalpha(mask)
+    w, h = image.width / TEXTURE, image.height / TEXTURE
+    return (Face(texture, ((-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0))),)
+
+
+def _mask(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    mask = Image.new("L", (2 * width, 2 * height), 0)
+    return mask, ImageDraw.Draw(mask)
+
+
+def block(
+    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
+) -> ProceduralObject:
+    """Carton (tall, with a gable and a cap), box or book: front, side and top faces."""
+    ratio, depth = {"carton": (0.45, 0.4), "box": (0.75, 0.4), "book": (0.72, 0.12)}[kind]
+    ratio, depth = ratio * family.uniform(0.9, 1.3), depth * family.uniform(0.7, 1.2)
+    front = label(family, variant, round(TEXTURE * ratio), TEXTURE, colours)
+    side = label(family, variant, max(24, round(TEXTURE * depth)), TEXTURE, [colours[0], *colours[1:][::-1]])
+    if kind == "book":
+        side = Image.new("RGB", side.size, colours[0])
+    top = Image.new("RGB", (front.width, side.width), colours[family.integers(2)])
+    w, d, h = ratio, depth, 1.0
+    crown, tip = -h, d
+    faces = []
+    if kind == "carton" and family.random() < 0.7:
+        rise = family.uniform(0.2, 0.34)
+        crown, tip = -h + rise, 0.0
+        slope = front.crop((0, 0, front.width, round(rise * TEXTURE / 2)))
+        front = front.crop((0, slope.height, front.width, TEXTURE))
+        side = side.crop((0, slope.height, side.width, TEXTURE))
+        roof = ((-w, -h, tip), (w, -h, tip), (w, crown, -d), (-w, crown, -d))
+        if family.random() < 0.6:
+            disc(ImageDraw.Draw(slope), slope.width * 0.5, slope.height * 0.5, slope.height * 0.33, colours[2])
+        faces += _gables(colours[0], w, d, crown)
+        faces.append(Face(slope.convert("RGBA"), roof, 1.06))
+    else:
+        faces.append(Face(top.convert("RGBA"), ((-w, -h, d), (w, -h, d), (w, -h, -d), (-w, -h, -d)), 1.08))
+    left = ((-w, crown, d), (-w, crown, -d), (-w, h, -d), (-w, h, d))
+    right = ((w, crown, -d), (w, crown, d), (w, h, d), (w, h, -d))
+    faces += [Face(side.convert("RGBA"), left, 0.62), Face(side.convert("RGBA"), right, 0.74)]
+    faces.append(Face(front.convert("RGBA"), ((-w, crown, -d), (w, crown, -d), (w, h, -d), (-w, h, -d))))
+    return ProceduralObject(kind, tuple(faces))
+
+
+def _gables(colour: Colour, w: float, d: float, crown: float) -> list[Face]:
+    """The triangles that close the roof of a carton of half-width `w` and half-depth `d` on its left and right."""
+    texture, faces = _triangle(Image.new("RGB", (48, 48), colour)), []
+    for x, z in ((-w, d), (w, -d)):
+        faces.append(Face(texture, ((x, -1.0, z), (x, -1.0, -z), (x, crown, -z), (x, crown, z)), 0.66))
+    return faces
+
+
+def _triangle(image: Image.Image) -> Image.Image:
+    mask, draw = _mask(image.width, image.height)
+    draw.polygon([(image.width, 0), (2 * image.width, 2 * image.height), (0, 2 * image.height)], fill=255)
+    texture = image.convert("RGBA")
+    texture.putalpha(_smooth(mask))
+    return texture
+
+
+def _profile(kind: str, family: np.random.Generator) -> list[tuple[float, float]]:
+    """Half-widths of a round object at heights 0 (top) .. 1, in units of its greatest half-width."""
+    if kind == "can":
+        return [(0.0, 0.9), (0.05, 1.0), (0.95, 1.0), (1.0, 0.92)]
+    if kind == "mug":
+        foot = family.uniform(0.7, 1.0)
+        return [(0.0, 1.0), (0.75, 0.5 + foot / 2), (1.0, foot)]
+    neck, shoulder = family.uniform(0.3, 0.55), family.uniform(0.2, 0.42)
+    waist = family.uniform(0.82, 1.0)
+    return [(0.0, neck), (shoulder * 0.55, neck), (shoulder, 1.0), (0.7, waist), (0.93, 1.0), (1.0, 0.88)]
+
+
+def revolved(
+    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
+) -> ProceduralObject:
+    """Bottle, can or mug: a label wrapped around a body of revolution."""
+    ratio = {"bottle": 0.45, "can": 0.62, "mug": 0.9}[kind] * family.uniform(0.9, 1.15)
+    height, radius = TEXTURE, TEXTURE * ratio / 2
+    handle = round(radius * 0.5) if kind == "mug" else 0
+    width = 2 * round(radius) + handle
+    around = label(family, variant, round(radius * 5.2), height, colours)
+    if kind == "bottle":
+        draw, band = ImageDraw.Draw(around), family.uniform(0.1, 0.2)
+        glass = colours[family.integers(1, 6)]
+        draw.rectangle([0, 0, around.width, round(height * family.uniform(0.25, 0.4))], fill=glass)
+        draw.rectangle([0, 0, around.width, round(height * band)], fill=colours[2])
+        if family.random() < 0.6:
+            draw.rectangle([0, round(height * 0.85), around.width, height], fill=glass)
+    half = np.interp(np.linspace(0, 1, height), *np.transpose(_profile(kind, family))) * radius
+    across = (np.arange(width) + 0.5 - round(radius))[None] / half[:, None]
+    angle = np.arcsin(np.clip(across, -1, 1))
+    index = np.rint(around.width / 2 + angle * radius).astype(np.int32)
+    light = 0.5 + 0.5 * np.cos(np.clip(angle + 0.45, -1.6, 1.6)) + 0.35 * np.exp(-(((angle + 0.6) / 0.16) ** 2))
+    shading = Image.fromarray(np.rint(np.clip(light * 0.86, 0, 1) * 255).astype(np.uint8))
+    mask, draw = _mask(width, height)
+    outline = [
+        (2 * (round(radius) + s * half[y]), 2 * y)
+        for s, ys in ((-1, range(height)), (1, range(height - 1, -1, -1)))
+        for y in ys
+    ]
+    draw.polygon([(round(x), y) for x, y in outline], fill=255)
+    lip = max(3, round(radius * 0.16))
+    draw.rectangle([0, 2 * (height - lip), 2 * width, 2 * height], fill=0)
+    foot = round(half[-lip])
+    draw.ellipse(
+        [2 * (round(radius) - foot), 2 * (height - 2 * lip), 2 * (round(radius) + foot), 2 * height - 1], fill=255
+    )
+    if handle:
+        box = [2 * round(radius * 1.5), round(height * 0.5), 2 * (width - 1), round(height * 1.45)]
+        draw.rounded_rectangle(box, radius=handle, outline=255, width=max(6, handle // 2))
+    blank = around.convert("RGBA").crop((0, 0, width, height))
+    faces = _flat(blank.convert("RGB"), _smooth(mask))
+    return ProceduralObject(kind, faces, (index, shading, around))
+
+
+def sign(family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]) -> ProceduralObject:
+    width, height = TEXTURE, round(TEXTURE * (1.0 if family.random() < 0.6 else 0.62))
+    shape, mask_draw = int(family.integers(5)), _mask(width, height)
+    mask, draw = mask_draw
+    corners: list[Point]
+    if shape == 0:
+        draw.ellipse([2, 2, 2 * width - 3, 2 * height - 3], fill=255)
+    elif shape == 1:
+        draw.rounded_rectangle([2, 2, 2 * width - 3, 2 * height - 3], radius=height // 4, fill=255)
+    else:
+        points = (3, 4, 8)[shape - 2]
+        corners = star(
+            width,
+            height * (1.15 if points == 3 else 1),
+            height * (1.1 if points == 3 else 1.0),
+            points,
+            1.0,
+            -math.pi / 2 + (0.39 if points == 8 else 0),
+        )[::2]
+        draw.polygon(corners, fill=255)
+    mask = _smooth(mask)
+    face = label(family, variant, width, height, colours)
+    rim = colours[family.integers(1, 6)]
+    inner = mask.filter(ImageFilter.MinFilter(13 if family.random() < 0.5 else 9))
+    return ProceduralObject("sign", _flat(Image.composite(face, Image.new("RGB", face.size, rim), inner), mask))
+
+
+def plate(family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]) -> ProceduralObject:
+    size = TEXTURE
+    face, (mask, draw) = label(family, variant, size, size, colours), _mask(size, size)
+    draw.ellipse([2, 2, 2 * size - 3, 2 * size - 3], fill=255)
+    ring = ImageDraw.Draw(face)
+    for inset, colour in ((0, 1), (size // 16, 4), (size // 7, 2)):
+        width = max(3, round(size * family.uniform(0.02, 0.07)))
+        ring.ellipse([inset, inset, size - inset, size - inset], outline=colours[colour], width=width)
+    mask = _smooth(mask)
+    return ProceduralObject("plate", _flat(_bulge(face, mask, 0.45), mask))
+
+
+def pouch(family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]) -> ProceduralObject:
+    width, height = round(TEXTURE * family.uniform(0.68, 0.85)), TEXTURE
+    face, (mask, draw) = label(family, variant, width, height, colours), _mask(width, height)
+    pinch, teeth = width * family.uniform(0.04, 0.12), int(family.integers(9, 17))
+    left = [(round(2 + pinch * math.sin(math.pi * y / height)), 2 * y) for y in range(6, height - 6, 4)]
+    edge = [(2 * width * i // (2 * teeth), 2 * height - 2 - 10 * (i % 2)) for i in range(2 * teeth + 1)]
+    draw.polygon(
+        [
+            *left,
+            *edge,
+            *[(2 * width - x, y) for x, y in reversed(left)],
+            *[(x, 2 * height - y) for x, y in reversed(edge)],
+        ],
+        fill=255,
+    )
+    crimp = ImageDraw.Draw(face)
+    for y in (height // 14, height - height // 14):
+        for k in range(3):
+            crimp.line([(0, y + 3 * k), (width, y + 3 * k)], fill=colours[5], width=1)
+    mask = _smooth(mask)
+    return ProceduralObject("pouch", _flat(_bulge(face, mask, 0.55), mask))
+
+
+def toy(family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]) -> ProceduralObject:
+    """A sitting stuffed creature: body, head, ears, arms, feet, a face and a printed belly."""
+    width, height = round(TEXTURE * family.uniform(0.7, 0.95)), TEXTURE
+    mask, cut = _mask(width, height)
+    face = label(family, variant, width, height, colours)
+    paint, middle = ImageDraw.Draw(face), width / 2
+    head, body, fur = (
+        family.uniform(0.28, 0.38) * width,
+        family.uniform(0.34, 0.46) * width,
+        colours[family.integers(2)],
+    )
+    ear, ear_out, ear_tall = family.uniform(0.3, 0.55) * head, family.uniform(0.5, 0.9), family.uniform(0.8, 2.0)
+    neck = height * 0.36
+    parts = [(middle, height * 0.66, body, 0.33 * height / body), (middle, neck - head * 0.1, head, 0.92)]
+    parts += [(middle + s * head * ear_out, max(ear * ear_tall, neck - head * 0.95), ear, ear_tall) for s in (-1, 1)]
+    parts += [(middle + s * body * 0.95, height * 0.6, body * 0.3, 1.9) for s in (-1, 1)]
+    parts += [(middle + s * body * 0.6, height * 0.91, body * 0.42, 0.55) for s in (-1, 1)]
+    for cx, cy, radius, squeeze in parts:
+        cut.ellipse(
+            [
+                round(2 * (cx - radius)),
+                round(2 * (cy - radius * squeeze)),
+                round(2 * (cx + radius)),
+                round(2 * (cy + radius * squeeze)),
+            ],
+            fill=255,
+        )
+    for cx, cy, radius, squeeze in parts[1:]:
+        disc(paint, cx, cy, radius, fur, squeeze)
+    snout, eye = colours[2], head * family.uniform(0.13, 0.26)
+    disc(paint, middle, neck + head * 0.3, head * family.uniform(0.25, 0.5), snout, 0.7)
+    disc(paint, middle, neck + head * 0.15, head * 0.13, (25, 20, 20), 0.7)
+    for side in (-1, 1):
+        disc(paint, middle + side * head * 0.42, neck - head * 0.3, eye, (250, 250, 250))
+        disc(paint, middle + side * head * 0.42, neck - head * 0.28, eye * variant.uniform(0.4, 0.8), (20, 20, 24))
+    mask = _smooth(mask)
+    return ProceduralObject("toy", _flat(_bulge(face, mask, 0.6), mask))

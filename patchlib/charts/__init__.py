@@ -1,0 +1,8 @@
+"""Panels, one module per family: each draws into the axes it is given, the notebook owns the layout.
+
+Begin at the notebook whose figure you want; style, saving and the basic panels are in :mod:`patchlib.plots`.
+"""
+
+from patchlib.charts import attributes, collation, compression, examples, reranking, scale
+
+__all__ = ["attributes", "collation", "compression", "examples", "reranking", "scale"]

@@ -1,0 +1,147 @@
+"""Charts of the compression studies; each draws into the axis it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from patchlib import images, plots
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.pq import file_size
+
+if TYPE_CHECKING:
+    from patchlib.features.feature_set import FeatureSet
+
+CODECS = {"PQ": "#0072B2", "OPQ+PQ": "#56B4E9", "PCA+PQ": "#009E73", "SQ8": "#E69F00", "SQ4": "#D55E00",
+          "RaBitQ": "#CC79A7"}  # fmt: skip
+PARTS = {"lists and codebooks": "#999999", "ids": "#E69F00", "codes": "#0072B2"}
+PUBLISHED = {"INSTRE": "--", "ILIAS": ":"}
+SETS = {**plots.LEVELS, "G.T.": "#009E73", "G.T., new scenes": "#E69F00", "G.T., other instances": "#CC79A7"}
+TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # numbers of training vectors
+GROUPS = {"on an instance": "#009E73", "winning": "#0072B2", "background": "#999999"}
+
+
+def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
+    """What compression changes at each level: ours with its interval, the published changes as lines.
+
+    Args:
+        ax: axes.
+        ours: indexed by level; columns ``mean``, ``low``, ``high`` in points.
+        published: of :func:`patchlib.paper.published.effect`, indexed by level and benchmark.
+    """
+    x = np.arange(len(ours))
+    spread = np.abs(ours[["low", "high"]].to_numpy().T - ours["mean"].to_numpy())
+    ax.errorbar(x, ours["mean"], spread, fmt="o-", color=CODECS["PQ"], label="ours")
+    for name, style in PUBLISHED.items():
+        values = published.xs(name, level="benchmark").reindex(ours.index)
+        ax.plot(x, values, style, marker="s", ms=3.5, color="#666666", label=f"paper, {name}")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xticks(x, ours.index)
+    ax.set_ylabel("change of mAP by PQ (points)")
+    return ax
+
+
+def parts(ax: Axes, benchmark: str, m: int = 64, nlist: int = 4096, nbits: int = 8) -> Axes:
+    """What the bytes of Table 7's indexes are: a stacked bar for every level, in 10^6 bytes."""
+    levels = list(file_size.PATCHES)
+    vectors = np.array([file_size.IMAGES[benchmark] * file_size.PATCHES[level] for level in levels])
+    total = np.array([file_size.index_bytes(int(n), file_size.DIM, m, nlist, nbits) for n in vectors])
+    codes, ids = vectors * file_size.code_bytes(m, nbits), vectors * 8
+    bottom = np.zeros(len(levels))
+    for name, size in zip(PARTS, (total - codes - ids, ids, codes), strict=True):
+        drawn = ax.bar(levels, size / file_size.MB, bottom=bottom, color=PARTS[name], label=name, width=0.65)
+        bottom += size / file_size.MB
+    ax.bar_label(drawn, [f"{size / file_size.MB:.1f}" for size in total], fontsize=7, padding=2)
+    ax.set(title=benchmark, ylim=(0, 1.12 * bottom.max()))
+    return ax
+
+
+def probing(ax: Axes, table: pd.DataFrame, columns: Mapping[str, str], mark: str = "o") -> Axes:
+    """Columns of a table against the number of lists probed (log axis); ``columns``: column -> name in the legend."""
+    for column, name in columns.items():
+        ax.plot(table.index, table[column], marker=mark, label=name)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(table.index, [str(n) for n in table.index])
+    ax.minorticks_off()
+    ax.set(xlabel="lists probed")
+    return ax
+
+
+def codecs(ax: Axes, table: pd.DataFrame, exact: float) -> Axes:
+    """mAP of codes against their bytes per vector, with intervals.
+
+    Args:
+        ax: axes.
+        table: indexed by (bytes, codec), codecs of :data:`CODECS`; columns ``mAP``, ``low``, ``high`` in percent.
+        exact: mAP without compression, percent.
+    """
+    sizes = table.index.get_level_values(0).unique().sort_values()
+    present = [name for name in CODECS if name in table.index.get_level_values(1)]
+    for step, name in enumerate(present):
+        rows = table.xs(name, level=1).sort_index()
+        x = sizes.get_indexer(rows.index) + 0.09 * (step - (len(present) - 1) / 2)
+        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mAP"].to_numpy())
+        ax.errorbar(x, rows["mAP"], spread, fmt="o-", lw=1.1, elinewidth=0.9, color=CODECS[name], label=name)
+    ax.axhline(exact, color="black", linewidth=0.8, linestyle="--", label="exact (float32)")
+    ax.set_xticks(np.arange(len(sizes)), sizes)
+    ax.set(xlabel="bytes per vector", ylabel="mAP (%)", ylim=(0, None), xlim=(-0.5, len(sizes) - 0.5))
+    return ax
+
+
+def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
+    """mAP against the number of training vectors (log axis), a curve for each training set, intervals over seeds.
+
+    Args:
+        ax: axes.
+        table: of :func:`patchlib.studies.pq_training.by_seed`, sets of :data:`SETS`.
+        m: codes per vector.
+    """
+    rows = table.xs(m, level="m")
+    for step, (name, colour) in enumerate(SETS.items()):
+        if name in rows.index.get_level_values("training_feature"):
+            curve = rows.xs(name, level="training_feature").sort_index()
+            spread = np.nan_to_num(np.abs(curve[["low", "high"]].to_numpy().T - curve["mAP"].to_numpy()))
+            x = curve.index.to_numpy(float) * 1.02 ** (step - len(SETS) / 2)
+            ax.errorbar(x, curve["mAP"], spread, fmt="o-", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
+    ax.set(xscale="log", xlabel="training vectors (log)", ylabel="mAP (%)", title=f"{m} codes of 8 bits")
+    counts = rows.index.get_level_values("vectors")
+    ticks = [n for n in TICKS if counts.min() / 1.5 <= n <= 1.5 * counts.max()]
+    ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
+    ax.minorticks_off()
+    return ax
+
+
+def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
+    """What codebooks lose, a group of bars for each training set.
+
+    Args:
+        ax: axes.
+        table: indexed by (training set, group), groups of :data:`GROUPS`.
+        column: to be drawn.
+    """
+    names = table.index.get_level_values(0).unique()
+    for step, (group, colour) in enumerate(GROUPS.items()):
+        values = table[column].xs(group, level=1).reindex(names)
+        ax.bar(np.arange(len(names)) + 0.27 * (step - 1), values, width=0.25, color=colour, label=group)
+    ax.set_xticks(np.arange(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
+    return ax
+
+
+def region_sheet(axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, rows: NDArray[np.int64]) -> None:
+    """Regions cut out of their images, one an axis.
+
+    Args:
+        axes: at least as many as rows.
+        benchmark: owner of the images.
+        features: owner of the regions.
+        rows: of regions.
+    """
+    owners = features.image_of()
+    for ax, row in zip(axes, rows, strict=False):
+        cut = tuple(np.rint(features.boxes[row]).astype(int).tolist())
+        plots.picture(ax, images.read(benchmark.image_path(int(owners[row]))).crop(cut).resize((96, 96)))

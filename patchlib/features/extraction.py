@@ -1,0 +1,226 @@
+"""Benchmark x regions x encoder -> descriptors on disk.
+
+Images are taken in shards of consecutive images, which several threads, or the workers of a cluster, write atomically;
+a killed run continues with the next missing shard. At the end the shards become one memory-mapped array.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchlib import regions
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.encoders import Encoder
+from patchlib.features.feature_set import FeatureSet, load, set_name
+from patchlib.features.shard_work import Shard, cut
+from patchlib.features.shards import Job, fingerprint, locked, write_missing
+from patchlib.support import paths, provenance
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
+__all__ = ["BadImages", "FeatureSet", "cut", "extract", "load"]
+BATCH_CPU, BATCH_GPU = 64, 256  # crops a forward pass; 64 small crops stay in a core's cache
+FORMAT = 3  # of the files below; raise it when their content changes
+
+
+class BadImages(ValueError):
+    """Images that cannot be used; ``.messages`` has one line each."""
+
+    def __init__(self, messages: list[str]) -> None:
+        self.messages = messages
+        listed = "\n  ".join(messages[:20]) + (f"\n  and {len(messages) - 20} more" if len(messages) > 20 else "")
+        super().__init__(
+            f"{len(messages)} image(s) cannot be read:\n  {listed}\nEverything else is kept. Replace them and run "
+            "again, or leave them out with --skip-bad (skip_bad=True)"
+        )
+
+
+def extract(
+    benchmark: Benchmark,
+    strategy: regions.Strategy,
+    encoder: Encoder,
+    out: str | Path | None = None,
+    resume: bool = True,
+    workers: int | None = None,
+    *,
+    dtype: str = "float32",
+    batch: int | None = None,
+    skip_bad: bool = False,
+    executor: Client | None = None,
+) -> FeatureSet:
+    """Describe every region of every image, and every query by its whole image (or its box).
+
+    Each image is decoded once; each region is cut from it and resized to the encoder's input by itself. The result
+    lies in ``<out>/<benchmark>-<regions>-<encoder>-<hash>/`` and is returned at once when it is there already.
+
+    Args:
+        benchmark: what to describe.
+        strategy: region strategy: ``"L3"``, ``"sliding-L3-0.5"``, a function (width, height) -> (P, 4), or
+            :class:`patchlib.regions.Regions`.
+        encoder: of :func:`patchlib.encoders.create`.
+        out: folder for feature sets; None = ``paths.cache() / "features"``.
+        resume: keep what an earlier, interrupted run finished; False = start afresh.
+        workers: threads; None = one per core. Of no meaning with an executor.
+        dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
+        batch: crops per forward pass; None = 64 on a CPU, 256 on a GPU.
+        skip_bad: leave unreadable images out (they get no regions, unreadable queries a zero row) instead of stopping.
+        executor: client of a Dask cluster whose workers describe the images, see :mod:`patchlib.features.cluster`;
+            images and ``out`` lie on a drive they share. The bytes are those of a run without, on such processors.
+
+    Returns:
+        FeatureSet, memory-mapped.
+
+    Raises:
+        BadImages: images that cannot be read, all of them listed at the end; finished shards are kept.
+        OSError: the disk is full; finished shards are kept.
+        ClusterError: the executor's workers or scheduler are gone; finished shards are kept.
+        ValueError: a region or query box outside its image, unknown dtype, batch or workers < 1.
+    """
+    job = _plan(benchmark, strategy, encoder, out, dtype, batch)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}, expected a number of threads >= 1")
+    with locked(job.folder):
+        if not resume:
+            shutil.rmtree(job.folder / "shards", ignore_errors=True)
+            (job.folder / "meta.json").unlink(missing_ok=True)
+        files = _files(job)
+        if not _complete(job, files, skip_bad):
+            shards = list(job.shards())
+            _require_space(job, shards)
+            with _full_disk_explained(job):
+                messages = write_missing(job, shards, workers or os.cpu_count() or 1, skip_bad, executor)
+                if messages and not skip_bad:
+                    raise BadImages(messages)
+                _assemble(job, shards, files)
+        return load(job.folder)
+
+
+def _plan(
+    benchmark: Benchmark,
+    strategy: regions.Strategy,
+    encoder: Encoder,
+    out: str | Path | None,
+    dtype: str,
+    batch: int | None,
+) -> Job:
+    if dtype not in ("float16", "float32"):
+        raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float16'")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}, expected a number of crops >= 1")
+    boxes, offsets = regions.of_benchmark(benchmark, strategy)
+    batch = batch or (BATCH_CPU if encoder.device == "cpu" else BATCH_GPU)
+    config = {
+        "benchmark": benchmark.hash,
+        "regions": hashlib.sha256(boxes.tobytes() + offsets.tobytes()).hexdigest(),
+        "encoder": encoder.config,
+        "dtype": dtype,
+        "batch": batch,
+        "format": FORMAT,
+    }
+    meta: dict[str, Any] = {
+        "hash": provenance.config_hash(config),
+        "config": config,
+        "benchmark": benchmark.name,
+        "benchmark_hash": benchmark.hash,
+        "regions": regions.name_of(strategy),
+        "encoder": encoder.name,
+        "image_ids": provenance.config_hash(benchmark.images["image_id"].tolist()),
+    }
+    meta["name"] = set_name(meta)
+    query_boxes = benchmark.queries[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)
+    return Job(
+        folder=Path(out or paths.cache() / "features") / meta["name"],
+        benchmark=benchmark,
+        encoder=encoder,
+        boxes={"query": query_boxes, "image": boxes},
+        offsets={"query": np.arange(len(query_boxes) + 1), "image": offsets},
+        dtype=dtype,
+        batch=batch,
+        meta=meta,
+    )
+
+
+def _files(job: Job) -> str:
+    """Fingerprint of all image files."""
+    counts = {kind: len(offsets) - 1 for kind, offsets in job.offsets.items()}
+    return fingerprint(job.file(kind, index) for kind, count in counts.items() for index in range(count))
+
+
+def _complete(job: Job, files: str, skip_bad: bool) -> bool:
+    """Whether a finished set is there and can be used: of these settings, and of the image files as they are now."""
+    if not (job.folder / "meta.json").exists():
+        return False
+    found = provenance.read_json(job.folder / "meta.json")
+    if found["config"] != provenance.plain(job.meta["config"]):
+        raise ValueError(f"{job.folder} belongs to other settings (its meta.json differs); remove it and run again")
+    return found["files"] == files and (skip_bad or not (found["bad_images"] or found["bad_queries"]))
+
+
+def _require_space(job: Job, shards: list[Shard]) -> None:
+    # shards and the array made of them exist side by side for a moment
+    total = 2 * int(job.offsets["image"][-1]) * job.encoder.dim * np.dtype(job.dtype).itemsize
+    needed = total - sum(shard.path.stat().st_size for shard in shards if shard.path.exists())
+    free = shutil.disk_usage(job.folder).free
+    if free < needed:
+        text = f"{job.folder} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, f"{text}; set PATCHLIB_CACHE to another disk")
+
+
+@contextmanager
+def _full_disk_explained(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        text = f"the disk of {job.folder} is full; what is finished is kept: make room and run again"
+        raise OSError(errno.ENOSPC, text) from error
+
+
+def _assemble(job: Job, shards: list[Shard], files: str) -> None:
+    """Turn the shards into the final files; rows of unreadable images (NaN) are dropped."""
+    (job.folder / "meta.json").unlink(missing_ok=True)  # written last: without it the folder is unfinished
+    keep, bad = {}, {}
+    for kind, offsets in job.offsets.items():
+        firsts = [np.load(shard.path, mmap_mode="r")[:, 0] for shard in shards if shard.kind == kind]
+        keep[kind] = ~np.isnan(np.concatenate(firsts))
+        table = job.benchmark.images if kind == "image" else job.benchmark.queries
+        bad[kind] = table["path"].to_numpy()[~keep[kind][offsets[:-1]]].tolist()
+    owners = np.repeat(np.arange(len(job.offsets["image"]) - 1), np.diff(job.offsets["image"]))
+    counts = np.bincount(owners[keep["image"]], minlength=len(job.offsets["image"]) - 1)
+    _concatenate(job, shards, "image", job.folder / "descriptors.npy", keep["image"], job.dtype)
+    _concatenate(job, shards, "query", job.folder / "query_descriptors.npy", None, "float32")
+    arrays = {"boxes": job.boxes["image"][keep["image"]], "offsets": np.concatenate([[0], np.cumsum(counts)])}
+    for name, array in arrays.items():
+        with provenance.atomic_write(job.folder / f"{name}.npy") as file:
+            np.save(file, array)
+    meta = job.meta | {"bad_images": bad["image"], "bad_queries": bad["query"], "files": files}
+    provenance.write_json(job.folder / "meta.json", meta)
+    shutil.rmtree(job.folder / "shards")
+
+
+def _concatenate(
+    job: Job, shards: list[Shard], kind: str, path: Path, keep: NDArray[np.bool_] | None, dtype: str
+) -> None:
+    """Stream the shards of one kind into one array; ``keep=None`` keeps all rows and turns NaN into zeros."""
+    rows = int(job.offsets[kind][-1] if keep is None else keep.sum())
+    shape = (rows, job.encoder.dim)
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    with provenance.atomic_write(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for shard in shards:
+            if shard.kind == kind:
+                block = np.load(shard.path)
+                block = np.nan_to_num(block) if keep is None else block[keep[job.rows(shard)]]
+                file.write(block.astype(dtype, copy=False).tobytes())

@@ -1,0 +1,206 @@
+"""Region proposals: boxes around whatever looks like an object, at most a few an image.
+
+``selective_search`` needs no weights and no network. ``grounding_dino`` is the paper's detector; it needs the extra
+``proposals`` and its weights. Both are used through :func:`of_benchmark`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from patchlib import images, regions
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.support import paths, progress, provenance
+
+LIMIT = 20  # boxes an image; supplement S5
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Something that proposes regions.
+
+    Attributes:
+        name: becomes the name of the region strategy.
+        propose: image -> (P, 4) boxes in its pixels, best first; P may be 0.
+        config: everything that decides the boxes.
+        parallel: whether several threads may call ``propose``.
+    """
+
+    name: str
+    propose: Callable[[Image.Image], NDArray[np.floating]]
+    config: dict[str, Any]
+    parallel: bool = True
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Regions of a benchmark, and in how many images nothing was proposed, so that the whole image is the region."""
+
+    regions: regions.Regions
+    fallbacks: int
+
+
+def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, workers: int | None = None) -> Proposals:
+    """Propose regions for every database image; computed once, then read from the cache.
+
+    An image in which nothing is found, or that cannot be read, is described as a whole. The extraction of features
+    names the unreadable ones.
+
+    Args:
+        benchmark: its images.
+        proposer: of :func:`selective_search` or :func:`grounding_dino`, or one's own.
+        limit: boxes kept per image, >= 1.
+        workers: threads; None = one per core.
+
+    Source: supplement S5 ("Region proposals").
+    """
+    if limit < 1:
+        raise ValueError(f"limit is {limit} boxes an image, expected at least 1")
+    digest = provenance.config_hash([benchmark.hash, proposer.config, limit])
+    file = paths.cache() / "proposals" / f"{benchmark.name}-{proposer.name}-{digest}.npz"
+    if not file.exists():
+        per_image = _propose_all(benchmark, proposer, limit, workers)
+        boxes, offsets = regions.stack(per_image)
+        with provenance.atomic_write(file) as target:
+            np.savez(target, boxes=boxes, offsets=offsets)
+    with np.load(file) as stored:
+        boxes, offsets = stored["boxes"], stored["offsets"]
+    filled = []
+    for index, (width, height) in enumerate(benchmark.images[["width", "height"]].to_numpy(int)):
+        own = boxes[offsets[index] : offsets[index + 1]]
+        filled.append(own if len(own) else regions.grid(width, height, 0))
+    return Proposals(regions.Regions(proposer.name, *regions.stack(filled)), int((np.diff(offsets) == 0).sum()))
+
+
+def selective_search(side: int = 160, overlap: float = 0.5, smallest: float = 0.004) -> Proposer:
+    """Class-agnostic proposals of OpenCV's selective search, large ones first.
+
+    OpenCV's own order of the boxes is random. Here larger boxes come first, and a box that overlaps a larger one too
+    much is dropped.
+
+    Args:
+        side: the image's longer side is reduced to so many pixels first; larger finds more and takes longer.
+        overlap: IoU with a larger box from which on a box is dropped.
+        smallest: area of the smallest box, share of the image.
+
+    Source: Uijlings et al., Selective Search for Object Recognition, IJCV 2013 ("single strategy" of OpenCV).
+    """
+    import cv2
+
+    config = {"side": side, "overlap": overlap, "smallest": smallest, "opencv": cv2.__version__}
+
+    def propose(image: Image.Image) -> NDArray[np.float64]:
+        scale = min(1.0, side / max(image.size))
+        small = image.resize([max(1, round(length * scale)) for length in image.size])
+        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        search.setBaseImage(np.asarray(small.convert("RGB"))[:, :, ::-1].copy())
+        search.switchToSingleStrategy()
+        found = np.asarray(search.process(), np.float64).reshape(-1, 4)
+        found[:, 2:] += found[:, :2]
+        return _distinct(found * np.tile(np.divide(image.size, small.size), 2), image.size, overlap, smallest)
+
+    return Proposer("selective-search", propose, config)
+
+
+def grounding_dino(
+    prompt: str = "an object.",
+    box_threshold: float = 0.15,
+    text_threshold: float = 0.15,
+    model: str = "IDEA-Research/grounding-dino-base",
+    device: str = "cpu",
+) -> Proposer:
+    """The paper's detector. Its prompt and thresholds are not published: those here are ours.
+
+    Args:
+        prompt: lower-case phrases, each ended by a full stop.
+        box_threshold: smallest score of a box.
+        text_threshold: smallest score of a word.
+        model: name on the Hugging Face hub, or a folder.
+        device: torch device.
+
+    Raises:
+        ModuleNotFoundError: the extra ``proposals`` is not installed.
+        FileNotFoundError: the weights are neither cached nor to be fetched.
+
+    Source: supplement S5; Liu et al., Grounding DINO, ECCV 2024.
+    """
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Grounding DINO needs the package transformers: python -m pip install -e '.[proposals]'. "
+            "Without it use proposals.selective_search()"
+        ) from error
+    import torch
+
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(model)
+        network = transformers.AutoModelForZeroShotObjectDetection.from_pretrained(model).eval().to(device)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{model} is neither a folder nor cached, and cannot be fetched ({type(error).__name__}); go online once, "
+            "or use proposals.selective_search()"
+        ) from error
+    config = {"prompt": prompt, "box_threshold": box_threshold, "text_threshold": text_threshold, "model": model}
+
+    def propose(image: Image.Image) -> NDArray[np.float64]:
+        inputs = processor(images=image, text=prompt, return_tensors="pt").to(device)
+        with torch.inference_mode():
+            output = network(**inputs)
+        (found,) = processor.post_process_grounded_object_detection(
+            output,
+            inputs["input_ids"],
+            threshold=box_threshold,
+            text_threshold=text_threshold,
+            target_sizes=[image.size[::-1]],
+        )
+        order = np.argsort(-found["scores"].cpu().numpy(), kind="stable")
+        return found["boxes"].cpu().numpy().astype(np.float64)[order]
+
+    return Proposer("grounding-dino", propose, config, parallel=False)
+
+
+def _propose_all(
+    benchmark: Benchmark, proposer: Proposer, limit: int, workers: int | None
+) -> list[NDArray[np.float32]]:
+    def one(index: int) -> NDArray[np.float32]:
+        try:
+            image = images.read(benchmark.image_path(index))
+        except images.ImageError:
+            return np.empty((0, 4), np.float32)
+        found = np.asarray(proposer.propose(image), np.float32).reshape(-1, 4)[:limit]
+        return regions.whole_pixels(found, *image.size)
+
+    count = len(benchmark.images)
+    per_image = []
+    label = f"{proposer.name} of {benchmark.name}"
+    threads = (workers or os.cpu_count()) if proposer.parallel else 1
+    with ThreadPoolExecutor(threads) as pool, progress.track(label, count, "image") as bar:
+        for boxes in pool.map(one, range(count)):
+            per_image.append(boxes)
+            bar.update()
+    return per_image
+
+
+def _distinct(
+    found: NDArray[np.float64], size: tuple[int, int], overlap: float, smallest: float
+) -> NDArray[np.float64]:
+    """Boxes that are neither tiny nor the whole image nor slivers, large ones first, without near-duplicates."""
+    import torch
+    from torchvision.ops import nms
+
+    sides = np.maximum(found[:, 2:] - found[:, :2], 1e-9)
+    area = sides.prod(axis=1) / (size[0] * size[1])
+    plausible = (area >= smallest) & (area < 0.95) & (sides.max(axis=1) < 4 * sides.min(axis=1))
+    found, area = found[plausible], area[plausible]
+    order = np.lexsort((*found.T, -area))  # ties by coordinates, for OpenCV's order is random
+    boxes = torch.from_numpy(found[order])
+    return found[order][nms(boxes, torch.from_numpy(area[order].copy()), overlap).numpy()]

@@ -1,0 +1,219 @@
+"""Training of a compressed index: how many lists and codes, from which vectors, with which seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from patchlib.support import progress
+
+if TYPE_CHECKING:
+    import faiss
+
+NLIST, M = 4096, 64  # of the paper, at full size
+VECTORS_PER_LIST = 40  # that k-means should see; faiss warns below 39
+VECTORS_PER_CODE = 128
+DIMENSIONS_PER_CODE = 16  # of the paper: D = 1024, m = 64
+ROUNDS = 10  # of k-means over the lists, faiss' default
+PLAIN = "IVF{nlist},PQ{m}x{nbits}"
+
+
+class Parameters(NamedTuple):
+    """Shape of an IVFPQ index."""
+
+    nlist: int
+    m: int
+
+
+def choose_parameters(n_vectors: int, dim: int) -> Parameters:
+    """The paper's nlist = 4096 and m = 64, scaled down for small sets and short descriptors.
+
+    - nlist: the largest power of two, at most 4096, that leaves 40 vectors to each list (k-means needs about that
+      many); 4096 lists need 163,840 vectors.
+    - m: as many dimensions a code as in the paper, 1024 / 64 = 16: the largest divisor of D up to min(64, D / 16).
+
+    Args:
+        n_vectors: vectors to train on or to index, whichever are fewer.
+        dim: D.
+    """
+    if n_vectors < 1 or dim < 1:
+        raise ValueError(f"{n_vectors} vectors of {dim} dimensions cannot be indexed; expected at least one of each")
+    lists = max(n_vectors // VECTORS_PER_LIST, 1)
+    most = min(M, max(dim // DIMENSIONS_PER_CODE, 1))
+    m = max(divisor for divisor in range(1, most + 1) if dim % divisor == 0)
+    return Parameters(min(NLIST, 1 << (lists.bit_length() - 1)), m)
+
+
+def sample_rows(nlist: int, nbits: int) -> int:
+    """Vectors that training holds in memory at a time: 40 per list, or twice 128 per code, whichever are more."""
+    return max(VECTORS_PER_LIST * nlist, 2 * VECTORS_PER_CODE * 2**nbits)
+
+
+def train(training: ArrayLike, factory: str, nlist: int, m: int, nbits: int, seed: int) -> faiss.Index:
+    """An empty trained index for inner products.
+
+    The lists are trained on a sample of 40 vectors each, the codes on another of 128 each beside which their residuals
+    stand, so memory is bounded by :func:`sample_rows` whatever the size of ``training``.
+
+    Args:
+        training: (T, D), often memory-mapped.
+        factory: faiss factory string with the placeholders {nlist}, {m}, {nbits}.
+        nlist: number of lists.
+        m: codes per vector.
+        nbits: bits per code.
+        seed: of the samples, of k-means over the lists and over the codes.
+
+    Raises:
+        ValueError: too few training vectors, m does not divide D, a shape or factory faiss does not know.
+    """
+    vectors = np.asanyarray(training)
+    index = _empty(vectors, factory, nlist, m, nbits)
+    ivf = lists_of(index)
+    rng = np.random.default_rng(seed)
+    sample = _sample(vectors, sample_rows(nlist, nbits), rng, "training vector")
+    for transform in transforms(index):
+        _train_transform(transform, sample, nbits, seed)
+        sample = transform.apply(sample)
+    _train_lists(ivf, sample, seed)
+    del sample
+    sample = rotate(index, _sample(vectors, VECTORS_PER_CODE * 2**nbits, rng, "training vector"))
+    _seed_codes(ivf, seed, len(sample))
+    ivf.train(sample)
+    index.is_trained = True
+    return index
+
+
+def lists_of(index: faiss.Index) -> Any:
+    """The part of an index that holds the inverted lists, as its own class.
+
+    Raises:
+        RuntimeError: it has none.
+    """
+    import faiss
+
+    lists: Any = faiss.downcast_index(faiss.extract_index_ivf(index))
+    lists.referenced_objects = [index]  # it is a part of the index, and must not outlive it
+    return lists
+
+
+def transforms(index: faiss.Index) -> list[faiss.VectorTransform]:
+    """The rotations and projections in front of the inverted lists, first to last."""
+    import faiss
+
+    if not isinstance(index, faiss.IndexPreTransform):
+        return []
+    chain: Any = index.chain
+    return [faiss.downcast_VectorTransform(chain.at(i)) for i in range(chain.size())]
+
+
+def rotate(index: faiss.Index, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors as the inverted lists see them: after all :func:`transforms`."""
+    for transform in transforms(index):
+        vectors = transform.apply(vectors)
+    return vectors
+
+
+def checked(rows: NDArray[np.floating], first: int, what: str) -> NDArray[np.float32]:
+    """Rows as contiguous float32, none of them zero or with NaN.
+
+    Args:
+        rows: (n, D).
+        first: number of row 0, for the message.
+        what: name of a row, for the message.
+
+    Raises:
+        ValueError: names the first bad row.
+    """
+    vectors = np.ascontiguousarray(rows, np.float32)
+    norms = np.einsum("ij,ij->i", vectors, vectors)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(bad):
+        kind = "zero" if norms[bad[0]] == 0 else "NaN or infinite"
+        raise ValueError(f"{what} {first + bad[0]} is {kind} ({len(bad)} such rows here); extract the features again")
+    return vectors
+
+
+def _empty(vectors: NDArray[np.floating], factory: str, nlist: int, m: int, nbits: int) -> faiss.Index:
+    """The untrained index of a factory string, after a look at everything that faiss would refuse in its own words."""
+    import faiss
+
+    if vectors.ndim != 2:
+        raise ValueError(f"training vectors have shape {vectors.shape}, expected (T, D)")
+    count, dim = vectors.shape
+    if not 1 <= nbits <= 16:
+        raise ValueError(f"nbits is {nbits}, expected 1 to 16 bits per code")
+    if nlist < 1:
+        raise ValueError(f"nlist is {nlist}, expected at least one list")
+    if "{m}" in factory and (m < 1 or dim % m):
+        divisors = ", ".join(str(d) for d in range(1, dim + 1) if dim % d == 0)
+        raise ValueError(f"m is {m}, expected a divisor of the {dim} dimensions: {divisors}")
+    codes = 2**nbits if "PQ" in factory else 1
+    if count < max(nlist, codes):
+        chosen = choose_parameters(max(count, 1), dim).nlist
+        raise ValueError(
+            f"{count} training vectors are too few: nlist={nlist} lists and {codes} codes need at least "
+            f"{max(nlist, codes)}, better {max(VECTORS_PER_LIST * nlist, VECTORS_PER_LIST * codes)}; give more "
+            f"training vectors, or nlist={chosen} (the rule for {count} vectors) and fewer nbits"
+        )
+    try:
+        index = faiss.index_factory(dim, factory.format(nlist=nlist, m=m, nbits=nbits), faiss.METRIC_INNER_PRODUCT)
+        lists_of(index)
+    except RuntimeError as error:
+        raise ValueError(
+            f"faiss makes no index with inverted lists of {factory!r} for {dim} dimensions ({error}); expected a "
+            f"factory string such as {PLAIN!r} or 'IVF{{nlist}},SQ8'"
+        ) from error
+    return index
+
+
+def _sample(vectors: NDArray[np.floating], size: int, rng: np.random.Generator, what: str) -> NDArray[np.float32]:
+    if len(vectors) <= size:
+        return checked(vectors[:], 0, what)
+    rows = np.sort(rng.choice(len(vectors), size, replace=False))
+    return checked(vectors[rows], 0, f"{what} (of a sample)")
+
+
+def _train_transform(transform: faiss.VectorTransform, sample: NDArray[np.float32], nbits: int, seed: int) -> None:
+    import faiss
+
+    if transform.is_trained:
+        return
+    if isinstance(transform, faiss.OPQMatrix):
+        codes = faiss.ProductQuantizer(transform.d_out, transform.M, nbits)
+        codes.cp.seed, codes.cp.min_points_per_centroid = seed, 1
+        transform.pq = codes
+        transform.train(sample)
+        transform.pq = None
+        return
+    transform.train(sample)
+    if isinstance(transform, faiss.PCAMatrix):
+        # centring moves queries and descriptors apart: inner products need the projection alone
+        faiss.copy_array_to_vector(np.zeros(transform.d_out, np.float32), transform.b)
+
+
+def _train_lists(ivf: faiss.IndexIVF, sample: NDArray[np.float32], seed: int) -> None:
+    """k-means in single rounds, so that their progress shows; each goes on from the centroids of the one before."""
+    import faiss
+
+    settings = faiss.ClusteringParameters()
+    settings.seed, settings.niter, settings.spherical = seed, 1, ivf.cp.spherical
+    settings.min_points_per_centroid, settings.max_points_per_centroid = 1, len(sample)
+    clustering = faiss.Clustering(ivf.d, ivf.nlist, settings)
+    with progress.track(f"training {ivf.nlist} lists", ROUNDS, "round") as bar:
+        for _ in range(ROUNDS):
+            ivf.quantizer.reset()
+            clustering.train(sample, ivf.quantizer)
+            bar.update(1)
+
+
+def _seed_codes(ivf: faiss.IndexIVF, seed: int, count: int) -> None:
+    """Settings of k-means over the codes; of all codecs, product quantisation alone draws random numbers."""
+    if not hasattr(ivf, "pq"):
+        return
+    ivf.pq.cp.seed = seed
+    ivf.pq.cp.min_points_per_centroid, ivf.pq.cp.max_points_per_centroid = 1, count
+    if hasattr(ivf, "do_polysemous_training"):
+        # orders the codes for a filter that is not used here, and takes ten times as long as k-means
+        ivf.do_polysemous_training = False

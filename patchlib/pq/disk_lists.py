@@ -1,0 +1,155 @@
+"""Inverted lists in a file: faiss' own layout of on-disk lists, written from first to last byte.
+
+``lists.ivfdata`` holds list after list, its codes, then its ids, each as long as it is; ``index.faiss`` says where they
+begin. Plain faiss opens both. ``faiss.contrib.ondisk.merge_ondisk`` writes the same bytes, but through a memory map,
+where a full disk ends the process with a bus error and not with a message.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchlib.pq import codebooks, file_size
+from patchlib.support import provenance
+
+if TYPE_CHECKING:
+    import faiss
+
+DATA, INDEX = "lists.ivfdata", "index.faiss"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Entries(NamedTuple):
+    """What is written for one list, block after block."""
+
+    codes: Iterable[NDArray[np.uint8]]
+    ids: Iterable[NDArray[np.int64]]
+
+
+def sizes(ivf: Any) -> NDArray[np.int64]:
+    """(nlist,) vectors in every list."""
+    return np.array([ivf.invlists.list_size(number) for number in range(ivf.nlist)], np.int64)
+
+
+def entries(ivf: Any, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Codes (n * code_size,) and ids (n,) of a list; views of what faiss holds or maps."""
+    import faiss
+
+    lists, count = ivf.invlists, ivf.invlists.list_size(number)
+    if not count:
+        return np.empty(0, np.uint8), np.empty(0, np.int64)
+    return (
+        faiss.rev_swig_ptr(lists.get_codes(number), count * ivf.code_size),
+        faiss.rev_swig_ptr(lists.get_ids(number), count),
+    )
+
+
+def write(folder: Path, trained: faiss.Index, counts: NDArray[np.int64], lists: Iterable[Entries]) -> None:
+    """Write an index; each file whole or not at all.
+
+    Args:
+        folder: where ``lists.ivfdata`` and ``index.faiss`` go.
+        trained: index without vectors; not changed.
+        counts: (nlist,) vectors in every list.
+        lists: the lists in order, as many vectors each as ``counts`` says.
+
+    Raises:
+        OSError: no space left; names the file.
+        ValueError: more or fewer bytes than the counts say.
+    """
+    import faiss
+
+    data = (folder / DATA).resolve()
+    with enough_space(data), provenance.atomic_write(data) as file:
+        for block in _blocks(lists):
+            file.write(block)
+        written, expected = file.tell(), int(counts.sum()) * (codebooks.lists_of(trained).code_size + 8)
+        if written != expected:
+            raise ValueError(f"lists of {written} bytes, expected {expected} as counted")
+    index = faiss.clone_index(trained)
+    ivf = codebooks.lists_of(index)
+    on_disk = faiss.OnDiskInvertedLists(ivf.nlist, ivf.code_size, str(data))
+    lengths = counts.astype(np.uint64)  # faiss is given its address, so it needs a name
+    on_disk.set_all_lists_sizes(faiss.swig_ptr(lengths))
+    on_disk.totsize = expected
+    ivf.replace_invlists(on_disk, False)  # ours to delete
+    ivf.ntotal = index.ntotal = int(counts.sum())
+    with enough_space(folder / INDEX), provenance.atomic_write(folder / INDEX) as file:
+        file_size.write(index, file.write)
+
+
+def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
+    """Open an index; its lists are memory-mapped, for reading.
+
+    Args:
+        folder: of :func:`write`; may have been moved.
+        only: lists that a search can see, the others are empty to it; None = all.
+
+    Raises:
+        ValueError: a file is missing, truncated or no index; names it.
+    """
+    import faiss
+
+    path, data = folder / INDEX, (folder / DATA).resolve()
+    try:
+        # not IO_FLAG_ONDISK_SAME_DIR, which prints: the lists are mapped here, wherever they have been moved
+        index = faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA)
+    except RuntimeError as error:
+        raise ValueError(f"{path} is missing or damaged; build the index again ({error})") from error
+    ivf = codebooks.lists_of(index)
+    lists: Any = faiss.downcast_InvertedLists(ivf.invlists)
+    size = data.stat().st_size if data.exists() else 0
+    if size != lists.totsize:
+        raise ValueError(f"{data} has {size} bytes, expected {lists.totsize}; build the index again")
+    lists.filename, lists.read_only = str(data), True
+    lists.do_mmap()
+    lists.read_only = False  # of the table of lists: the file is mapped for reading alone
+    for number in set(range(ivf.nlist)).difference(range(ivf.nlist) if only is None else only):
+        lists.resize(number, 0)
+    lists.read_only = True
+    return index
+
+
+def let_go(ivf: Any) -> None:
+    """Take the pages of mapped lists out of this process; the system's cache may keep them, and give them back."""
+    import ctypes
+    import mmap
+
+    import faiss
+
+    lists: Any = faiss.downcast_InvertedLists(ivf.invlists)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise(ctypes.c_void_p(int(lists.ptr)), ctypes.c_size_t(lists.totsize), mmap.MADV_DONTNEED)
+
+
+@contextmanager
+def enough_space(path: Path) -> Iterator[None]:
+    """Say of a full disk which file did not fit and what to do.
+
+    Raises:
+        OSError: with the error's number.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f"no space left for {path.name}; finished parts are kept: make room there and build again, which goes on "
+            "from them, or build in a folder on another disk",
+            str(path),
+        ) from error
+
+
+def _blocks(lists: Iterable[Entries]) -> Iterator[Any]:
+    for codes, ids in lists:
+        yield from codes
+        yield from ids

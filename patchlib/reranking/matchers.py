@@ -1,0 +1,222 @@
+"""Matchers ready to re-rank with: a network, and the local descriptors it wants to see.
+
+The built-in one is a small AMES that we trained; its weights, card and training curve ship with the package. The
+published one is the network of Suma et al. on DINOv2 tokens, to be downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from patchlib import __version__, encoder_registry, encoders
+from patchlib.reranking import local_features
+from patchlib.support import paths, provenance
+from patchlib.support.suggest import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from patchlib.encoders import Encoder
+    from patchlib.reranking.ames import AMES
+    from patchlib.reranking.local_features import LocalFeatures
+
+FOLDER = encoder_registry.WEIGHTS / "matcher"
+BUILT_IN = "ames-small"
+PUBLISHED = "dinov2_ames_dist.pt"
+NAMES = ("built-in", "published")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Which local descriptors stand for a view.
+
+    Attributes:
+        encoder: registry name.
+        layer: as in timm's ``forward_intermediates``; -1 = the last.
+        size: side of the input of an image, pixels.
+        query_size: of a query, or of a region that is looked at by itself.
+        n: most descriptors of an image; the strongest are kept.
+        query_n: of a query.
+    """
+
+    encoder: str = "cnn-small"
+    layer: int = -1
+    size: int = 320
+    query_size: int = 160
+    n: int = 100
+    query_n: int = 25
+
+    def extract(
+        self,
+        views: pd.DataFrame,
+        encoder: Encoder,
+        query: bool = False,
+        *,
+        region: bool = False,
+        **options: Any,
+    ) -> LocalFeatures:
+        """Local descriptors of views, from the cache or made now.
+
+        Args:
+            views: of :mod:`patchlib.reranking.views`.
+            encoder: the one named ``encoder``.
+            query: the views are queries.
+            region: the views are regions of images: seen at the size of a query, stored like an image.
+            **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``crop`` or ``workers``.
+        """
+        size = self.query_size if query or region else self.size
+        n = self.query_n if query else self.n
+        return local_features.extract(views, encoder, n, size=size, layer=self.layer, **options)
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A network ready to score, with what it needs.
+
+    Attributes:
+        name: for tables and captions.
+        model: AMES on its device.
+        tokens: the local descriptors it was trained on.
+        encoder: makes them.
+        sha256: of the weights.
+    """
+
+    name: str
+    model: AMES
+    tokens: Tokens
+    encoder: Encoder
+    sha256: str
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a record says about it."""
+        return {"name": self.name, "sha256": self.sha256, **asdict(self.tokens)}
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Bytes of one database image: the mapped descriptors, as float16 or, in the binary variant, as bits."""
+        width = len(self.model.mtc_token)
+        return self.tokens.n * (width * 2 if self.model.variant == "float" else width // 8)
+
+
+def load(name: str, device: str = "cpu") -> Matcher:
+    """A matcher by name: ``"built-in"`` or ``"published"``.
+
+    Raises:
+        ValueError: another name, weights that do not fit, or published weights that have not been fetched.
+    """
+    if name not in NAMES:
+        raise ValueError(unknown("matcher", name, NAMES))
+    return load_matcher(device=device) if name == "built-in" else load_published(device=device)
+
+
+def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device: str = "cpu") -> Matcher:
+    """The matcher that ships with the package, or another one that :func:`save` wrote.
+
+    Args:
+        folder: where ``<name>.safetensors`` and ``<name>.json`` lie; None = those of the package.
+        name: their name.
+        device: torch device.
+
+    Raises:
+        ValueError: no such files, a file that is not the card's, or weights of another shape.
+    """
+    from safetensors.torch import load_file
+
+    from patchlib.reranking.ames import AMES, check_state
+
+    folder = Path(folder or FOLDER)
+    path = folder / f"{name}.safetensors"
+    if not path.is_file() or not path.with_suffix(".json").is_file():
+        raise ValueError(f"{folder} holds no matcher {name!r}: expected {name}.safetensors and {name}.json beside it")
+    content = card(name, folder)
+    if provenance.sha256_file(path) != content["sha256"]:
+        raise ValueError(f"{path} is not the file its card describes (another SHA-256); restore both from one source")
+    model = AMES(**content["architecture"])
+    state = {key: value.float() for key, value in load_file(path).items()}
+    check_state(state, model.state_dict(), path)
+    model.load_state_dict(state)
+    tokens = Tokens(**content["tokens"])
+    encoder = encoders.create(tokens.encoder, device=device)
+    return Matcher(content["name"], model.to(device).eval(), tokens, encoder, content["sha256"])
+
+
+def load_published(path: str | Path | None = None, device: str = "cpu") -> Matcher:
+    """The published binary distilled network on DINOv2 ViT-B/14-reg tokens, 600 of a query and 50 of an image.
+
+    Args:
+        path: the checkpoint; None = where ``patchlib data get ames`` puts it.
+        device: torch device.
+
+    Raises:
+        ValueError: the checkpoint or the encoder's weights have not been fetched, or do not fit; says how to get them.
+
+    Source: Suma et al. (AMES, arXiv 2408.03282); supplement S6 (variant), the authors' settings (counts).
+    """
+    from patchlib.reranking.ames import load_ames
+
+    path = Path(path) if path else paths.data() / "ames" / "networks" / PUBLISHED
+    if not path.is_file():
+        raise ValueError(
+            f"the published matcher needs {path}, which is not there: fetch it with `python -m patchlib data get ames`,"
+            ' or choose matcher="built-in"'
+        )
+    tokens = Tokens(encoder="DINOv2_B_reg", size=518, query_size=518, n=50, query_n=600)
+    encoder = encoders.create(tokens.encoder, device=device)
+    return Matcher(path.stem, load_ames(path, device=device), tokens, encoder, provenance.sha256_file(path))
+
+
+def save(
+    model: AMES,
+    architecture: Mapping[str, Any],
+    tokens: Tokens,
+    training: Mapping[str, Any],
+    curve: pd.DataFrame,
+    folder: Path,
+    name: str = BUILT_IN,
+) -> Path:
+    """Write weights (float16), card and training curve.
+
+    Args:
+        model: trained network.
+        architecture: arguments of :class:`patchlib.reranking.ames.AMES` that make it.
+        tokens: local descriptors it was trained on.
+        training: how it came about, for the card.
+        curve: what ``matcher_training.train`` returned.
+        folder: where ``<name>.safetensors``, ``.json`` and ``.csv`` go.
+        name: of the files.
+
+    Returns:
+        Path of the card.
+    """
+    from safetensors.torch import save as to_bytes
+
+    state = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
+    with provenance.atomic_write(folder / f"{name}.safetensors") as file:
+        file.write(to_bytes(state))
+    with provenance.atomic_write(folder / f"{name}.csv", "w") as file:
+        curve.round(4).to_csv(file, index=False)
+    content = {
+        "name": name,
+        "architecture": dict(architecture),
+        "tokens": asdict(tokens),
+        "training": dict(training),
+        "sha256": provenance.sha256_file(folder / f"{name}.safetensors"),
+        "patchlib_version": __version__,
+    }
+    return provenance.write_json(folder / f"{name}.json", content)
+
+
+def card(name: str = BUILT_IN, folder: Path | None = None) -> dict[str, Any]:
+    """Card of a matcher: architecture, tokens, training, hash of the weights."""
+    return provenance.read_json((folder or FOLDER) / f"{name}.json")
+
+
+def curve(name: str = BUILT_IN, folder: Path | None = None) -> pd.DataFrame:
+    """Training curve: DataFrame[step, loss, right, held_out, seconds]; row 0 is the start."""
+    import pandas as pd
+
+    return pd.read_csv((folder or FOLDER) / f"{name}.csv")

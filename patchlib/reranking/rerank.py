@@ -1,0 +1,168 @@
+"""Re-rank a shortlist by local descriptors: scorers, their logits for all pairs, and the re-ranked list.
+
+A *scorer* is a function (query, query_mask, database, database_mask) -> (B,) of local descriptors, such as
+:class:`AMES` or :func:`chamfer`. Its logits are made once and kept; :mod:`patchlib.reranking.fusion` combines them
+with the first stage's scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.reranking.ames import AMES, load_ames
+from patchlib.reranking.fusion import Choice, fuse, grid_search, select, select_on_test_queries, split_by_instance
+from patchlib.reranking.local_features import LocalFeatures
+from patchlib.search import Ranking
+from patchlib.support import progress, provenance
+
+__all__ = [
+    "AMES",
+    "Choice",
+    "Scorer",
+    "chamfer",
+    "fuse",
+    "grid_search",
+    "kept",
+    "load_ames",
+    "relevance",
+    "rerank",
+    "score_shortlist",
+    "select",
+    "select_on_test_queries",
+    "split_by_instance",
+]
+
+Scorer = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+# local descriptors of a batch of pairs: on a CPU more than its cache holds slows AMES down
+BATCH_DESCRIPTORS = {"cpu": 1 << 11, "cuda": 1 << 18}
+
+
+def chamfer(query: Tensor, query_mask: Tensor, database: Tensor, database_mask: Tensor) -> Tensor:
+    """Mean over the query's local descriptors of the cosine of their best match in the image.
+
+    Args:
+        query: (B, S, D) local descriptors; (1, S, D) stands for one query against B images.
+        query_mask: (B, S) or (1, S) bool, True = padding.
+        database: (B, T, D).
+        database_mask: (B, T) bool, True = padding.
+
+    Returns:
+        (B,) in [-1, 1]; 0 for a query without descriptors.
+
+    Source: supplement S6, "ILIAS baseline": dense feature correlation with the instance's box. The best-match
+    (Chamfer) form is ours, since its code was never published.
+    """
+    query = torch.nn.functional.normalize(query.masked_fill(query_mask[..., None], 0), dim=-1)
+    database = torch.nn.functional.normalize(database.masked_fill(database_mask[..., None], 0), dim=-1)
+    best = (query @ database.transpose(1, 2)).masked_fill(database_mask[:, None], -1).amax(dim=2)
+    return best.masked_fill(query_mask, 0).sum(dim=1) / (~query_mask).sum(dim=1).clamp(min=1)
+
+
+def score_shortlist(
+    scorer: Scorer,
+    queries: LocalFeatures,
+    database: LocalFeatures,
+    rows: NDArray[np.integer],
+    *,
+    batch: int | None = None,
+    device: str = "cpu",
+) -> NDArray[np.float32]:
+    """Logits of every query against its shortlist.
+
+    Args:
+        scorer: :func:`chamfer`, an :class:`AMES` on ``device``, or any function of that form.
+        queries: local descriptors of the Q queries, in order.
+        database: local descriptors of images or regions.
+        rows: (Q, m) which view of ``database`` stands at each place: ``ranking.images[:, :m]`` where the views are
+            whole images, or the rows that ``views.winning_regions`` returns.
+        batch: pairs scored at once; None = as many as suit the device.
+        device: torch device.
+
+    Returns:
+        (Q, m) float32.
+
+    Raises:
+        ValueError: as many rows as queries are needed; a row is no view, or a view has no local descriptors.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or len(rows) != len(queries.counts):
+        raise ValueError(f"the shortlists have shape {rows.shape}, expected ({len(queries.counts)}, m)")
+    room = queries.descriptors.shape[1] + database.descriptors.shape[1]
+    batch = batch or max(1, BATCH_DESCRIPTORS[device.split(":")[0]] // room)
+    logits = np.empty(rows.shape, np.float32)
+    with torch.inference_mode(), progress.track("re-ranking", len(rows), "query") as bar:
+        for query in range(len(rows)):
+            one = queries.tensors(np.array([query]), device)
+            for start in range(0, rows.shape[1], batch):
+                places = slice(start, start + batch)
+                logits[query, places] = scorer(*one, *database.tensors(rows[query, places], device)).float().cpu()
+            bar.update()
+    return logits
+
+
+def kept(folder: str | Path, config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Logits from disk, or made and written there: they are computed once for each configuration.
+
+    Args:
+        folder: of the cache; the file is ``logits-<hash of config>.npz``.
+        config: everything that decides the logits: scorer, both sets' ``meta["hash"]``, the shortlists.
+        make: computes them.
+    """
+    path = Path(folder) / f"logits-{provenance.config_hash(config)}.npz"
+    text = provenance.canonical_json(config)
+    if path.exists():
+        with np.load(path) as file:
+            if str(file["config"]) == text:
+                return file["logits"]
+    logits = make()
+    with provenance.atomic_write(path) as file:
+        np.savez(file, logits=logits, config=text)
+    return logits
+
+
+def rerank(ranking: Ranking, local_logits: NDArray[np.floating], lambda_: float, gamma: float, m: int) -> Ranking:
+    """The ranking with its first m places put in order of the fused score.
+
+    Ties: higher fused score first, then lower image index. Places beyond m stay as they were.
+
+    Args:
+        ranking: (Q, K) of the first stage.
+        local_logits: (Q, M) logits of its first M images, M >= m.
+        lambda_: weight of the first-stage score, in 0..1.
+        gamma: temperature of the sigmoid, >= 0.
+        m: shortlist length.
+
+    Returns:
+        Ranking of the same depth; scores are those of ``fuse``, winning regions go with their images.
+
+    Raises:
+        ValueError: as :func:`patchlib.reranking.fusion.fuse`.
+    """
+    fused = fuse(ranking.scores, local_logits, lambda_, gamma, m)
+    order = np.broadcast_to(np.arange(fused.shape[1]), fused.shape).copy()
+    order[:, :m] = np.lexsort((ranking.images[:, :m], -fused[:, :m]), axis=1)
+    images, regions = (np.take_along_axis(part, order, axis=1) for part in (ranking.images, ranking.regions))
+    return Ranking(images, np.take_along_axis(fused, order, axis=1).astype(np.float32), regions)
+
+
+def relevance(ranking: Ranking, benchmark: Benchmark) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which places of a ranking hold a positive, and how many positives each query has.
+
+    Returns:
+        relevant (Q, K) bool and n_positives (Q,) int64, distinct images: what ``grid_search`` takes.
+    """
+    relevant = np.zeros(ranking.images.shape, bool)
+    counts = np.zeros(len(relevant), np.int64)
+    for query, row in enumerate(ranking.images):
+        positives = np.unique(benchmark.relevant(query)[0])
+        relevant[query], counts[query] = np.isin(row, positives), len(positives)
+    return relevant, counts

@@ -1,0 +1,114 @@
+"""What a notebook's file says: which ones there are, their parameters, their text."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from patchlib.support.suggest import unknown
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def select(only: Sequence[str], folder: Path) -> list[Path]:
+    """Notebooks by number or name, in order; without any, all numbered ones (appendices run by name only).
+
+    Raises:
+        ValueError: an unknown number or name; lists the nearest ones. No notebooks at all.
+    """
+    main, appendix = sorted(folder.glob("[0-9]*.ipynb")), sorted(folder.glob("appendix/*.ipynb"))
+    if not main:
+        raise ValueError(f"no notebooks in {folder}: patchlib runs them from a checkout, see README.md")
+    known = {path.stem: path for path in (*main, *appendix)}
+    numbers = {stem.split("_")[0]: path for stem, path in known.items()}
+    for name in only:
+        if name not in known and name not in numbers:
+            raise ValueError(unknown("notebook", name, known))
+    wanted = {known.get(name) or numbers[name] for name in only}
+    return [path for path in known.values() if path in wanted] if only else main
+
+
+def parameters(notebook: Path) -> dict[str, Any]:
+    """Names and default values of a notebook's parameters.
+
+    Raises:
+        ValueError: not a notebook; no cell tagged ``parameters``; something else than ``name = literal`` in it.
+    """
+    cells = [cell for cell in read(notebook).cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(
+            f"{notebook} has {len(cells)} cells tagged 'parameters', expected 1; tag the cell in JupyterLab"
+        )
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise ValueError(f"{notebook}: parameters cell is not plain Python: {error}") from error
+    found = {}
+    for statement in statements:
+        try:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    found[name] = ast.literal_eval(value)
+                case _:
+                    raise ValueError("not an assignment to one name")
+        except ValueError as error:
+            text = ast.unparse(statement)
+            raise ValueError(f"{notebook}: parameters cell holds {text!r}, expected name = literal") from error
+    return found
+
+
+def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
+    """What to inject into each notebook: the given values of the parameters it has, where they are not its defaults.
+
+    Raises:
+        ValueError: a parameter that none of the notebooks has; lists the nearest ones.
+    """
+    defaults = {path: parameters(path) for path in notebooks}
+    known = sorted(set().union(*defaults.values()))
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{unknown('parameter', key, known)} (of {', '.join(path.stem for path in notebooks)})")
+    return {
+        path: {key: value for key, value in values.items() if key in default and default[key] != value}
+        for path, default in defaults.items()
+    }
+
+
+def text(notebook: NotebookNode) -> str:
+    """Text of a notebook without what differs from run to run: times, run paths, the interpreter's version, widgets.
+
+    A widget is nothing without its kernel; what stands beside it in the same output, a picture, is shown instead.
+    """
+    import nbformat
+
+    notebook = copy.deepcopy(notebook)
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {})) > 1:
+                output.data.pop(WIDGET, None)
+    return nbformat.writes(notebook) + "\n"
+
+
+def read(path: Path) -> NotebookNode:
+    """A notebook from its file.
+
+    Raises:
+        ValueError: the file is not a notebook.
+    """
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        raise ValueError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,114 @@
+"""Large indexes out of small ones: real and simulated images are encoded, then multiplied without encoding."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchlib.features.feature_set import FeatureSet
+from patchlib.pq import disk_index, disk_lists
+from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq.disk_lists import Entries
+from patchlib.pq.index import PatchIndex
+from patchlib.scale.distractors import Distractors, Task
+
+
+def pool(given: Task, found: Distractors, n_simulated: int) -> FeatureSet:
+    """The real images and simulated ones as a feature set: the real ones first."""
+    images = given.images
+    if n_simulated:
+        images = np.concatenate([images, found.draw(0, n_simulated)])
+    return feature_set(images, given.queries)
+
+
+def feature_set(images: NDArray[np.float32], queries: NDArray[np.float32]) -> FeatureSet:
+    """Images (N, P, D) without boxes as a feature set."""
+    n, patches, dim = images.shape
+    boxes = np.broadcast_to(np.zeros(4, np.float32), (n * patches, 4))
+    offsets = np.arange(n + 1, dtype=np.int64) * patches
+    return FeatureSet(images.reshape(-1, dim), boxes, offsets, queries, {"name": f"{n} images"})
+
+
+def multiply(
+    source: PatchIndex,
+    patches: int,
+    n_real: int,
+    copies: int,
+    folder: Path,
+    simulated: int | None = None,
+    seed: int = 0,
+) -> DiskIndex:
+    """A large index out of a small one: its simulated images many times over, with recombined codes.
+
+    Lists are filled directly, without encoding. In the first copy codes stay as they are; in the others each code is
+    put together from two codes of its list, an eighth at a time at random. So lists have realistic lengths, images
+    keep patches that resemble each other, and codes remain codes of their list.
+
+    Args:
+        source: index of real and simulated images with equally many patches each.
+        patches: keep so many patches of every image: a coarser level.
+        n_real: the first images are real and come once.
+        copies: of the simulated images.
+        folder: where the index goes; must not hold one.
+        simulated: take only so many of them; None = all.
+        seed: of the random numbers.
+    """
+    import faiss
+
+    owned = int(source.offsets[1])
+    simulated = len(source.offsets) - 1 - n_real if simulated is None else simulated
+    rng = np.random.default_rng(seed)
+    found = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
+    first = [ids < n_real * patches for _, ids in found]
+    counts = np.array([real.sum() + copies * (~real).sum() for real in first], np.int64)
+
+    def lists() -> Iterator[Entries]:
+        for (codes, ids), real in zip(found, first, strict=True):
+            recombined = _recombine(codes[~real], copies, rng)
+            shifts = np.arange(copies)[:, None] * (simulated * patches)
+            yield Entries([codes[real].ravel(), recombined.ravel()], [ids[real], (ids[~real] + shifts).ravel()])
+
+    offsets = np.arange(n_real + copies * simulated + 1, dtype=np.int64) * patches
+    folder.mkdir(parents=True, exist_ok=True)
+    empty = faiss.clone_index(source.index)
+    empty.reset()
+    disk_index.write(folder, empty, offsets, source.meta | {"copies": copies}, counts, lists())
+    return disk_index.load(folder)
+
+
+def _kept(
+    source: PatchIndex, number: int, owned: int, patches: int, n_images: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Codes (n, code_size) and renumbered ids of a list's entries: of a coarser level, of the first images."""
+    codes, ids = disk_lists.entries(source.ivf, number)
+    image, patch = np.divmod(ids, owned)
+    keep = (patch < patches) & (image < n_images)
+    return codes.reshape(len(ids), -1)[keep], (image * patches + patch)[keep]
+
+
+def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(copies, n, code_size): the codes, then mixtures of each with another one of the list."""
+    count, size = codes.shape
+    blocks = np.gcd(size, 8)
+    words = np.ascontiguousarray(codes).reshape(count, blocks, size // blocks)
+    result = np.empty((copies, *words.shape), np.uint8)
+    for copy in range(copies):
+        other = rng.integers(2, size=(count, blocks, 1), dtype=bool) & (copy > 0)
+        result[copy] = np.where(other, words[rng.permutation(count)], words)
+    return result
+
+
+@contextmanager
+def multiplied(
+    source: PatchIndex, patches: int, n_real: int, copies: int, folder: Path, simulated: int | None = None
+) -> Iterator[DiskIndex]:
+    """As :func:`multiply`, for a while: the folder is removed afterwards."""
+    try:
+        yield multiply(source, patches, n_real, copies, folder, simulated)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,254 @@
+"""What compression costs: levels, the paper's grid, lists probed, codes of equal size; one vector worked by hand.
+
+Every index here is trained and searched on one thread, and several run at a time: k-means on small sets is quicker
+that way, and its result does not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from patchlib import metrics, paper
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.pq import file_size
+from patchlib.pq.codebooks import PLAIN, choose_parameters
+from patchlib.pq.index import PatchIndex
+from patchlib.search import Ranking, recall
+from patchlib.studies import bootstrap
+from patchlib.support import machine, progress
+
+if TYPE_CHECKING:
+    from patchlib.features.feature_set import FeatureSet
+
+Key = TypeVar("Key", bound=Hashable)
+SHARES = (4, 2, 1)  # of the largest m, as 16, 32, 64 in the paper
+LIST_SHARES = (2, 1)  # of the largest nlist, as 2048, 4096
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape:
+    """An index to be built: the keywords of :meth:`PatchIndex.build` that decide its size."""
+
+    nlist: int
+    m: int
+    nbits: int = 8
+    factory: str = PLAIN
+    seed: int = 0
+
+
+class Result(NamedTuple):
+    """Scores per query of ``metrics.evaluate``, bytes of one vector's code, bytes of the saved index."""
+
+    scores: pd.DataFrame
+    code_bytes: int
+    nbytes: int
+
+
+def rule(features: FeatureSet) -> Shape:
+    """The shape that :func:`patchlib.pq.codebooks.choose_parameters` gives an index of these features."""
+    return Shape(**choose_parameters(*features.descriptors.shape)._asdict())
+
+
+def grid(features: FeatureSet) -> list[Shape]:
+    """The paper's grid, m in {16, 32, 64} x nlist in {2048, 4096}, scaled to a smaller set.
+
+    The largest values are those of :func:`rule`, the others a quarter and a half of m, and half of nlist: at full size
+    these are the paper's. Values of m that do not divide D are left out.
+
+    Source: supplement S7.
+    """
+    largest, dim = rule(features), features.descriptors.shape[1]
+    codes = sorted({largest.m // share for share in SHARES if largest.m // share})
+    lists = sorted({max(largest.nlist // share, 1) for share in LIST_SHARES})
+    return [Shape(nlist=nlist, m=m) for nlist in lists for m in codes if dim % m == 0]
+
+
+def run(jobs: Mapping[Key, Callable[[], Any]], workers: int | None = None, label: str = "indexes") -> dict[Key, Any]:
+    """Call every job on one of ``workers`` threads (faiss and numpy let go of Python's lock); results by key."""
+    with ThreadPoolExecutor(workers) as pool, progress.track(label, len(jobs), "index") as bar:
+        running = {key: pool.submit(job) for key, job in jobs.items()}
+        for _ in as_completed(running.values()):
+            bar.update(1)
+        return {key: done.result() for key, done in running.items()}
+
+
+def measure(
+    features: FeatureSet,
+    benchmark: Benchmark,
+    shape: Shape,
+    k: int | None = None,
+    train_on: ArrayLike | FeatureSet | None = None,
+) -> Result:
+    """Build an index and search it, all lists probed, so that the codes are the only approximation.
+
+    Args:
+        features: what is indexed, and the queries.
+        benchmark: its positives.
+        shape: of the index.
+        k: depth of AP; None = the whole ranking.
+        train_on: of :meth:`PatchIndex.build`.
+    """
+    index = PatchIndex.build(features, train_on, **dataclasses.asdict(shape), threads=1)
+    ranking = index.search(features.query_descriptors, k, threads=1)
+    return Result(metrics.evaluate(ranking, benchmark, features, k), index.ivf.code_size, index.nbytes)
+
+
+def paired(less: pd.DataFrame, more: pd.DataFrame, score: str = "ap") -> pd.Series:
+    """Differences per query of two tables of ``metrics.evaluate``, ``more`` minus ``less``, in points."""
+    return 100 * (more.set_index("query_id")[score] - less.set_index("query_id")[score])
+
+
+def summary(exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result]) -> pd.DataFrame:
+    """Table 5: every level exact and compressed.
+
+    Args:
+        exact: level -> table of ``metrics.evaluate``.
+        coded: level -> result of the compressed index.
+
+    Returns:
+        DataFrame indexed by (level, pq): mAP, LocScore, mLocScore in percent.
+
+    Source: Table 5.
+    """
+    rows: dict[tuple[str, str], pd.DataFrame] = {}
+    for level, scores in exact.items():
+        rows |= {(level, "no"): scores, (level, "yes"): coded[level].scores}
+    table = pd.DataFrame({key: metrics.summarise(scores) for key, scores in rows.items()}).T
+    return table[["mAP", "LocScore", "mLocScore"]].rename_axis(["level", "pq"])
+
+
+def changes(
+    exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result], score: str = "ap", resamples: int = 1000
+) -> pd.DataFrame:
+    """What compression changes, level by level, in points and paired by query: columns of ``statistics.intervals``."""
+    values = {level: paired(scores, coded[level].scores, score) for level, scores in exact.items()}
+    return bootstrap.intervals(values, resamples).rename_axis("level")
+
+
+def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArray[np.floating]) -> pd.DataFrame:
+    """How an IVFPQ index keeps one vector: its list, then for each part of the residual the nearest codeword.
+
+    Computed from the formulas alone, with no call of faiss' encoder.
+
+    Args:
+        index: with the factory :data:`patchlib.pq.codebooks.PLAIN`.
+        vector: (D,).
+        query: (D,).
+
+    Returns:
+        DataFrame indexed by part ("list", "1", ..., str(m)): ``code``, ``squared_error`` of the part after coding (of
+        the list: of the whole vector before it), ``score``: what the part adds to the inner product with the query.
+
+    Source: H. Jegou, M. Douze, C. Schmid, Product Quantization for Nearest Neighbor Search, PAMI 2011.
+    """
+    import faiss
+
+    ivf = index.ivf
+    vector, query = np.asarray(vector, np.float64), np.asarray(query, np.float64)
+    centroids = ivf.quantizer.reconstruct_n(0, ivf.nlist).astype(np.float64)
+    number = int((centroids @ vector).argmax())
+    residual = (vector - centroids[number]).reshape(ivf.pq.M, 1, -1)
+    codewords = faiss.vector_to_array(ivf.pq.centroids).reshape(ivf.pq.M, ivf.pq.ksub, -1)
+    distances = ((residual - codewords) ** 2).sum(axis=2)
+    codes = distances.argmin(axis=1)
+    chosen = codewords[np.arange(ivf.pq.M), codes]
+    table = pd.DataFrame(
+        {
+            "code": [number, *codes],
+            "squared_error": [(residual**2).sum(), *distances.min(axis=1)],
+            "score": [query @ centroids[number], *(query.reshape(chosen.shape) * chosen).sum(axis=1)],
+        }
+    )
+    return table.set_index(pd.Index(["list", *map(str, range(1, ivf.pq.M + 1))], name="part"))
+
+
+def probing(
+    index: PatchIndex,
+    features: FeatureSet,
+    benchmark: Benchmark,
+    exact: Ranking,
+    probes: Iterable[int],
+    top: int = 10,
+    k: int | None = None,
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """What probing fewer lists costs, and what it spares.
+
+    Args:
+        index: of the features.
+        features: owner of the queries.
+        benchmark: its positives.
+        exact: ranking without any compression.
+        probes: numbers of lists.
+        top: images whose recall is taken.
+        k: depth of AP.
+        workers: searches at a time; the latency is taken afterwards, one search alone.
+
+    Returns:
+        DataFrame indexed by nprobe: ``scanned`` (share of all codes, percent), ``of_codes`` and ``of_exact`` (recall of
+        the first ``top`` images of a search of all codes, and of the exact search, percent), ``mAP`` (percent), ``ms``
+        (per query, for the first ``top`` images on one thread; it depends on the machine).
+    """
+    queries, probes = features.query_descriptors, sorted(set(probes))
+    lists = np.array([index.ivf.invlists.list_size(number) for number in range(index.ivf.nlist)])
+    everything = index.search(queries, top, threads=1)
+    ranked = run({n: partial(index.search, queries, k, n, threads=1) for n in probes}, workers)
+    rows = {}
+    for nprobe, ranking in ranked.items():
+        opened = index.ivf.quantizer.search(np.ascontiguousarray(queries, np.float32), nprobe)[1]
+        rows[nprobe] = {
+            "scanned": 100 * lists[opened].sum(axis=1).mean() / index.ivf.ntotal,
+            "of_codes": 100 * recall(ranking, everything, top),
+            "of_exact": 100 * recall(ranking, exact, top),
+            "mAP": 100 * metrics.evaluate(ranking, benchmark, features, k)["ap"].mean(),
+            "ms": machine.milliseconds(partial(index.search, queries, top, nprobe, threads=1), max(len(queries), 1)),
+        }
+    return pd.DataFrame(rows).T.rename_axis("nprobe")
+
+
+def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, str], Shape]:
+    """Indexes whose codes take the same bytes: those of :func:`patchlib.pq.file_size.equal_bytes`, and PQ behind a PCA.
+
+    The PCA keeps four dimensions a byte, as SQ4's keeps two, so that what it does for the scalar codes can be told from
+    what they do themselves.
+
+    Args:
+        sizes: bytes of one vector's code, divisors of D.
+        dim: D.
+        nlist: number of lists, of all of them.
+
+    Returns:
+        (size, name) -> shape.
+    """
+    shapes: dict[tuple[int, str], Shape] = {}
+    for size in sizes:
+        codes = file_size.equal_bytes(size, dim)
+        if 4 * size < dim:
+            codes["PCA+PQ"] = f"PCA{4 * size},IVF{{nlist}},PQ{size}"
+        shapes |= {(size, name): Shape(nlist=nlist, m=size, factory=factory) for name, factory in codes.items()}
+    return shapes
+
+
+def storage_table() -> pd.DataFrame:
+    """Table 7 from real indexes beside the published one: ours, the paper's and consistent units.
+
+    Returns:
+        DataFrame indexed by (level, benchmark): ``uncompressed``, ``quantised``, ``ratio`` as printed, each followed by
+        the published ``paper ...``; ``true MB``, ``true quantised MB`` (10^6 bytes) and ``true ratio``.
+    """
+    keys = ["level", "benchmark"]
+    ours, published = file_size.table_7().set_index(keys), paper.table("table_7_storage").set_index(keys)
+    names = {"uncompressed": "uncompressed_MB", "quantised": "quantized_MB", "ratio": "compression_ratio"}
+    columns: dict[str, pd.Series] = {}
+    for name, column in names.items():
+        columns |= {name: ours[column], f"paper {name}": published[column]}
+    columns |= {"true MB": ours["uncompressed_true_MB"], "true quantised MB": ours["quantised_true_MB"]}
+    return pd.DataFrame(columns | {"true ratio": ours["true_ratio"]})

@@ -1,0 +1,55 @@
+"""Figures and tables that notebooks saved, as their records tell."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from patchlib.support import provenance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A figure or table.
+
+    Attributes:
+        name: e.g. ``"fig_1_teaser"``.
+        record: what ``<name>.json`` says.
+        folder: of its files.
+    """
+
+    name: str
+    record: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def caption(self) -> str:
+        """A figure's caption; a table has none."""
+        return self.record.get("caption", "")
+
+    @property
+    def message(self) -> str:
+        """The caption's first sentence; ``G.T.`` ends none."""
+        return re.split(r"(?<![ .][A-Z]\.)(?<=[.?!]) ", self.caption, maxsplit=1)[0]
+
+    def file(self, suffix: str) -> Path:
+        """One of its files, e.g. its ``"png"``."""
+        return self.folder / f"{self.name}.{suffix}"
+
+
+def saved(source: str, figures: Path) -> Iterator[Item]:
+    """What a notebook's cell saves, as far as it has a record.
+
+    Args:
+        source: of the cell; an item is the second argument of a call, as in ``plots.save(fig, "fig_levels", record)``
+            and ``report.save_table(frame, "table_levels", record)``.
+        figures: folder of the records.
+    """
+    for call in ast.walk(ast.parse(source)):
+        match call:
+            case ast.Call(args=[_, ast.Constant(value=str(name)), _, *_]) if (figures / f"{name}.json").exists():
+                yield Item(name=name, record=provenance.read_json(figures / f"{name}.json"), folder=figures)

@@ -1,0 +1,91 @@
+"""Charts of the compression studies draw the numbers they are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from builders import benchmark_on_disk, feature_set
+
+from patchlib import charts, images, paper
+from patchlib.pq import file_size
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_changes_stand_beside_the_published_ones() -> None:
+    ours = pd.DataFrame({"mean": [-1.0, -3.0], "low": [-2.0, -5.0], "high": [0.0, -2.0]}, index=["L0", "L3"])
+    published = paper.effect("table_5_pq_levels", "mAP", {"pq": "yes"}, {"pq": "no"})
+    ax = charts.compression.changes(plt.subplots()[1], ours, published)
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_allclose(drawn["paper, INSTRE"], [81.99 - 78.48, 88.52 - 87.01])
+    np.testing.assert_allclose(drawn["paper, ILIAS"], [54.97 - 55.03, 59.96 - 65.16])
+    segments = ax.containers[0][2][0].get_segments()
+    np.testing.assert_allclose([segment[:, 1] for segment in segments], [[-2, 0], [-5, -2]])
+
+
+def test_parts_add_up_to_the_index() -> None:
+    ax = charts.compression.parts(plt.subplots()[1], "ILIAS")
+    heights = np.array([[bar.get_height() for bar in bars] for bars in ax.containers])
+    for level, total in zip(file_size.PATCHES, heights.sum(axis=0), strict=True):
+        expected = file_size.index_bytes(4885 * file_size.PATCHES[level], 1024)
+        assert total == pytest.approx(expected / 1e6)
+    assert heights[2][0] == pytest.approx(4885 * 64 / 1e6)  # codes of L0
+    assert [text.get_text() for text in ax.texts] == ["18.2", "19.6", "22.8", "28.4"]
+
+
+def test_codecs_keep_their_colours_and_places() -> None:
+    keys = pd.MultiIndex.from_tuples([(8, "SQ4"), (16, "SQ4"), (16, "PQ")])
+    table = pd.DataFrame({"mAP": [20.0, 40.0, 30.0], "low": [18.0, 38.0, 28.0], "high": [22.0, 42.0, 32.0]}, index=keys)
+    ax = charts.compression.codecs(plt.subplots()[1], table, 44.0)
+    lines = {container.get_label(): container[0] for container in ax.containers}
+    assert list(lines) == ["PQ", "SQ4"]
+    assert lines["SQ4"].get_color() == charts.compression.CODECS["SQ4"]
+    assert lines["SQ4"].get_ydata().tolist() == [20, 40]
+    assert np.round(lines["PQ"].get_xdata()).tolist() == [1]  # the second size
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8", "16"]
+
+
+def test_probing_has_a_place_for_every_number_of_lists() -> None:
+    table = pd.DataFrame({"mAP": [1.0, 2.0, 3.0]}, index=[1, 4, 16])
+    ax = charts.compression.probing(plt.subplots()[1], table, {"mAP": "accuracy"})
+    assert ax.lines[0].get_label() == "accuracy" and ax.lines[0].get_ydata().tolist() == [1, 2, 3]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "4", "16"]
+
+
+def test_training_curves_draw_one_size_of_code() -> None:
+    keys = [("L0", 500, 8), ("L0", 1000, 8), ("G.T.", 500, 8), ("L0", 500, 16)]
+    index = pd.MultiIndex.from_tuples(keys, names=["training_feature", "vectors", "m"])
+    table = pd.DataFrame({"mAP": [30.0, 31.0, 40.0, 99.0], "low": 20.0, "high": 50.0, "seeds": 2}, index=index)
+    ax = charts.compression.training_curves(plt.subplots()[1], table, 8)
+    lines = {container.get_label(): container[0].get_ydata().tolist() for container in ax.containers}
+    assert lines == {"L0": [30, 31], "G.T.": [40]}
+
+
+def test_error_bars_stand_in_groups() -> None:
+    index = pd.MultiIndex.from_product([["L0", "G.T."], list(charts.compression.GROUPS)])
+    table = pd.DataFrame({"error": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}, index=index)
+    ax = charts.compression.error_bars(plt.subplots()[1], table, "error")
+    bars = {bars.get_label(): [bar.get_height() for bar in bars] for bars in ax.containers}
+    assert bars == {"on an instance": [1, 4], "winning": [2, 5], "background": [3, 6]}
+
+
+def test_region_sheet_cuts_the_regions_it_is_asked_for(tmp_path: Path) -> None:
+    data = benchmark_on_disk(tmp_path, n_images=2, sizes=[(40, 32)])
+    boxes = [[0, 0, 10, 10], [20, 5, 40, 32], [4, 4, 24, 30]]
+    features = feature_set(np.eye(3), [1, 2], np.eye(3)[:1], boxes)
+    axes = plt.subplots(1, 2)[1]
+    charts.compression.region_sheet(axes, data, features, np.array([2, 0]))
+    expected = images.read(data.image_path(1)).crop((4, 4, 24, 30)).resize((96, 96))
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), np.asarray(expected))
+    assert len(axes[1].images) == 1

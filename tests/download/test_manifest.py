@@ -1,0 +1,119 @@
+"""The data manifest: the one that is shipped, and mistakes in others."""
+
+from __future__ import annotations
+
+import copy
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from patchlib import benchmarks
+from patchlib.download import manifest
+
+GOOD = {
+    "kind": "benchmark",
+    "title": "T",
+    "home": "https://example.org",
+    "licence": "MIT",
+    "citation": "@misc{t}",
+    "folder": "t",
+    "verified": "nothing",
+    "files": [{"name": "t.zip", "urls": ["https://example.org/t.zip"], "sha256": "0" * 64, "unpack": "zip"}],
+    "expected": {"images": 3},
+}
+
+
+def write(tmp_path, entry):
+    path = tmp_path / "m.yaml"
+    path.write_text(yaml.safe_dump({"entries": {"t": entry}}))
+    return path
+
+
+def test_a_good_entry(tmp_path):
+    entry = manifest.load(write(tmp_path, GOOD))["t"]
+    assert entry.files == (
+        manifest.File(name="t.zip", urls=("https://example.org/t.zip",), sha256="0" * 64, unpack="zip"),
+    )
+    assert entry.expected == {"images": 3}
+    assert (entry.layout, entry.listing) == (None, None)
+
+
+def changed(*path_and_value):
+    *path, key, value = path_and_value
+    entry = copy.deepcopy(GOOD)
+    place = entry
+    for step in path:
+        place = place[step]
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    return entry
+
+
+MISTAKES = [
+    (changed("licence", None), "'licence' is missing"),
+    (changed("kind", "dataset"), "kind: expected one of .* got 'dataset'"),
+    (changed("licnce", "MIT"), "unknown key 'licnce'; did you mean 'licence'"),
+    (changed("title", "  "), "title: expected text"),
+    (changed("citation", "Smith 2020"), "citation: expected BibTeX"),
+    (changed("folder", "../elsewhere"), "folder: expected a path inside"),
+    (changed("expected", "pictures", 3), "count: expected one of .* got 'pictures'"),
+    (changed("expected", "images", -3), "images: expected a whole number >= 0, got -3"),
+    (changed("files", []), "expected files or a listing"),
+    (changed("files", "t.zip"), "files: expected a list"),
+    (changed("files", 0, "url", "https://x.org"), r"files\[0\]: unknown key 'url'; did you mean 'urls'"),
+    (changed("files", 0, "urls", []), "expected a list of addresses"),
+    (changed("files", 0, "urls", ["file:///etc/passwd"]), "expected an address with https, http, ftp"),
+    (changed("files", 0, "name", "/etc/passwd"), "name: expected a path inside"),
+    (changed("files", 0, "sha256", "abc"), "sha256: expected 64 hex digits in lower case, got 'abc'"),
+    (changed("files", 0, "bytes", "12 MB"), "bytes: expected a whole number >= 0, got '12 MB'"),
+    (changed("files", 0, "unpack", "rar"), "unpack: expected one of zip, tar, got 'rar'"),
+    (changed("files", [GOOD["files"][0]] * 2), "a name is there twice"),
+    (changed("listing", {"format": "index", "url": "https://x.org/"}), "listing: the key 'match' is missing"),
+    ("text", "expected a mapping, got 'text'"),
+]
+
+
+@pytest.mark.parametrize(("entry", "message"), MISTAKES)
+def test_mistakes_name_file_entry_key_and_value(tmp_path, entry, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        manifest.load(write(tmp_path, entry))
+    assert "m.yaml: entry 't'" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["entries: [", "[]", "other: {}", ""])
+def test_no_manifest(tmp_path, text):
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(ValueError, match="m.yaml"):
+        manifest.load(tmp_path / "m.yaml")
+
+
+def test_the_shipped_manifest():
+    entries = manifest.load()
+    assert {"grocery", "instre", "ilias-core", "ilias-ids", "ilias-yfcc100m", "mini-ilias-ids", "ames"} <= set(entries)
+    assert {"ilias-features", "ilias-lin-adapt"} <= set(entries)
+    for entry in entries.values():
+        assert entry.layout is None or entry.layout in benchmarks.NAMES
+        assert urlsplit(entry.home).scheme in ("http", "https")
+        # braces of BibTeX close, and every entry says what could not be checked
+        assert entry.citation.count("{") == entry.citation.count("}")
+        assert len(entry.verified) > 40
+    assert dict(entries["instre"].expected) == {"images": 27293, "queries": 1250}
+    assert entries["ilias-core"].expected["images"] == 4715
+
+
+def test_citations_are_the_loaders():
+    from importlib import import_module
+
+    entries = manifest.load()
+    for name in ("grocery", "instre", "ilias"):
+        entry = entries["ilias-core" if name == "ilias" else name]
+        loader = import_module(f"patchlib.benchmarks.{name}")
+        assert " ".join(loader.CITATION.split()) == " ".join(entry.citation.split())
+
+
+def test_find_suggests():
+    with pytest.raises(ValueError, match="did you mean instre"):
+        manifest.find(manifest.load(), "instr")

@@ -1,0 +1,314 @@
+"""Indexes on disk: built in parts, merged, searched within a budget; full disks, lost parts, killed builds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from builders import feature_set
+from faiss.contrib.ondisk import merge_ondisk
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchlib import search
+from patchlib.features.feature_set import FeatureSet
+from patchlib.pq import codebooks, disk_index, disk_lists, index
+from patchlib.pq.index import PatchIndex
+from patchlib.pq.parts import Found
+from patchlib.support import paths, provenance
+
+SETTINGS = {"nlist": 16, "m": 8, "nbits": 6}
+FILES = {disk_lists.DATA, disk_lists.INDEX, disk_index.OFFSETS, disk_index.META}
+PART = 2 * (6 + 8) * 500  # memory for 500 codes of 8 x 6 bits with their ids
+
+
+def features_of(counts: list[int], seed: int = 0) -> FeatureSet:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((sum(counts), 32), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return feature_set(rows, counts, rows[::97] + 0.01, hash=f"seed{seed}")
+
+
+@pytest.fixture(scope="module")
+def features() -> FeatureSet:
+    return features_of([5] * 400)
+
+
+@pytest.fixture(scope="module")
+def built(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> disk_index.DiskIndex:
+    return disk_index.build(features, tmp_path_factory.mktemp("built"), **SETTINGS, memory=PART)
+
+
+def same(a: search.Ranking, b: search.Ranking) -> None:
+    np.testing.assert_array_equal(a.images, b.images)
+    np.testing.assert_array_equal(a.scores, b.scores)
+    np.testing.assert_array_equal(a.regions, b.regions)
+
+
+@pytest.mark.parametrize("nprobe", [1, 5, None])
+@pytest.mark.parametrize("k", [1, 30, None])
+def test_answers_as_an_index_in_memory(
+    built: disk_index.DiskIndex, features: FeatureSet, nprobe: int | None, k: int | None
+) -> None:
+    whole = PatchIndex.build(features, **SETTINGS)
+    expected = whole.search(features.query_descriptors, k, nprobe)
+    same(built.search(features.query_descriptors, k, nprobe), expected)
+    largest = int(disk_lists.sizes(built.ivf).max()) * (6 + 8)
+    for memory in (largest, 3 * largest, 1 << 30):
+        same(built.search(features.query_descriptors, k, nprobe, memory=memory), expected)
+
+
+def test_only_some_lists_are_seen(built: disk_index.DiskIndex) -> None:
+    before = disk_lists.sizes(built.ivf)
+    part = disk_lists.read(built.folder, [2, 3, 11])
+    expected = np.where(np.isin(np.arange(16), [2, 3, 11]), before, 0)
+    np.testing.assert_array_equal(disk_lists.sizes(codebooks.lists_of(part)), expected)
+    for number in (2, 11):
+        got, own = (disk_lists.entries(codebooks.lists_of(i), number) for i in (part, built.index))
+        assert got[0].tolist() == own[0].tolist() and got[1].tolist() == own[1].tolist()
+    del part
+    np.testing.assert_array_equal(disk_lists.sizes(disk_index.load(built.folder).ivf), before)
+
+
+def test_no_more_is_resident_than_allowed(tmp_path: Path) -> None:
+    """64 MB of lists in a process of its own; with 8 MB at a time its memory grows by no more than twice that."""
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from patchlib import disk_index, scale_index
+from patchlib.index import PatchIndex
+rng = np.random.default_rng(0)
+images = rng.standard_normal((1000, 5, 32), dtype=np.float32)
+source = PatchIndex.build(scale_index.feature_set(images, images[:4, 0]), nlist=32, m=8, threads=1)
+index = scale_index.multiply(source, 5, 0, 800, Path({str(tmp_path)!r}))
+def resident():
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+index.search(images[:4, 0], 10, memory=8 << 20, threads=1)  # what a first search loads stays
+sizes, before = [], resident()
+search = disk_index.PatchIndex.search
+def watched(*arguments, **options):
+    result = search(*arguments, **options)
+    sizes.append(resident() - before)
+    return result
+disk_index.PatchIndex.search = watched
+index.search(images[:4, 0], 10, memory=8 << 20, threads=1)
+index.search(images[:4, 0], 10, threads=1)
+print(len(sizes), max(sizes[:-1]), sizes[-1], index.nbytes)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root(), check=True)
+    groups, bounded, free, size = map(int, done.stdout.split())
+    assert size > 60e6 and groups >= 8
+    assert bounded < 2 * (8 << 20) < 50e6 < free
+
+
+def test_images_of_unequal_size(tmp_path: Path) -> None:
+    odd = features_of([3, 0, 7] * 60)
+    found = disk_index.build(odd, tmp_path, **SETTINGS, memory=PART)
+    assert found.meta["regions_per_image"] is None
+    expected = PatchIndex.build(odd, **SETTINGS).search(odd.query_descriptors, 20, 4)
+    same(found.search(odd.query_descriptors, 20, 4), expected)
+    same(found.search(odd.query_descriptors, 20, 4, memory=2000), expected)
+
+
+def test_bytes_are_those_of_faiss_own_merge(features: FeatureSet, tmp_path: Path) -> None:
+    empty = index.train(*index.settings(features, None, **SETTINGS, seed=0))
+    shards = []
+    for number, start in enumerate(range(0, 400, 100)):
+        shard = faiss.clone_index(empty)
+        shard.add(features.descriptors[5 * start : 5 * (start + 100)])
+        faiss.write_index(shard, str(tmp_path / f"{number}.faiss"))
+        shards.append(str(tmp_path / f"{number}.faiss"))
+    merge_ondisk(faiss.clone_index(empty), shards, str(tmp_path / "theirs"), shift_ids=True)
+    disk_index.build(features, tmp_path / "ours", **SETTINGS, memory=PART)
+    assert (tmp_path / "ours" / disk_lists.DATA).read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_plain_faiss_opens_it_wherever_it_is_moved(
+    built: disk_index.DiskIndex, features: FeatureSet, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(built.folder, moved)
+    plain = faiss.read_index(str(moved / disk_lists.INDEX), faiss.IO_FLAG_ONDISK_SAME_DIR)
+    parameters = faiss.SearchParametersIVF(nprobe=16)
+    scores, _ = plain.search(features.query_descriptors, 1, params=parameters)
+    found = disk_index.load(moved, features)
+    np.testing.assert_array_equal(found.search(features.query_descriptors, 1).scores, scores)
+    assert found.nbytes == sum(path.stat().st_size for path in moved.iterdir() if path.name in FILES)
+
+
+def test_parts_are_gone_when_the_index_is_there(built: disk_index.DiskIndex) -> None:
+    assert {path.name for path in built.folder.iterdir()} - {".lock"} == FILES | {disk_index.PLAN}
+
+
+def test_nothing_is_made_twice(built: disk_index.DiskIndex, features: FeatureSet) -> None:
+    before = {path: path.stat().st_mtime_ns for path in built.folder.iterdir()}
+    disk_index.build(features, built.folder, **SETTINGS, memory=10 * PART)
+    assert {path: path.stat().st_mtime_ns for path in built.folder.iterdir()} == before | {
+        built.folder / ".lock": (built.folder / ".lock").stat().st_mtime_ns
+    }
+
+
+def test_full_disk_names_the_file_and_keeps_the_parts(
+    features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path
+) -> None:
+    """Files may not grow beyond a limit that parts fit in and the merged lists do not."""
+    code = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from test_disk_index import PART, SETTINGS, disk_index, features_of
+resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
+disk_index.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
+    assert f"[Errno {errno.EFBIG}] no space left for lists.ivfdata; finished parts are kept" in done.stderr
+    assert len(list(tmp_path.glob("images-*.index"))) == 4 and not list(tmp_path.glob("*.part"))
+    finished = disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert (finished.folder / disk_lists.DATA).read_bytes() == (built.folder / disk_lists.DATA).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["trained.faiss", "images-000000000-000000100.index", "index.faiss", "offsets.npy"])
+def test_full_disk_at_any_file(
+    features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = provenance.atomic_write
+
+    @contextmanager
+    def full(path: Path, mode: str = "wb") -> Iterator[object]:
+        with whole(path, mode) as file:
+            yield file
+            if Path(path).name == name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(provenance, "atomic_write", full)
+    with pytest.raises(OSError, match=f"no space left for {name}; finished parts are kept"):
+        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert not (tmp_path / name).exists() and not (tmp_path / disk_index.META).exists()
+    with pytest.raises(FileNotFoundError, match=r"no finished index; run disk_index\.build again"):
+        disk_index.load(tmp_path)
+
+
+def test_killed_build_goes_on(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path) -> None:
+    """The process kills itself where a third part begins; the first two are not made again."""
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from test_disk_index import PART, SETTINGS, disk_index, features_of
+add, calls = disk_index.index.add, []
+def killed(*arguments):
+    calls.append(add(*arguments))
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+disk_index.index.add = killed
+disk_index.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("images-*.index")}
+    assert len(kept) == 2
+
+    merge, seen = disk_index._merged, []
+
+    def watched(parts: list[Path]) -> object:
+        seen.append({path: path.stat().st_mtime_ns for path in kept})
+        return merge(parts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk_index, "_merged", watched)
+        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert seen == [kept]
+    assert (tmp_path / disk_lists.DATA).read_bytes() == (built.folder / disk_lists.DATA).read_bytes()
+
+
+def test_part_that_disappears(features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[Path] = []
+
+    def losing(parts: list[Path], old: object = disk_index._merged) -> object:
+        if not lost:
+            lost.append(parts[1])
+            parts[1].unlink()
+        return old(parts)  # type: ignore[operator]
+
+    monkeypatch.setattr(disk_index, "_merged", losing)
+    with pytest.raises(FileNotFoundError, match=r"images-000000100-000000200\.index has disappeared; run .* again"):
+        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert len(list(tmp_path.glob("images-*.index"))) == 3
+    expected = PatchIndex.build(features, **SETTINGS).search(features.query_descriptors, 9)
+    same(disk_index.build(features, tmp_path, **SETTINGS, memory=PART).search(features.query_descriptors, 9), expected)
+
+
+def test_damaged_files_are_named(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path) -> None:
+    for name, message in (
+        (disk_lists.DATA, r"lists\.ivfdata has \d+ bytes, expected"),
+        (disk_lists.INDEX, r"index\.faiss is missing or damaged; build the index again"),
+    ):
+        copy = tmp_path / name
+        shutil.copytree(built.folder, copy)
+        os.truncate(copy / name, (copy / name).stat().st_size // 2)
+        with pytest.raises(ValueError, match=message):
+            disk_index.load(copy)
+    (tmp_path / disk_lists.DATA / disk_lists.DATA).unlink()
+    with pytest.raises(ValueError, match=r"lists\.ivfdata has 0 bytes, expected"):
+        disk_index.load(tmp_path / disk_lists.DATA)
+
+
+def test_damaged_part_is_named(features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaging(parts: list[Path], old: object = disk_index._merged) -> object:
+        os.truncate(parts[2], 1000)
+        return old(parts)  # type: ignore[operator]
+
+    monkeypatch.setattr(disk_index, "_merged", damaging)
+    with pytest.raises(ValueError, match=r"images-000000200-000000300\.index is truncated .* the other parts are kept"):
+        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+
+
+def test_mistakes(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path) -> None:
+    queries = features.query_descriptors
+    with pytest.raises(ValueError, match="holds another index, with m 8; choose another folder"):
+        disk_index.build(features, built.folder, **{**SETTINGS, "m": 4})
+    with pytest.raises(ValueError, match="indexes other features"):
+        disk_index.load(built.folder, features_of([5] * 400, seed=1))
+    with pytest.raises(ValueError, match=r"a list takes \d+ bytes, but memory is 10; allow"):
+        built.search(queries, memory=10)
+    with pytest.raises(ValueError, match="lies in the folder"):
+        built.save(tmp_path / "copy")
+    with pytest.raises(ValueError, match="nprobe is 17, expected 1 to 16"):
+        built.search(queries, nprobe=17, memory=PART)
+    with pytest.raises(FileNotFoundError, match="no finished index"):
+        disk_index.load(tmp_path)
+
+
+@given(st.data())
+def test_rankings_of_parts_are_put_together(data: st.DataObject) -> None:
+    """Oracle: sort all regions at once. Scores are small whole numbers, so that many tie."""
+    n_images, n_parts, depth = (data.draw(st.integers(1, high)) for high in (12, 4, 12))
+    depth = min(depth, n_images)
+    region = st.tuples(st.integers(-2, 2), st.integers(0, n_images - 1), st.integers(0, n_parts - 1))
+    entries = [(*found, number) for number, found in enumerate(sorted(data.draw(st.lists(region)), key=lambda e: e[1]))]
+    found = Found(1, depth, n_images)
+    for part in range(n_parts):
+        own = [(s, i, r) for s, i, p, r in entries if p == part]
+        found.add(np.array([0]), _first(own, depth, n_images))
+    same(found.ranking(), _first([(s, i, r) for s, i, _, r in entries], depth, n_images))
+
+
+def _first(entries: list[tuple[int, int, int]], depth: int, n_images: int) -> search.Ranking:
+    best: dict[int, tuple[float, int]] = dict.fromkeys(range(n_images), (np.inf, -1))
+    for score, image, region in entries:
+        best[image] = min(best[image], (-score, region))
+    rows = sorted((score, image, region) for image, (score, region) in best.items())[:depth]
+    table = np.array(rows, float)[None]
+    return search.Ranking(
+        table[..., 1].astype(np.int32), -table[..., 0].astype(np.float32), table[..., 2].astype(np.int32)
+    )

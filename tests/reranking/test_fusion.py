@@ -1,0 +1,203 @@
+"""Fusion and grid search against brute force: fuse, sort, and average precision of each cell by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patchlib.metrics import average_precision
+from patchlib.reranking import fusion
+
+
+def brute_force(images, scores, logits, relevant, n_positives, lambda_, gamma, m, k=None):
+    """AP of one cell in plain Python: sort the shortlist by (fused score, image index), append the rest."""
+    values = []
+    for row in range(len(images)):
+        fused = lambda_ * scores[row, :m] + (1 - lambda_) / (1 + np.exp(-gamma * logits[row, :m]))
+        head = sorted(range(m), key=lambda j, f=fused, row=row: (-f[j], images[row, j]))
+        order = [*head, *range(m, images.shape[1])]
+        values.append(average_precision(relevant[row, order], n_positives[row], k))
+    return np.array(values)
+
+
+def problem(seed: int, queries: int = 5, depth: int = 12, coarse: bool = False):
+    """A random first stage and logits; ``coarse`` draws both from few values, so that ties abound."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 4, (queries, depth)) / 4 if coarse else rng.random((queries, depth))
+    scores = -np.sort(-scores, axis=1)
+    images = rng.permuted(np.tile(np.arange(depth), (queries, 1)), axis=1)
+    for row in range(queries):  # a legal ranking: ties in ascending image order
+        images[row] = images[row][np.lexsort((images[row], -scores[row]))]
+    logits = rng.integers(-1, 2, (queries, depth)) * 1.0 if coarse else rng.normal(0, 2, (queries, depth))
+    relevant = rng.random((queries, depth)) < 0.3
+    n_positives = relevant.sum(axis=1) + rng.integers(0, 2, queries)
+    return images, scores, logits, relevant, n_positives
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.booleans(), st.sampled_from([None, 1, 3, 12]))
+def test_every_cell_equals_brute_force(seed: int, coarse: bool, k: int | None) -> None:
+    images, scores, logits, relevant, n_positives = problem(seed, coarse=coarse)
+    axes = {"shortlists": (0, 3, 7, 12), "lambdas": (0.0, 0.3, 1.0), "gammas": (0.0, 0.5, 1.0)}
+    cells = fusion.grid_search(images, scores, logits, relevant, n_positives, **axes, k=k)
+    assert cells.shape == (4 * 3 * 3, 5)
+    for (m, lambda_, gamma), row in cells.iterrows():
+        expected = brute_force(images, scores, logits, relevant, n_positives, lambda_, gamma, m, k)
+        np.testing.assert_allclose(row.to_numpy(), expected, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.booleans(), st.integers(0, 12), st.floats(0, 1), st.floats(0, 1))
+def test_sorting_by_the_fused_scores_is_the_brute_force_order(
+    seed: int, coarse: bool, m: int, lambda_: float, gamma: float
+) -> None:
+    images, scores, logits, relevant, n_positives = problem(seed, coarse=coarse)
+    fused = fusion.fuse(scores, logits, lambda_, gamma, m)
+    order = np.lexsort((images, -fused), axis=1)
+    ap = average_precision(np.take_along_axis(relevant, order, axis=1), n_positives)
+    # recomputed with numpy's own exponential, values that differ by rounding alone may swap: keep to clear cases
+    gaps = np.diff(np.sort(fused[:, :m], axis=1), axis=1)
+    clear = ~((gaps > 0) & (gaps < 1e-9)).any(axis=1)
+    expected = brute_force(images, scores, logits, relevant, n_positives, lambda_, gamma, m)
+    np.testing.assert_allclose(ap[clear], expected[clear], rtol=0, atol=1e-12)
+
+
+def test_fused_score_by_hand() -> None:
+    fused = fusion.fuse([[0.8, 0.6, 0.5, 0.5]], [[0.0, 2.0, 9.0]], lambda_=0.25, gamma=0.5, m=2)
+    head = [0.25 * 0.8 + 0.75 * 0.5, 0.25 * 0.6 + 0.75 / (1 + np.exp(-1.0))]
+    np.testing.assert_allclose(fused[0, :2], head, rtol=1e-15)
+    assert fused[0, 2] == fused[0, 3] < fused[0, :2].min()  # ties beyond the shortlist stay ties
+
+
+def test_an_image_beyond_the_shortlist_never_overtakes_it() -> None:
+    fused = fusion.fuse([[0.99, 0.98, 0.97]], [[-50.0, -60.0]], lambda_=0.0, gamma=1.0, m=2)
+    assert (np.argsort(-fused[0]) == [0, 1, 2]).all()
+
+
+def test_no_shortlist_and_full_global_weight_leave_the_ranking_alone() -> None:
+    images, scores, logits, relevant, n_positives = problem(3, coarse=True)
+    cells = fusion.grid_search(images, scores, logits, relevant, n_positives, shortlists=(0, 12), gammas=(0.3,))
+    first_stage = average_precision(relevant, n_positives)
+    np.testing.assert_allclose(cells.loc[0].to_numpy(), np.tile(first_stage, (11, 1)), atol=1e-12)
+    np.testing.assert_allclose(cells.loc[12, 1.0, 0.3].to_numpy(), first_stage, atol=1e-12)
+
+
+def hand_made() -> pd.DataFrame:
+    """Two queries whose positive stands last of three; its logit lifts it only where local scores weigh enough.
+
+    Fused with gamma 1: the positive 0.1 * lambda + (1 - lambda) * 0.88, the others at most lambda + (1 - lambda) * 0.5.
+    With m = 3 it comes first for lambda 0.0 (0.88 > 0.5), stays last for lambda 0.5 (0.49 < 0.75) and for m = 2.
+    """
+    scores = np.array([[1.0, 0.9, 0.1]] * 2)
+    logits = np.array([[0.0, 0.0, 2.0]] * 2)
+    relevant = np.array([[False, False, True]] * 2)
+    axes = {"shortlists": (0, 2, 3), "lambdas": (0.0, 0.5), "gammas": (0.0, 1.0)}
+    return fusion.grid_search([[5, 6, 7]] * 2, scores, logits, relevant, [1, 1], **axes, query_ids=["a", "b"])
+
+
+def test_hand_made_grid_has_its_best_cell_where_it_must_be() -> None:
+    cells = hand_made()
+    assert list(cells.columns) == ["a", "b"] and cells.index.names == ["m", "lambda", "gamma"]
+    assert cells.loc[(3, 0.0, 1.0)].tolist() == [1.0, 1.0]
+    assert (cells.drop((3, 0.0, 1.0)) == 1 / 3).all(axis=None)
+    best = fusion.select_on_test_queries(cells)
+    assert (best.m, best.lambda_, best.gamma, best.reported, best.n_reported) == (3, 0.0, 1.0, 1.0, 2)
+
+
+def test_the_last_cell_is_not_the_best_by_default() -> None:
+    """The published code's fault: it kept the last cell it looked at."""
+    index = pd.MultiIndex.from_product([(0, 100), (0.0, 1.0), (0.0, 1.0)], names=fusion.CELL)
+    for best in range(len(index)):
+        cells = pd.DataFrame(0.2, index=index, columns=list("abcd"))
+        cells.iloc[best] = 0.9
+        choice = fusion.select(cells, np.array([True, True, False, False]))
+        assert (choice.m, choice.lambda_, choice.gamma) == index[best]
+
+
+def test_the_cell_is_chosen_on_one_side_and_reported_on_the_other() -> None:
+    index = pd.MultiIndex.from_tuples([(0, 0.0, 0.0), (100, 0.5, 0.1), (200, 0.5, 0.1)], names=fusion.CELL)
+    # "a" and "b" like the second cell, "c" and "d" the third; "e" has no positives
+    cells = pd.DataFrame(
+        {"a": [0.1, 0.9, 0.2], "b": [0.1, 0.7, 0.2], "c": [0.3, 0.1, 0.8], "d": [0.3, 0.3, 0.6], "e": [np.nan] * 3},
+        index,
+    )
+    choice = fusion.select(cells, np.array([True, True, False, False, False]))
+    assert (choice.m, choice.n_tuned, choice.n_reported) == (100, 2, 2)
+    assert choice.tuned == pytest.approx((0.9 + 0.7) / 2) and choice.reported == pytest.approx((0.1 + 0.3) / 2)
+    # all four together: 0.5 for the second cell, 0.45 for the third
+    on_test = fusion.select_on_test_queries(cells)
+    assert (on_test.m, on_test.n_tuned) == (100, 4) and on_test.tuned == on_test.reported == pytest.approx(0.5)
+
+
+def test_equal_cells_go_to_the_shortest_shortlist() -> None:
+    index = pd.MultiIndex.from_product([(0, 100, 200), (0.0,), (0.0,)], names=fusion.CELL)
+    cells = pd.DataFrame({"a": [0.1, 0.5, 0.5], "b": [0.2, 0.5, 0.5]}, index)
+    assert fusion.select(cells, np.array([True, False])).m == 100
+
+
+def test_queries_without_positives_are_nan_and_take_no_part() -> None:
+    images, scores, logits, relevant, n_positives = problem(4)
+    relevant[2], n_positives[2] = False, 0
+    cells = fusion.grid_search(images, scores, logits, relevant, n_positives, shortlists=(0, 5))
+    assert cells[2].isna().all() and cells.drop(columns=2).notna().all(axis=None)
+    assert fusion.select_on_test_queries(cells).n_reported == 4
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40), st.floats(0.05, 0.95), st.integers(0, 99))
+def test_split_keeps_instances_together_and_neither_side_empty(names: list[str], fraction: float, seed: int) -> None:
+    if len(set(names)) < 2:
+        with pytest.raises(ValueError, match="1 instances"):
+            fusion.split_by_instance(names, np.random.default_rng(seed))
+        return
+    side = fusion.split_by_instance(names, np.random.default_rng(seed), fraction)
+    left = {name for name, s in zip(names, side, strict=True) if s}
+    right = {name for name, s in zip(names, side, strict=True) if not s}
+    assert left and right and not left & right
+    assert abs(len(left) - fraction * len(set(names))) <= 1
+
+
+def test_arguments_are_not_changed() -> None:
+    arguments = problem(5)
+    copies = [array.copy() for array in arguments]
+    fusion.grid_search(*arguments, shortlists=(0, 12))
+    fusion.fuse(arguments[1], arguments[2], 0.5, 0.5, 6)
+    for array, copy in zip(arguments, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_the_papers_grid_has_792_cells() -> None:
+    assert len(fusion.SHORTLISTS) * len(fusion.LAMBDAS) * len(fusion.GAMMAS) == 6 * 11 * 12 == 792
+
+
+def test_bad_input_is_refused() -> None:
+    images, scores, logits, relevant, n_positives = problem(6)
+    with pytest.raises(ValueError, match="a shortlist of 13 images is longer than the ranking, which holds 12"):
+        fusion.fuse(scores, logits, 0.5, 0.5, 13)
+    with pytest.raises(ValueError, match="a shortlist of 9 images, but only 8 have local logits"):
+        fusion.fuse(scores, logits[:, :8], 0.5, 0.5, 9)
+    with pytest.raises(ValueError, match="a shortlist of -1 images"):
+        fusion.fuse(scores, logits, 0.5, 0.5, -1)
+    with pytest.raises(ValueError, match="lambda is 1.5"):
+        fusion.fuse(scores, logits, 1.5, 0.5, 3)
+    with pytest.raises(ValueError, match="gamma -0.1"):
+        fusion.fuse(scores, logits, 0.5, -0.1, 3)
+    with pytest.raises(ValueError, match="logits are not finite"):
+        fusion.fuse(scores, np.full_like(logits, np.nan), 0.5, 0.5, 3)
+    with pytest.raises(ValueError, match="the first 3 places hold images without regions"):
+        fusion.fuse(np.full_like(scores, -np.inf), logits, 0.5, 0.5, 3)
+    with pytest.raises(ValueError, match=r"expected \(Q, K\) and \(Q, M\)"):
+        fusion.fuse(scores, logits[:-1], 0.5, 0.5, 3)
+    with pytest.raises(ValueError, match="a shortlist of 1000 images is longer than the ranking"):
+        fusion.grid_search(images, scores, logits, relevant, n_positives)
+    with pytest.raises(ValueError, match="empty axis"):
+        fusion.grid_search(images, scores, logits, relevant, n_positives, shortlists=())
+    with pytest.raises(ValueError, match=r"relevant has shape \(5, 11\), expected \(5, 12\)"):
+        fusion.grid_search(images, scores, logits, relevant[:, 1:], n_positives, shortlists=(0,))
+    cells = hand_made()
+    with pytest.raises(ValueError, match="2 queries to tune on and 0 to report on"):
+        fusion.select(cells, np.array([True, True]))
+    with pytest.raises(ValueError, match="expected one bool for each of 2 queries"):
+        fusion.select(cells, np.array([0, 1]))

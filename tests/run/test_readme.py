@@ -1,0 +1,61 @@
+"""The README's numbers are the tables' numbers, its pictures the notebooks' figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from patchlib.run import readme
+from patchlib.support import paths, provenance
+
+TEXT = "before\n<!-- table_a -->\nold\n<!-- /table_a -->\nafter <!-- a comment -->\n"
+
+
+def test_a_block_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "table_a.md").write_text("| x |\n| --- |\n| 1 |\n")
+    filled = readme.filled(TEXT, tmp_path)
+    assert filled == "before\n<!-- table_a -->\n| x |\n| --- |\n| 1 |\n<!-- /table_a -->\nafter <!-- a comment -->\n"
+    assert readme.filled(filled, tmp_path) == filled
+
+
+def test_a_table_that_no_notebook_wrote_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="table_a.md"):
+        readme.filled(TEXT, tmp_path)
+
+
+def test_a_gallery_shows_figures_and_leads_to_their_notebooks(tmp_path: Path) -> None:
+    provenance.write_json(tmp_path / "fig_a.json", {"caption": 'Says "more" & G.T. too. Rest.'})
+    cells = [v4.new_markdown_cell("plots.save(x, 'fig_a', y)"), v4.new_code_cell('plots.save(fig, "fig_a", record)')]
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "01_one.ipynb")
+    (cell,) = re.findall("<td.*td>", readme.filled("<!-- gallery: fig_a -->\n<!-- /gallery -->", tmp_path, tmp_path))
+    assert cell == (
+        '<td valign="top"><a href="notebooks/01_one.ipynb"><img src="figures/fig_a.png" width="260" '
+        'alt="Says &quot;more&quot; &amp; G.T. too. Rest."></a><br>Says &quot;more&quot; &amp; G.T. too.</td>'
+    )
+
+
+def test_a_gallery_has_rows_of_three(tmp_path: Path) -> None:
+    names = [f"fig_{number}" for number in range(4)]
+    for name in names:
+        provenance.write_json(tmp_path / f"{name}.json", {"caption": "So."})
+    source = "".join(f'plots.save(fig, "{name}", record, caption)\n' for name in names)
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(source)]), tmp_path / "01_one.ipynb")
+    text = readme.filled(f"<!-- gallery: {' '.join(names)} -->\n<!-- /gallery -->", tmp_path, tmp_path)
+    assert [row.count("<td") for row in text.split("<tr>")[1:]] == [3, 1]
+    assert readme.filled(text, tmp_path, tmp_path) == text
+
+
+def test_a_figure_that_no_notebook_saves_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="fig_a"):
+        readme.filled("<!-- gallery: fig_a -->\n<!-- /gallery -->", tmp_path, tmp_path)
+
+
+def test_the_committed_readme_shows_the_committed_figures_and_tables() -> None:
+    text = (paths.root() / "README.md").read_text(encoding="utf-8")
+    blocks = readme.BLOCK.findall(text)
+    assert {"gallery", "table_levels"} <= {item for item, _ in blocks}
+    assert readme.filled(text, paths.root() / "figures") == text

@@ -1,0 +1,132 @@
+"""Notebooks made ready for the website: what a cell saved is described and traced."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from nbformat import NotebookNode, v4
+from PIL import Image
+
+from patchlib.__main__ import main
+from patchlib.run import notebooks, site
+from patchlib.support import paths, provenance
+
+FIGURES = paths.root() / "figures"
+
+
+def _png(width: int) -> str:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, 10), "red").save(stream, "png")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _notebook(source: str, *outputs: dict[str, Any]) -> NotebookNode:
+    shown = [v4.new_output("display_data", data) for data in outputs]
+    cells = [v4.new_markdown_cell("# Title\n\n## Part *one*"), v4.new_code_cell(source, outputs=shown)]
+    return v4.new_notebook(cells=cells)
+
+
+@pytest.fixture
+def figures(tmp_path: Path) -> Path:
+    """One figure and one table, as notebooks leave them."""
+    record = {"config_hash": "aaaa", "inputs": {"benchmark": "bbbb"}, "label": "toy data"}
+    provenance.write_json(tmp_path / "fig_x.json", {**record, "caption": "A_b * 2 gains. More."})
+    provenance.write_json(tmp_path / "table_y.json", record)
+    (tmp_path / "table_y.csv").write_text("a\n1\n")
+    Image.new("RGB", (1600, 800), "red").save(tmp_path / "fig_x.png")
+    return tmp_path
+
+
+def test_a_figure_is_shown_as_saved_with_its_caption_and_record(figures: Path) -> None:
+    notebook = _notebook('plots.save(fig, "fig_x", record, caption)\nplt.show()', {"image/png": _png(20)})
+    assert [item.name for item in site.annotate(notebook, figures, "../")] == ["fig_x"]
+    _, code, note = notebook.cells
+    assert code.metadata["mystnb"]["image"]["alt"] == "A_b * 2 gains. More."
+    shown = base64.b64decode(code.outputs[0].data["image/png"])
+    assert shown == (figures / "fig_x.png").read_bytes()
+    assert ":name: record-fig-x\n\nA\\_b \\* 2 gains. More." in note.source
+    assert '<a href="../figures/fig_x.json">record</a> · toy data · settings `aaaa` · benchmark `bbbb`' in note.source
+
+
+def test_a_table_leads_to_its_data(figures: Path) -> None:
+    notebook = _notebook('report.percent(report.save_table(frame, "table_y", record))', {"text/html": "<table/>"})
+    (item,) = site.annotate(notebook, figures, "../")
+    assert (item.name, item.caption) == ("table_y", "")
+    links = '<a href="../figures/table_y.json">record</a> · <a href="../figures/table_y.csv">CSV</a>'
+    assert f"`table_y`: {links} · toy data" in notebook.cells[2].source
+
+
+def test_columns_of_words_are_marked_columns_of_numbers_are_not(figures: Path) -> None:
+    frame = pd.DataFrame(
+        {"why": ["too small", "dark"], "n": ["1.5", "no boxes"], "who": ["Ann", "Bob"]}, index=["a", "b"]
+    )
+    notebook = _notebook("frame", {"text/html": frame._repr_html_()})
+    site.annotate(notebook, figures, "")
+    assert 'class="dataframe words-1 words-3"' in notebook.cells[1].outputs[0].data["text/html"]
+
+
+def test_what_is_only_read_is_not_taken_for_saved(figures: Path) -> None:
+    notebook = _notebook(
+        'paper.load("table_y", x, y); plots.save(fig, "fig_absent", record, "")', {"image/png": _png(20)}
+    )
+    assert site.annotate(notebook, figures, "") == []
+    assert len(notebook.cells) == 2
+
+
+def test_a_picture_that_is_not_saved_is_named_by_its_section(figures: Path) -> None:
+    notebook = _notebook("plt.show()", {"image/png": _png(20)})
+    site.annotate(notebook, figures, "")
+    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "Picture to: Part one"
+    assert notebook.cells[1].outputs[0].data["image/png"] == _png(20)
+
+
+def test_a_figure_may_be_saved_after_it_was_shown(figures: Path) -> None:
+    notebook = _notebook("plt.show()", {"image/png": _png(20)})
+    notebook.cells.append(v4.new_code_cell('plots.save(fig, "fig_x", record, caption)'))
+    site.annotate(notebook, figures, "")
+    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "A_b * 2 gains. More."
+    assert base64.b64decode(notebook.cells[1].outputs[0].data["image/png"]) == (figures / "fig_x.png").read_bytes()
+
+
+def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) -> None:
+    widget = {notebooks.WIDGET: {"model_id": "1"}, "text/plain": "HBox(children=())"}
+    notebook = _notebook("explorer", widget, {**widget, "image/png": _png(20)})
+    notebook.metadata["widgets"] = {"state": {}}
+    site.annotate(notebook, figures, "")
+    assert [set(output.data) for output in notebook.cells[1].outputs] == [{"image/png", "text/plain"}]
+    assert "widgets" not in notebook.metadata
+
+
+def test_no_notebooks_is_said_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="make reproduce"):
+        site.stage(tmp_path, tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["site", "site-source"])
+def test_nothing_but_an_old_site_is_removed(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("all of it")
+    with pytest.raises(ValueError, match="in the way"):
+        site.build(paths.notebooks(), FIGURES, tmp_path / "site")
+    assert (tmp_path / name / "thesis.txt").exists()
+
+
+def test_the_site_of_a_profile_shows_its_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(site, "build", lambda *places: asked.append(places) or places[-1] / "index.html")
+    monkeypatch.delenv("PATCHLIB_FIGURES", raising=False)
+    assert main(["site"]) == main(["site", "--profile", "workshop"]) == 0
+    build = paths.root() / "build"
+    run = build / "workshop"
+    assert asked == [
+        (paths.notebooks(), FIGURES, build / "builtin" / "site"),
+        (run / "notebooks", run / "figures", run / "site"),
+    ]
+    assert capsys.readouterr().out.splitlines()[1].endswith("/build/workshop/site/index.html")

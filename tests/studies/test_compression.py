@@ -1,0 +1,166 @@
+"""The compression studies against hand arithmetic, faiss' own encoder, and the published numbers."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import benchmark_of, feature_set
+
+from patchlib import metrics, paper, search
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features.feature_set import FeatureSet
+from patchlib.pq.index import PatchIndex
+from patchlib.studies import compression
+from patchlib.studies.compression import Shape
+
+DIM, IMAGES, PER_IMAGE = 32, 120, 8
+
+
+@pytest.fixture(scope="module")
+def features() -> FeatureSet:
+    """Images whose regions resemble each other; query i shows a region of image 10 i."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((IMAGES, 1, DIM)) + rng.standard_normal((IMAGES, PER_IMAGE, DIM))
+    rows = (rows / np.linalg.norm(rows, axis=2, keepdims=True)).reshape(-1, DIM)
+    return feature_set(rows, [PER_IMAGE] * IMAGES, rows[:: 10 * PER_IMAGE])
+
+
+@pytest.fixture(scope="module")
+def data() -> Benchmark:
+    return benchmark_of(IMAGES, 12, [(q, 10 * q, [0, 0, 50, 50]) for q in range(12)])
+
+
+@pytest.fixture(scope="module")
+def index(features: FeatureSet) -> PatchIndex:
+    return PatchIndex.build(features, nlist=8, m=4, threads=1)
+
+
+def scores(ap: list[float], first: int = 0) -> pd.DataFrame:
+    table = pd.DataFrame({"query_id": [f"q{first + i}" for i in range(len(ap))], "ap": ap})
+    return table.assign(
+        loc_score=table["ap"] / 2, mloc_score=0.25, **{f"loc_score_{t}": 0.25 for t in metrics.THRESHOLDS}
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "dim", "lists", "codes"),
+    [
+        (796_290, 1024, [2048, 4096], [16, 32, 64]),  # the paper's
+        (54_000, 128, [512, 1024], [2, 4, 8]),
+        (960, 32, [8, 16], [1, 2]),
+        (60, 16, [1], [1]),
+        (54_000, 96, [512, 1024], [1, 3, 6]),
+    ],
+)
+def test_grid_is_the_papers_at_full_size(count: int, dim: int, lists: list[int], codes: list[int]) -> None:
+    rows = np.broadcast_to(np.float32(1), (count, dim))
+    shapes = compression.grid(FeatureSet(rows, np.empty((count, 4)), np.array([0, count]), np.ones((1, dim)), {}))
+    assert [(s.nlist, s.m) for s in shapes] == [(nlist, m) for nlist in lists for m in codes]
+
+
+def test_worked_example_is_what_faiss_stores(index: PatchIndex, features: FeatureSet) -> None:
+    query = features.query_descriptors[3]
+    for row in (0, 77, 500):
+        vector = np.asarray(features.descriptors[row])
+        table = compression.worked_example(index, vector, query)
+        # one byte for the number of the list, then the codes
+        assert index.ivf.sa_encode(vector[None])[0].tolist() == table["code"].tolist()
+        decoded = index.quantise(vector[None])[0]
+        assert table["squared_error"][1:].sum() == pytest.approx(((vector - decoded) ** 2).sum(), rel=1e-4)
+        assert table["score"].sum() == pytest.approx(query @ decoded, abs=1e-5)
+        assert table.index.tolist() == ["list", "1", "2", "3", "4"]
+
+
+def test_measure_scores_what_a_search_of_all_lists_returns(features: FeatureSet, data: Benchmark) -> None:
+    result = compression.measure(features, data, Shape(nlist=8, m=4, seed=3))
+    index = PatchIndex.build(features, nlist=8, m=4, seed=3)
+    decoded = feature_set(index.quantise(features.descriptors), [PER_IMAGE] * IMAGES, features.query_descriptors)
+    oracle = metrics.evaluate(search.rank(features.query_descriptors, decoded), data, features)
+    np.testing.assert_allclose(result.scores["ap"], oracle["ap"], atol=1e-9)
+    assert (result.code_bytes, result.nbytes) == (4, index.nbytes)
+
+
+def test_measure_trains_on_what_it_is_given(features: FeatureSet, data: Benchmark) -> None:
+    shape = Shape(nlist=4, m=2)
+    own = compression.measure(features, data, shape)
+    other = np.random.default_rng(1).standard_normal((600, DIM))
+    assert own.scores["ap"].mean() > compression.measure(features, data, shape, None, other).scores["ap"].mean()
+
+
+def test_changes_are_paired_by_query() -> None:
+    exact = {"L0": scores([0.2, 0.4]), "L3": scores([0.5, 0.7])}
+    shuffled = scores([0.4, 0.1]).iloc[::-1]  # q1 first
+    coded = {"L0": compression.Result(shuffled, 1, 1), "L3": compression.Result(scores([0.5, 0.7]), 1, 1)}
+    assert compression.paired(exact["L0"], shuffled).to_dict() == pytest.approx({"q0": 20, "q1": -30})
+    table = compression.changes(exact, coded, resamples=200)
+    assert table["mean"].to_dict() == pytest.approx({"L0": (20 - 30) / 2, "L3": 0})
+    assert (table.loc["L0", "low"], table.loc["L0", "high"]) == pytest.approx((-30, 20))
+    assert compression.changes(exact, coded, "loc_score", 200)["mean"]["L0"] == pytest.approx((10 - 15) / 2)
+    shown = compression.summary(exact, coded)
+    assert shown.index.tolist() == [("L0", "no"), ("L0", "yes"), ("L3", "no"), ("L3", "yes")]
+    assert shown.loc[("L0", "yes")].tolist() == pytest.approx([25, 12.5, 25])
+
+
+def test_recall_by_hand() -> None:
+    def ranking(images: list[list[int]]) -> search.Ranking:
+        found = np.array(images, np.int32)
+        return search.Ranking(found, np.zeros(found.shape, np.float32), found)
+
+    wanted, found = ranking([[1, 2, 3], [4, 5, 6]]), ranking([[2, 1, 9], [7, 8, 4]])
+    assert compression.recall(found, wanted, 2) == (2 / 2 + 0 / 2) / 2
+    assert compression.recall(found, wanted, 3) == pytest.approx((2 / 3 + 1 / 3) / 2)
+
+
+def test_probing_all_lists_loses_nothing(index: PatchIndex, features: FeatureSet, data: Benchmark) -> None:
+    exact = search.rank(features.query_descriptors, features)
+    table = compression.probing(index, features, data, exact, (8, 1, 2, 2), top=5, workers=2)
+    assert table.index.tolist() == [1, 2, 8]
+    assert table.loc[8, ["scanned", "of_codes"]].tolist() == [100, 100]
+    assert table["scanned"].is_monotonic_increasing and table["of_codes"][1] < 100
+    # share of codes in the nearest list, counted from the lists that the queries fall into
+    nearest = index.ivf.quantizer.search(features.query_descriptors, 1)[1][:, 0]
+    own = index.ivf.quantizer.search(np.asarray(features.descriptors), 1)[1][:, 0]
+    assert table["scanned"][1] == pytest.approx(100 * np.mean([(own == n).mean() for n in nearest]))
+    whole = metrics.evaluate(index.search(features.query_descriptors), data, features)
+    assert table["mAP"][8] == pytest.approx(100 * whole["ap"].mean())
+
+
+def test_codes_of_equal_size_have_it(features: FeatureSet, data: Benchmark) -> None:
+    shapes = compression.equal_bytes([2, 4], DIM, nlist=4)
+    assert {name for size, name in shapes if size == 4} == {"PQ", "OPQ+PQ", "SQ8", "SQ4", "PCA+PQ"}
+    for (size, name), shape in shapes.items():
+        if name != "OPQ+PQ":
+            assert compression.measure(features, data, shape).code_bytes == size, name
+    assert (16, "PCA+PQ") not in compression.equal_bytes([16], 64, 4)  # 4 * 16 dimensions are all there are
+
+
+def test_storage_table_equals_the_published_one() -> None:
+    table = compression.storage_table()
+    published = paper.table("table_7_storage").set_index(["level", "benchmark"])
+    for name, column in (
+        ("uncompressed", "uncompressed_MB"),
+        ("quantised", "quantized_MB"),
+        ("ratio", "compression_ratio"),
+    ):
+        assert table[f"paper {name}"].equals(published[column].rename(f"paper {name}"))
+        assert (table[name] == table[f"paper {name}"]).all()
+    assert table.loc[("L3", "INSTRE"), "true MB"] == round(26543 * 30 * 1024 * 4 / 1e6, 2)
+
+
+def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:
+    meet = threading.Barrier(2, timeout=20)
+
+    def wait(value: int) -> int:
+        meet.wait()
+        return value
+
+    assert compression.run({"a": partial(wait, 1), "b": partial(wait, 2)}, workers=2) == {"a": 1, "b": 2}
+
+
+def test_a_failing_job_is_not_swallowed(features: FeatureSet, data: Benchmark) -> None:
+    with pytest.raises(ValueError, match="m is 5, expected a divisor"):
+        compression.run({"bad": lambda: compression.measure(features, data, Shape(nlist=2, m=5))}, 2)

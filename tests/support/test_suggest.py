@@ -1,0 +1,15 @@
+"""What an unknown name is answered with."""
+
+from __future__ import annotations
+
+from patchlib.support.suggest import unknown
+
+
+def test_the_nearest_names_come_first_and_case_does_not_matter() -> None:
+    message = unknown("encoder", "siglp2", ["VGG16", "SigLIP", "SigLIP2"])
+    assert message == "unknown encoder 'siglp2'; did you mean SigLIP2 or SigLIP? Known: VGG16, SigLIP, SigLIP2"
+
+
+def test_nothing_near_and_nothing_known() -> None:
+    assert unknown("profile", "zzzz", ["builtin"]) == "unknown profile 'zzzz'; Known: builtin"
+    assert unknown("profile", "a", []) == "unknown profile 'a'; Known: none"
