@@ -1,7 +1,7 @@
-"""Profiles: one named set of settings for a whole run, so that a notebook reads a name and a few overrides.
+"""Profiles: one named set of settings for a whole run.
 
 A profile is a small YAML file. The shipped ones are ``patchlib/profiles/*.yaml``; any other file works by its path, and
-may start from another profile with ``extends: NAME``.
+may start from another profile with ``extends: NAME``. A notebook opens one: ``run = profiles.open(profile)``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 import yaml
 
-from patchlib import benchmarks, encoders
-from patchlib.reranking import matchers
-from patchlib.support import machine, provenance
+from patchlib import benchmarks, encoders, plots
+from patchlib.session import Session
+from patchlib.support import machine
 from patchlib.support.suggest import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
 DTYPES = ("float32", "float16")
+MATCHERS = ("built-in", "published")
 REQUIRED = ("encoder", "encoders", "levels", "device", "batch", "dtype", "k", "resamples")
 TITLES = {
     "procedural": "built-in benchmark",
@@ -49,7 +50,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "k": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "sample": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
     "resamples": (_positive, "a whole number of at least 1"),
-    "matcher": (lambda value: value is None or value in matchers.NAMES, f"one of {', '.join(matchers.NAMES)}"),
+    "matcher": (lambda value: value is None or value in MATCHERS, " or ".join(MATCHERS)),
     "skip_bad": (lambda value: value is None or isinstance(value, bool), "true or false"),
 }
 
@@ -103,10 +104,6 @@ class Profile:
         options = ", ".join(f"{key}={value}" for key, value in told.items())
         return TITLES[self.benchmark] + (f" ({options})" if options else "")
 
-    def record(self, config: Mapping[str, Any], **inputs: str) -> dict[str, Any]:
-        """Record of a figure or table made under this profile; ``inputs`` are hashes, e.g. ``benchmark=data.hash``."""
-        return provenance.record(config, inputs, self.name, self.label)
-
     @property
     def extraction(self) -> dict[str, Any]:
         """The keywords of :func:`patchlib.features.extract` that a profile decides."""
@@ -144,6 +141,16 @@ def load(name: str, /, **overrides: Any) -> Profile:
     sequences = {key: tuple(settings[key]) for key in ("benchmarks", "encoders", "levels")}
     sequences["pair"] = tuple(settings.get("pair") or sequences["encoders"][:2])
     return Profile(name=Path(name).stem, **(settings | sequences))
+
+
+def open(profile: str, /, **overrides: Any) -> Session:
+    """Open a session: settings as :func:`load` reads them, figures in the companion's style.
+
+    Raises:
+        ValueError, FileNotFoundError: as in :func:`load`.
+    """
+    plots.use_style()
+    return Session(load(profile, **overrides))
 
 
 def _read(name: str) -> dict[str, Any]:

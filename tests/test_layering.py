@@ -18,7 +18,7 @@ PACKAGE = paths.root() / "patchlib"
 # the rooms and the modules of the core, from the ground up; each may import what stands before it
 HOUSE = """
     support boxes images benchmarks regions crops encoder_registry encoders features search metrics report plots
-    pq paper reranking profiles studies scale charts explorer download training run __main__
+    session profiles pq paper reranking studies scale charts explorer download training run __main__
 """
 ORDER = HOUSE.split()
 HEAVY = {"torch", "faiss", "papermill", "matplotlib", "h5py", "pooch", "pandas"}

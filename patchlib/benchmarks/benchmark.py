@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
 from patchlib.images import MEMBER
+from patchlib.support.suggest import unknown
 
 BOX = ["x0", "y0", "x1", "y1"]
 IMAGES = ["image_id", "path", "width", "height"]
@@ -98,6 +99,17 @@ class Benchmark:
     def image_path(self, index: int) -> str:
         """Full path of database image ``index`` (with ``::member`` inside a tar shard)."""
         return self._full(self.images["path"].iloc[index])
+
+    def query_row(self, query_id: str) -> int:
+        """Row number of a query in ``queries``.
+
+        Raises:
+            ValueError: no query has this id.
+        """
+        rows = np.flatnonzero(self.queries["query_id"] == query_id)
+        if not len(rows):
+            raise ValueError(unknown("query", query_id, self.queries["query_id"]))
+        return int(rows[0])
 
     def query_path(self, index: int) -> str:
         """Full path of query ``index``."""

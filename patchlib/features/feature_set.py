@@ -49,6 +49,10 @@ class FeatureSet:
         """N."""
         return len(self.offsets) - 1
 
+    def rows(self, image: int) -> slice:
+        """Rows of the regions of one image."""
+        return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
+
     def image_of(self) -> NDArray[np.int64]:
         """(R,) image index of every region."""
         return np.repeat(np.arange(self.n_images), np.diff(self.offsets))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from patchlib import __version__, encoder_registry, encoders
+from patchlib.profiles import MATCHERS
 from patchlib.reranking import local_features
 from patchlib.support import paths, provenance
 from patchlib.support.suggest import unknown
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 FOLDER = encoder_registry.WEIGHTS / "matcher"
 BUILT_IN = "ames-small"
 PUBLISHED = "dinov2_ames_dist.pt"
-NAMES = ("built-in", "published")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +108,8 @@ def load(name: str, device: str = "cpu") -> Matcher:
     Raises:
         ValueError: another name, weights that do not fit, or published weights that have not been fetched.
     """
-    if name not in NAMES:
-        raise ValueError(unknown("matcher", name, NAMES))
+    if name not in MATCHERS:
+        raise ValueError(unknown("matcher", name, MATCHERS))
     return load_matcher(device=device) if name == "built-in" else load_published(device=device)
 
 

@@ -45,11 +45,11 @@ def saved(source: str, figures: Path) -> Iterator[Item]:
     """What a notebook's cell saves, as far as it has a record.
 
     Args:
-        source: of the cell; an item is the second argument of a call, as in ``plots.save(fig, "fig_levels", record)``
-            and ``report.save_table(frame, "table_levels", record)``.
+        source: of the cell; an item is the second argument of a call, as ``run.save_figure(fig, "fig_levels", text)``
+            or ``run.save_table(frame, "table_levels")``.
         figures: folder of the records.
     """
     for call in ast.walk(ast.parse(source)):
         match call:
-            case ast.Call(args=[_, ast.Constant(value=str(name)), _, *_]) if (figures / f"{name}.json").exists():
+            case ast.Call(args=[_, ast.Constant(value=str(name)), *_]) if (figures / f"{name}.json").exists():
                 yield Item(name=name, record=provenance.read_json(figures / f"{name}.json"), folder=figures)

@@ -23,7 +23,7 @@ from dask.distributed import Client, LocalCluster
 from patchlib import encoders, features
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
-from patchlib.features import cluster
+from patchlib.features import cluster, extraction
 from patchlib.features import shards as feature_shards
 
 COLOUR = encoder_of(mean_colour, 3)
@@ -153,7 +153,7 @@ def constant(crops: np.ndarray, value: float) -> np.ndarray:
 
 
 def test_a_folder_that_workers_do_not_see_is_named(client: Client, tiny: Benchmark, tmp_path: Path) -> None:
-    job = features._plan(tiny, "L1", COLOUR, tmp_path / "nowhere", "float32", 4)
+    job = extraction._plan(tiny, "L1", COLOUR, tmp_path / "nowhere", "float32", 4)
     works = [job.work(shard, False) for shard in job.shards()]
     with pytest.raises(FileNotFoundError, match=r"sees no folder .*nowhere.*a drive that all machines share"):
         list(cluster.run(client, feature_shards._write_there, COLOUR, [works[:1]]))
@@ -236,7 +236,7 @@ def test_a_task_holds_images_of_one_tar_file_and_loose_images_go_shard_by_shard(
                 if path.startswith(shard):
                     archive.add(data.root / f"database/{i:03d}.png", f"{i:03d}.png")
     packed = Benchmark("packed", data.root, data.images.assign(path=paths), data.queries, data.positives)
-    job = features._plan(packed, "L0", COLOUR, tmp_path / "out", "float32", 1)
+    job = extraction._plan(packed, "L0", COLOUR, tmp_path / "out", "float32", 1)
     works = [job.work(shard, False) for shard in job.shards()]
     tasks = list(feature_shards._tasks(works, most))
     assert [work for task in tasks for work in task] == works

@@ -19,6 +19,7 @@ from PIL import Image
 from patchlib import encoder_registry, encoders, features, images, regions
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
+from patchlib.features import extraction
 from patchlib.features import shards as feature_shards
 from patchlib.support import provenance
 
@@ -167,7 +168,7 @@ def test_two_processes_at_once_do_no_damage(tiny: Benchmark, tmp_path: Path) -> 
     code = """
 import sys, pandas as pd
 from patchlib import encoders, features
-from patchlib.benchmarks.record import Benchmark
+from patchlib.benchmarks.benchmark import Benchmark
 folder = sys.argv[1]
 tables = [pd.read_csv(f"{folder}/{name}.csv") for name in ("images", "queries", "positives")]
 benchmark = Benchmark("tiny", f"{folder}/data", *tables)
@@ -318,7 +319,7 @@ def test_too_little_room_is_said_before_the_work_and_counts_what_is_there(
 ) -> None:
     needed = 2 * 7 * 5 * 3 * 4  # shards and array: 7 images, 5 regions, 3 dimensions, 4 bytes
     usage = type("Usage", (), {"free": needed - 1})
-    monkeypatch.setattr(features.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(extraction.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(OSError, match="set PATCHLIB_CACHE to another disk"):
         features.extract(tiny, "L1", COLOUR, tmp_path)
     assert not decoded
@@ -374,7 +375,7 @@ def test_the_threads_of_torch_are_as_before(tiny: Benchmark, tmp_path: Path) -> 
 def test_shards_cover_everything_once_and_are_many_enough_for_the_workers(tiny: Benchmark, tmp_path: Path) -> None:
     def shards(size: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
         monkeypatch.setattr(feature_shards, "SHARD_REGIONS", size)
-        job = features._plan(tiny, "L1", COLOUR, tmp_path, "float32", batch)
+        job = extraction._plan(tiny, "L1", COLOUR, tmp_path, "float32", batch)
         return [(shard.kind, shard.first, shard.last) for shard in job.shards()]
 
     with pytest.MonkeyPatch.context() as patch:

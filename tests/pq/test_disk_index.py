@@ -86,12 +86,13 @@ def test_no_more_is_resident_than_allowed(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from patchlib import disk_index, scale_index
-from patchlib.index import PatchIndex
+from patchlib.pq import disk_index
+from patchlib.scale import replicate
+from patchlib.pq.index import PatchIndex
 rng = np.random.default_rng(0)
 images = rng.standard_normal((1000, 5, 32), dtype=np.float32)
-source = PatchIndex.build(scale_index.feature_set(images, images[:4, 0]), nlist=32, m=8, threads=1)
-index = scale_index.multiply(source, 5, 0, 800, Path({str(tmp_path)!r}))
+source = PatchIndex.build(replicate.feature_set(images, images[:4, 0]), nlist=32, m=8, threads=1)
+index = replicate.multiply(source, 5, 0, 800, Path({str(tmp_path)!r}))
 def resident():
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
 index.search(images[:4, 0], 10, memory=8 << 20, threads=1)  # what a first search loads stays

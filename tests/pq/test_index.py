@@ -263,8 +263,8 @@ def test_files_that_do_not_fit(index: PatchIndex, features: FeatureSet, tmp_path
 PEAK = """
 import ctypes, sys, threading, time
 import numpy as np
-from patchlib import codebooks, index
-from patchlib.feature_set import FeatureSet
+from patchlib.pq import codebooks, index
+from patchlib.features import FeatureSet
 def anonymous():
     return 1024 * int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("RssAnon")))
 descriptors = np.load(sys.argv[1], mmap_mode="r")

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from patchlib import benchmarks, encoders, features, paper, profiles, studies
+from patchlib import benchmarks, encoders, paper, profiles, studies
+from patchlib.features import extraction
 from patchlib.paper import audit, collation
 from patchlib.paper import items as paper_items
 from patchlib.run import notebooks, readme
@@ -158,5 +159,5 @@ def test_features_are_those_of_the_benchmark_the_encoder_and_its_weights() -> No
     data = benchmarks.load(settings.benchmark, **settings.benchmark_options)
     for name in record["config"]["encoders"]:
         # the plan of an extraction: its hash is there before anything is described
-        plan = features._plan(data, "L3", encoders.create(name), None, settings.dtype, settings.batch)
+        plan = extraction._plan(data, "L3", encoders.create(name), None, settings.dtype, settings.batch)
         assert record["inputs"][name] == plan.meta["hash"], name

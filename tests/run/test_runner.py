@@ -168,7 +168,7 @@ def test_a_killed_run_leaves_no_half_file(tmp_path: Path, sent: signal.Signals) 
     code = f"""
 import signal, sys
 from pathlib import Path
-from patchlib import runner
+from patchlib.run import runner
 signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path({str(tmp_path)!r})
 runner.reproduce(runner.Run(overrides={PLAIN!r}, out=folder / "out", folder=folder))

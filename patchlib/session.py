@@ -1,0 +1,118 @@
+"""The session a notebook opens: its benchmark, encoder and features, scores, and whatever it saves with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from patchlib import benchmarks, encoders, features, metrics, plots, report, search
+from patchlib.benchmarks import Benchmark
+from patchlib.encoders import Encoder
+from patchlib.features import FeatureSet
+from patchlib.regions import Strategy
+from patchlib.search import Ranking
+from patchlib.support import provenance
+
+if TYPE_CHECKING:
+    from patchlib.profiles import Profile
+
+
+class Evaluation(NamedTuple):
+    """Rankings and scores of several feature sets, by the names they were given."""
+
+    rankings: dict[str, Ranking]
+    scores: dict[str, pd.DataFrame]
+
+
+class Session:
+    """A profile at work on its benchmark. Made by :func:`patchlib.profiles.open`.
+
+    Attributes:
+        settings: the profile, overrides included.
+    """
+
+    def __init__(self, settings: Profile) -> None:
+        self.settings = settings
+        self._inputs: dict[str, str] = {}
+
+    @cached_property
+    def data(self) -> Benchmark:
+        """The benchmark."""
+        data = benchmarks.load(self.settings.benchmark, **self.settings.benchmark_options)
+        self.use(benchmark=data.hash)
+        return data
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        return encoders.create(self.settings.encoder, device=self.settings.device)
+
+    @property
+    def depth(self) -> int | None:
+        """Depth of AP: the profile's, or that of the benchmark's protocol; None = the whole database."""
+        return self.settings.k or self.data.meta.get("k")
+
+    def features(
+        self, regions: Strategy = "L3", data: Benchmark | None = None, encoder: Encoder | None = None
+    ) -> FeatureSet:
+        """Descriptors of the regions of each image; computed once, then read from the cache.
+
+        Args:
+            regions: as in :func:`patchlib.features.extract`, e.g. ``"L3"``.
+            data: another benchmark than the session's.
+            encoder: another encoder than the session's.
+        """
+        data, encoder = data or self.data, encoder or self.encoder
+        found = features.extract(data, regions, encoder, **self.settings.extraction)
+        self.use(**{f"{found.meta['regions']} of {data.name} by {encoder.name}": found.meta["hash"]})
+        return found
+
+    def evaluate(self, sets: Mapping[str, FeatureSet], data: Benchmark | None = None) -> Evaluation:
+        """Rank the images by each feature set and score every query, as deep as the protocol goes.
+
+        Args:
+            sets: feature sets by name, e.g. ``{"global": whole, "Patchify": patches}``.
+            data: another benchmark than the session's.
+        """
+        data = data or self.data
+        depth = self.settings.k or data.meta.get("k")
+        rankings = {name: search.rank(part.query_descriptors, part, depth) for name, part in sets.items()}
+        scores = {name: metrics.evaluate(rankings[name], data, part, k=depth) for name, part in sets.items()}
+        return Evaluation(rankings, scores)
+
+    def use(self, **hashes: str) -> None:
+        """Note inputs by the hash of their content, so that every record from here on names them."""
+        self._inputs |= hashes
+
+    def save_figure(
+        self, fig: Figure, name: str, caption: str, *, label: str = "", colours: int | None = None, **config: Any
+    ) -> Figure:
+        """Write a figure and its record, see :func:`patchlib.plots.save`.
+
+        Args:
+            fig: the figure.
+            name: of the paper's item, e.g. ``"fig_1_teaser"``.
+            caption: its first sentence is the message.
+            label: what the data are, where they are not the session's benchmark.
+            colours: of a palette, for figures of many photographs.
+            config: what this figure depends on besides the profile.
+        """
+        return plots.save(fig, name, self.record(config, label), caption, colours)
+
+    def save_table(
+        self, table: pd.DataFrame, name: str, decimals: int = 2, *, label: str = "", note: str = "", **config: Any
+    ) -> pd.DataFrame:
+        """Write a table and its record, see :func:`patchlib.report.save_table`; returns the table."""
+        return report.save_table(table, name, self.record(config, label), decimals, note)
+
+    def record(self, config: Mapping[str, Any], label: str = "") -> dict[str, Any]:
+        """The record of what is saved now: the settings that decide numbers, and the inputs used until now."""
+        decisive = {key: value for key, value in asdict(self.settings).items() if key not in ("name", "workers")}
+        return provenance.record(
+            decisive | dict(config), self._inputs, self.settings.name, label or self.settings.label
+        )
