@@ -1,4 +1,4 @@
 """Companion of "Patch-wise Retrieval: A Bag of Practical Techniques for Instance-level Matching"."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__"]
