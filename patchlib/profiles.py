@@ -15,7 +15,7 @@ import yaml
 
 from patchlib import benchmarks, encoders, plots
 from patchlib.session import Session
-from patchlib.support import machine
+from patchlib.support import machine, provenance
 from patchlib.support.suggest import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
@@ -103,6 +103,10 @@ class Profile:
         told = {key: value for key, value in self.benchmark_options.items() if key not in ("root", "skip_bad")}
         options = ", ".join(f"{key}={value}" for key, value in told.items())
         return TITLES[self.benchmark] + (f" ({options})" if options else "")
+
+    def record(self, config: Mapping[str, Any], **inputs: str) -> dict[str, Any]:
+        """Record of a figure or table made under this profile; ``inputs`` are hashes, e.g. ``benchmark=data.hash``."""
+        return provenance.record(config, inputs, self.name, self.label)
 
     @property
     def extraction(self) -> dict[str, Any]:

@@ -3,6 +3,6 @@
 Begin at :func:`table` and :func:`effect`; pages compare through :mod:`patchlib.paper.collation`.
 """
 
-from patchlib.paper.published import backbone_levels, cells, effect, fingerprints, numbers, table, tables
+from patchlib.paper.published import STATUS, backbone_levels, cells, effect, fingerprints, numbers, table, tables
 
-__all__ = ["backbone_levels", "cells", "effect", "fingerprints", "numbers", "table", "tables"]
+__all__ = ["STATUS", "backbone_levels", "cells", "effect", "fingerprints", "numbers", "table", "tables"]
