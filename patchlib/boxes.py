@@ -10,9 +10,7 @@ Boxes = NDArray[np.float32]
 
 def area(boxes: ArrayLike) -> NDArray[np.float32]:
     """Area in square pixels, 0 for an inverted box. (B, 4) -> (B,)."""
-    b = _as_boxes(boxes)
-    width, height = b[:, 2] - b[:, 0], b[:, 3] - b[:, 1]
-    return np.maximum(width, 0) * np.maximum(height, 0)
+    return _area(_as_boxes(boxes))
 
 
 def iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
@@ -35,9 +33,8 @@ def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = np.prod(np.maximum(sides, 0), axis=-1)
     union = _area(a) + _area(b) - intersection
-    return np.divide(intersection, union, out=np.where(np.isnan(union), np.nan, 0.0), where=union > 0).astype(
-        np.float32
-    )
+    empty = np.where(np.isnan(union), np.nan, 0.0)
+    return np.divide(intersection, union, out=empty, where=union > 0).astype(np.float32)
 
 
 def clip(boxes: ArrayLike, width: ArrayLike, height: ArrayLike) -> Boxes:
@@ -95,6 +92,14 @@ def square(boxes: ArrayLike, width: float, height: float, margin: float = 0.1) -
     return np.stack([x0, y0, x1, y1], axis=1).astype(np.float32)
 
 
+def whole_pixels(boxes: Boxes, width: int, height: int) -> Boxes:
+    """Boxes (P, 4) with their borders on the nearest pixels of the image, at least one pixel a side."""
+    limit = np.array([width, height], np.float32)
+    low = np.clip(np.floor(boxes[:, :2] + 0.5), 0, limit - 1)
+    high = np.clip(np.floor(boxes[:, 2:] + 0.5), low + 1, limit)
+    return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
 def _as_boxes(boxes: ArrayLike) -> Boxes:
     array = np.asarray(boxes, np.float32)
     if array.shape == (4,):
@@ -104,6 +109,5 @@ def _as_boxes(boxes: ArrayLike) -> Boxes:
     return array
 
 
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
-    return np.prod(sides, axis=-1)
+def _area(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)

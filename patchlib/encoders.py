@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib.encoder_registry import HISTOGRAM, HISTOGRAM_BINS, WEIGHTS, EncoderSpec, card, names, registry, spec
+from patchlib import encoder_registry
+from patchlib.encoder_registry import EncoderSpec, card, names, registry, spec
 from patchlib.support import provenance
 from patchlib.support.suggest import unknown
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "names", "registry", "spec"]
 DTYPES = ("float32", "float16", "bfloat16")
+HISTOGRAM_BINS = 8  # per colour channel
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 
 
@@ -86,7 +89,8 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     if specification.library == "patchlib":
         if weights is not None:
             raise ValueError(f"encoder {name!r} has no weights, got {weights}; leave weights out")
-        return Encoder(name, *parts, _histogram, asdict(specification), recipe=(name, device, None, dtype))
+        encode = partial(_histogram, specification)
+        return Encoder(name, *parts, encode, asdict(specification), recipe=(name, device, None, dtype))
     import torch
 
     model, source = _load_model(specification, weights)
@@ -137,7 +141,7 @@ def _load_model(specification: EncoderSpec, weights: str | Path | None) -> tuple
         model = build_model(specification)
     if weights == "random":
         return model, "random-0"
-    path = WEIGHTS / str(specification.checkpoint) if weights is None else Path(weights)
+    path = encoder_registry.WEIGHTS / str(specification.checkpoint) if weights is None else Path(weights)
     digest = _fill(model, path, specification.name)
     if weights is None and digest != card(specification.name)["sha256"]:
         raise ValueError(f"{path} is not the file its card describes (sha256 {digest[:12]}...); restore it with git")
@@ -184,9 +188,8 @@ def _forward(
 
     # (x / 255 - mean) / std as one multiply-add
     scale = torch.tensor([1 / (255 * s) for s in specification.std], device=device).view(1, 3, 1, 1)
-    shift = torch.tensor([-m / s for m, s in zip(specification.mean, specification.std, strict=True)], device=device)
-    shift = shift.view(1, 3, 1, 1)
-
+    negative = [-m / s for m, s in zip(specification.mean, specification.std, strict=True)]
+    shift = torch.tensor(negative, device=device).view(1, 3, 1, 1)
     under_way = _streams(device)
 
     def encode(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -233,12 +236,12 @@ def _streams(device: str) -> Callable[[], AbstractContextManager[None]]:
     return under_way
 
 
-def _histogram(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _histogram(specification: EncoderSpec, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Square root of the joint RGB histogram (8 bins a channel): cosine is then the Bhattacharyya coefficient."""
-    _check_crops(crops, HISTOGRAM)
-    bins = (crops >> 5).astype(np.int64) @ np.array([HISTOGRAM_BINS**2, HISTOGRAM_BINS, 1])
-    counts = [np.bincount(row, minlength=HISTOGRAM.dim) for row in bins.reshape(len(crops), HISTOGRAM.input_size**2)]
-    root = np.sqrt(np.asarray(counts, np.float32).reshape(-1, HISTOGRAM.dim))
+    _check_crops(crops, specification)
+    bins = (crops // (256 // HISTOGRAM_BINS)).astype(np.int64) @ np.array([HISTOGRAM_BINS**2, HISTOGRAM_BINS, 1])
+    counts = [np.bincount(image.ravel(), minlength=specification.dim) for image in bins]
+    root = np.sqrt(np.asarray(counts, np.float32).reshape(-1, specification.dim))
     return root / np.maximum(np.linalg.norm(root, axis=1, keepdims=True), 1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Decode any image file into upright 8-bit RGB.
+"""Decode any image file into upright 8-bit RGB, and cut regions out of it: what encoders see.
 
 A path may point into a tar shard, ``shard.tar::folder/image.jpg``: the member is read in place, nothing is unpacked.
 """
@@ -9,18 +9,30 @@ import io
 import os
 import struct
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+
+from patchlib import boxes as box_ops
+
+if TYPE_CHECKING:
+    import torch
 
 MEMBER = "::"
 ORIENTATION = 0x0112  # EXIF tag
 NEAR = 8  # of 255, in each channel
-# what Pillow's decoders raise on damaged files
-UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
+BLOCK = 64  # regions resized at a time: thousands of proposals need no memory for all of them
+# what Pillow's decoders and the reader of tar files raise on damaged files
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error),
+    *(Image.DecompressionBombError, tarfile.TarError),
+)
 
 
 class ImageError(ValueError):
@@ -39,12 +51,14 @@ def read(path: str | Path) -> Image.Image:
     Raises:
         ImageError: the file is missing, truncated, or not an image.
     """
-    return _decoded(lambda: _source(path), path)
+    with _named(path):
+        return _upright(_source(path))
 
 
 def decode(content: bytes, name: str) -> Image.Image:
     """As :func:`read`, from the bytes of a file; errors call it ``name``."""
-    return _decoded(lambda: io.BytesIO(content), name)
+    with _named(name):
+        return _upright(io.BytesIO(content))
 
 
 def size(path: str | Path) -> tuple[int, int]:
@@ -53,28 +67,34 @@ def size(path: str | Path) -> tuple[int, int]:
     Raises:
         ImageError: the file is missing or its header is not an image's.
     """
-    try:
-        with Image.open(_source(path)) as image:
-            width, height = image.size
-            # Pillow gives the size of a TIFF file as it will stand
-            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    except ImageError:
-        raise
-    except UNREADABLE as error:
-        raise ImageError(f"cannot read image {path}: {_reason(error)}") from error
+    with _named(path), Image.open(_source(path)) as image:
+        width, height = image.size
+        # Pillow gives the size of a TIFF file as it will stand
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 
-def _decoded(source: Callable[[], str | io.BytesIO], name: str | Path) -> Image.Image:
-    try:
-        with Image.open(source()) as image:
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image)
-    except ImageError:
-        raise
-    except UNREADABLE as error:
-        raise ImageError(f"cannot read image {name}: {_reason(error)}") from error
+def cut(image: Image.Image, boxes: NDArray[np.float32], side: int, interpolation: str) -> Iterator[NDArray[np.uint8]]:
+    """Cut regions and resize each by itself, antialiased, without looking beyond its border.
+
+    The resize is torch's for 8-bit images: Pillow's but for rounding, several times faster, and the same bytes on
+    processors with and without vector instructions.
+
+    Args:
+        image: RGB.
+        boxes: (P, 4), taken to whole pixels.
+        side: of the crops, in pixels.
+        interpolation: ``"bilinear"`` or ``"bicubic"``.
+
+    Yields:
+        (side, side, 3) uint8, one per box.
+    """
+    import torch
+
+    pixels = torch.from_numpy(np.array(image))
+    whole = box_ops.whole_pixels(boxes, *image.size).astype(int)
+    for first in range(0, len(whole), BLOCK):
+        yield from _resized(pixels, whole[first : first + BLOCK], side, interpolation)
 
 
 def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Image.Image:
@@ -94,27 +114,55 @@ def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Imag
     return rgb.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
+@contextmanager
+def _named(name: str | Path) -> Iterator[None]:
+    """Whatever Pillow's decoders raise as an ImageError that names the image."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except UNREADABLE as error:
+        raise ImageError(f"cannot read image {name}: {_reason(error)}") from error
+
+
+def _upright(source: str | io.BytesIO) -> Image.Image:
+    with Image.open(source) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
+
+
+def _resized(pixels: torch.Tensor, boxes: NDArray[np.int64], side: int, interpolation: str) -> NDArray[np.uint8]:
+    """Regions (P, 4) of (H, W, 3) pixels as (P, side, side, 3); those of one size share a call."""
+    import torch
+
+    crops = np.empty((len(boxes), side, side, 3), np.uint8)
+    sizes, kinds = np.unique(boxes[:, 2:] - boxes[:, :2], axis=0, return_inverse=True)
+    for kind in range(len(sizes)):
+        alike = np.flatnonzero(kinds == kind)
+        stack = torch.stack([pixels[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes[alike].tolist()])
+        small = torch.nn.functional.interpolate(
+            stack.permute(0, 3, 1, 2), (side, side), mode=interpolation, antialias=True
+        )
+        crops[alike] = small.permute(0, 2, 3, 1).numpy()
+    return crops
+
+
 def _source(path: str | Path) -> str | io.BytesIO:
-    name = str(path)
-    if MEMBER not in name:
-        return name
-    shard, member = name.split(MEMBER, 1)
-    return io.BytesIO(_read_member(shard, member))
-
-
-def _read_member(shard: str, member: str) -> bytes:
+    """What Pillow can open: the file's name, or the bytes of a tar file's member."""
+    shard, separator, member = str(path).partition(MEMBER)
+    if not separator:
+        return shard
     try:
         offset, length = _members(shard, os.stat(shard).st_mtime_ns)[member]
     except KeyError:
-        raise ImageError(f"cannot read image {shard}{MEMBER}{member}: the shard has no such member") from None
-    except (OSError, tarfile.TarError) as error:
-        raise ImageError(f"cannot read image {shard}{MEMBER}{member}: {_reason(error)}") from error
+        raise ImageError(f"cannot read image {path}: the shard has no such member") from None
     with open(shard, "rb") as file:
         file.seek(offset)
         content = file.read(length)
     if len(content) != length:
-        raise ImageError(f"cannot read image {shard}{MEMBER}{member}: the shard ends early; fetch it again")
-    return content
+        raise ImageError(f"cannot read image {path}: the shard ends early; fetch it again")
+    return io.BytesIO(content)
 
 
 @lru_cache(maxsize=4)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from patchlib import boxes as box_ops
+from patchlib import regions
 from patchlib.benchmarks.benchmark import Benchmark
 
 if TYPE_CHECKING:
@@ -42,6 +43,27 @@ def average_precision(relevant: ArrayLike, n_positives: ArrayLike, k: int | None
     hits, n_positives = _hits(relevant, n_positives, k)
     divisor = n_positives if k is None else np.minimum(n_positives, k)
     return _divide((_precision(hits) * hits).sum(axis=-1), divisor)
+
+
+def average_precision_of_ranks(
+    ranks: ArrayLike, n_positives: ArrayLike, k: int | None = None, weight: ArrayLike = 1.0
+) -> NDArray[np.float64]:
+    """The same from the ranks of the positives: (1/R) * sum over i of i / k_i, of those with k_i <= k.
+
+    Args:
+        ranks: (..., P) k_i, from 1, ascending; may be fractions; NaN where there is none, with k alone.
+        n_positives: (...) R.
+        k: as in :func:`average_precision`.
+        weight: of each summand, e.g. its IoU for LocScore.
+
+    Returns:
+        (...) float64; NaN where R is 0.
+    """
+    ranks, n_positives = np.asarray(ranks), np.asarray(n_positives)
+    summands = np.arange(1, ranks.shape[-1] + 1) / ranks * weight
+    if k is not None:
+        summands = np.where(ranks <= k, summands, 0)
+    return _divide(summands.sum(axis=-1), n_positives if k is None else np.minimum(n_positives, k))
 
 
 def average_precision_trapezoidal(relevant: ArrayLike, n_positives: ArrayLike) -> NDArray[np.float64]:
@@ -174,14 +196,13 @@ def winning_grids(ranking: Ranking, benchmark: Benchmark, features: FeatureSet) 
         DataFrame indexed by grid ("1x1", "2x2", ...) with the columns ``positives`` and ``other images``: shares of all
         (query, image) pairs of that kind, each column sums to 1.
     """
-    edges = np.cumsum([g * g for g in range(1, 5)])
-    counts = np.zeros((2, len(edges)))
+    counts = np.zeros((2, len(regions.LEVELS)))
     for query, (images, winners) in enumerate(zip(ranking.images, ranking.regions, strict=True)):
         known = winners >= 0
-        grid = np.searchsorted(edges, (winners - features.offsets[images])[known], side="right")
+        grid = np.searchsorted(regions.PATCHES, (winners - features.offsets[images])[known], side="right")
         positive = np.isin(images[known], benchmark.relevant(query)[0])
-        counts += [np.bincount(grid[chosen], minlength=len(edges)) for chosen in (positive, ~positive)]
-    index = pd.Index([f"{g}x{g}" for g in range(1, len(edges) + 1)], name="grid of the winning region")
+        counts += [np.bincount(grid[chosen], minlength=len(regions.LEVELS)) for chosen in (positive, ~positive)]
+    index = pd.Index([f"{level + 1}x{level + 1}" for level in regions.LEVELS], name="grid of the winning region")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return pd.DataFrame(shares.T, index, ["positives", "other images"])
 
@@ -234,12 +255,10 @@ def _evaluate_query(
 def _sparse(
     ranks: NDArray[np.int64], weight: NDArray[np.floating], n_positives: int, depth: int, k: int | None
 ) -> float:
-    """Sum of P(k_i) * weight_i over R from the 0-based ranks of the positives: AP for weight 1, LocScore for IoU."""
+    """From the 0-based ranks of the positives within a depth: AP for weight 1, LocScore for IoU."""
     order = np.argsort(ranks, kind="stable")
-    ranks, weight = ranks[order], weight[order]
-    found = ranks < depth
-    precision = np.arange(1, len(ranks) + 1)[found] / (ranks[found] + 1)
-    return float((precision * weight[found]).sum()) / (n_positives if k is None else min(k, n_positives))
+    order = order[ranks[order] < depth]
+    return float(average_precision_of_ranks(ranks[order] + 1, n_positives, k, weight[order]))
 
 
 def _depth(ranking: Ranking, n_images: int, n_queries: int, k: int | None) -> int:

@@ -19,7 +19,6 @@ from patchlib import boxes as box_ops
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 
 LEVELS = (0, 1, 2, 3)
-PATCHES = tuple(sum(g * g for g in range(1, level + 2)) for level in LEVELS)  # 1, 5, 14, 30
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,12 @@ class Regions:
     offsets: NDArray[np.int64]
 
 
+def patch_count(level: int) -> int:
+    """Patches of an image at a level: 1, 5, 14, 30 for L0..L3."""
+    return sum(cells * cells for cells in range(1, level + 2))
+
+
+PATCHES = tuple(patch_count(level) for level in LEVELS)
 Strategy = str | int | Callable[[int, int], NDArray[np.float32]] | Regions
 
 
@@ -109,7 +114,7 @@ def ground_truth(
         (B, 4) float32, borders on whole pixels, at least one pixel a side.
     """
     regions = np.asarray(boxes, np.float32) if tight else box_ops.square(boxes, width, height, margin)
-    return whole_pixels(regions, width, height)
+    return box_ops.whole_pixels(regions, width, height)
 
 
 def of_truth(benchmark: Benchmark, otherwise: str = "L3", margin: float = 0.1, tight: bool = False) -> Regions:
@@ -192,14 +197,6 @@ def stack(per_image: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ND
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     boxes = np.concatenate(per_image) if per_image else np.empty((0, 4))
     return boxes.astype(np.float32), offsets
-
-
-def whole_pixels(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Boxes (P, 4) with their borders on the nearest pixels of the image, at least one pixel a side."""
-    limit = np.array([width, height], np.float32)
-    low = np.clip(np.floor(boxes[:, :2] + 0.5), 0, limit - 1)
-    high = np.clip(np.floor(boxes[:, 2:] + 0.5), low + 1, limit)
-    return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,6 @@ Ties are broken the same way everywhere: higher score first, then lower image in
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from patchlib.support import machine
 
 if TYPE_CHECKING:
     from patchlib.features import FeatureSet
@@ -101,7 +102,7 @@ def best_regions(
         columns = slice(block[0] - start, block[1] - start)
         scores[:, columns], regions[:, columns] = best.T, region.T
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers or machine.cores()) as pool:
         for _ in pool.map(work, _blocks(features.offsets, start, stop, len(queries))):
             pass
     return scores, regions

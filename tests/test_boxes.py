@@ -83,3 +83,9 @@ def test_one_box_counts_as_a_batch_of_one_and_arguments_stay_as_they_are() -> No
     box = np.array([-1, -1, 5, 5], np.float32)
     assert boxes.clip(box, 4, 4).tolist() == [[0, 0, 4, 4]]
     assert box.tolist() == [-1, -1, 5, 5]
+
+
+@given(st.floats(0, 90), st.floats(1, 10))
+def test_whole_pixels_keep_boxes_of_a_pixel(start: float, length: float) -> None:
+    ((x0, _, x1, _),) = boxes.whole_pixels(np.array([[start, 0, start + length, 1]], np.float32), 100, 1).tolist()
+    assert x1 - x0 >= 1 and abs(x0 - start) <= 0.5 + 1e-4 and abs(x1 - start - length) <= 0.5 + 1e-4

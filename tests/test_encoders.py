@@ -51,7 +51,6 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     digest = hashlib.sha256((tmp_path / "tiny-net.safetensors").read_bytes()).hexdigest()
     (tmp_path / "tiny-net.json").write_text(json.dumps(CARD | {"sha256": digest}))
     monkeypatch.setattr(encoder_registry, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(encoders, "WEIGHTS", tmp_path)
     encoder_registry.registry.cache_clear()
     yield tmp_path
     encoder_registry.registry.cache_clear()

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
 
 from patchlib import benchmarks, encoders, profiles
+from patchlib.support import machine
 
 COMPLETE = """
 benchmarks: {folder: {}, grocery: {classes: all}}
@@ -41,7 +41,7 @@ def test_shipped_profiles_name_what_exists(name: str) -> None:
 def test_builtin_needs_no_network_and_no_gpu() -> None:
     profile = profiles.load("builtin")
     assert (profile.benchmark, profile.device, profile.label) == ("procedural", "cpu", "built-in benchmark")
-    assert all((encoders.WEIGHTS / f"{name}.json").exists() for name in profile.encoders if name != "colour-histogram")
+    assert all(encoders.spec(name).built_in for name in profile.encoders if name != "colour-histogram")
 
 
 def test_paper_compares_the_encoders_of_the_paper() -> None:
@@ -73,7 +73,7 @@ def test_overrides_win_and_none_leaves_the_profile(own: Path) -> None:
 
 
 def test_workers_default_to_the_cores_at_hand(own: Path) -> None:
-    assert 1 <= profiles.load(str(own)).workers <= (os.cpu_count() or 1)
+    assert profiles.load(str(own)).workers == machine.cores()
     assert profiles.load(str(own), workers=3).workers == 3
 
 

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from patchlib import regions
-from patchlib.benchmarks.benchmark import Benchmark
+from patchlib import images, regions
+from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.encoders import Encoder
 from patchlib.features.feature_set import FeatureSet, load, set_name
-from patchlib.features.shard_work import Shard, cut
-from patchlib.features.shards import Job, fingerprint, locked, write_missing
-from patchlib.support import paths, provenance
+from patchlib.features.shards import Job, Shard, fingerprint, write_missing
+from patchlib.support import machine, paths, provenance
+from patchlib.support.files import locked
 
 if TYPE_CHECKING:
     from dask.distributed import Client
 
-__all__ = ["BadImages", "FeatureSet", "cut", "extract", "load"]
 BATCH_CPU, BATCH_GPU = 64, 256  # crops a forward pass; 64 small crops stay in a core's cache
 FORMAT = 3  # of the files below; raise it when their content changes
 
@@ -87,23 +86,29 @@ def extract(
         ClusterError: the executor's workers or scheduler are gone; finished shards are kept.
         ValueError: a region or query box outside its image, unknown dtype, batch or workers < 1.
     """
-    job = _plan(benchmark, strategy, encoder, out, dtype, batch)
+    job = _plan(benchmark, strategy, encoder, out, dtype, batch, skip_bad)
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}, expected a number of threads >= 1")
     with locked(job.folder):
         if not resume:
             shutil.rmtree(job.folder / "shards", ignore_errors=True)
             (job.folder / "meta.json").unlink(missing_ok=True)
-        files = _files(job)
-        if not _complete(job, files, skip_bad):
+        kinds = [(kind, len(offsets) - 1) for kind, offsets in job.offsets.items()]
+        files = fingerprint(file for kind, count in kinds for file in job.files(kind, 0, count))
+        if not _complete(job, files):
             shards = list(job.shards())
             _require_space(job, shards)
             with _full_disk_explained(job):
-                messages = write_missing(job, shards, workers or os.cpu_count() or 1, skip_bad, executor)
+                messages = write_missing(job, shards, workers or machine.cores(), executor)
                 if messages and not skip_bad:
                     raise BadImages(messages)
                 _assemble(job, shards, files)
         return load(job.folder)
+
+
+def cut(image: Image.Image, boxes: NDArray[np.float32], encoder: Encoder) -> Iterator[NDArray[np.uint8]]:
+    """Crops (input_size, input_size, 3) uint8 of (P, 4) boxes, as :func:`patchlib.images.cut` makes them."""
+    return images.cut(image, boxes, encoder.input_size, encoder.interpolation)
 
 
 def _plan(
@@ -113,6 +118,7 @@ def _plan(
     out: str | Path | None,
     dtype: str,
     batch: int | None,
+    skip_bad: bool = False,
 ) -> Job:
     if dtype not in ("float16", "float32"):
         raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float16'")
@@ -138,7 +144,7 @@ def _plan(
         "image_ids": provenance.config_hash(benchmark.images["image_id"].tolist()),
     }
     meta["name"] = set_name(meta)
-    query_boxes = benchmark.queries[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)
+    query_boxes = benchmark.queries[BOX].to_numpy(np.float32)
     return Job(
         folder=Path(out or paths.cache() / "features") / meta["name"],
         benchmark=benchmark,
@@ -147,24 +153,19 @@ def _plan(
         offsets={"query": np.arange(len(query_boxes) + 1), "image": offsets},
         dtype=dtype,
         batch=batch,
+        skip_bad=skip_bad,
         meta=meta,
     )
 
 
-def _files(job: Job) -> str:
-    """Fingerprint of all image files."""
-    counts = {kind: len(offsets) - 1 for kind, offsets in job.offsets.items()}
-    return fingerprint(job.file(kind, index) for kind, count in counts.items() for index in range(count))
-
-
-def _complete(job: Job, files: str, skip_bad: bool) -> bool:
+def _complete(job: Job, files: str) -> bool:
     """Whether a finished set is there and can be used: of these settings, and of the image files as they are now."""
     if not (job.folder / "meta.json").exists():
         return False
-    found = provenance.read_json(job.folder / "meta.json")
-    if found["config"] != provenance.plain(job.meta["config"]):
+    meta = provenance.read_json(job.folder / "meta.json")
+    if meta["config"] != provenance.plain(job.meta["config"]):
         raise ValueError(f"{job.folder} belongs to other settings (its meta.json differs); remove it and run again")
-    return found["files"] == files and (skip_bad or not (found["bad_images"] or found["bad_queries"]))
+    return meta["files"] == files and (job.skip_bad or not (meta["bad_images"] or meta["bad_queries"]))
 
 
 def _require_space(job: Job, shards: list[Shard]) -> None:
@@ -189,20 +190,20 @@ def _full_disk_explained(job: Job) -> Iterator[None]:
 
 
 def _assemble(job: Job, shards: list[Shard], files: str) -> None:
-    """Turn the shards into the final files; rows of unreadable images (NaN) are dropped."""
+    """Turn the shards into the final files; rows of unreadable images (NaN) are dropped, those of queries are zeros."""
     (job.folder / "meta.json").unlink(missing_ok=True)  # written last: without it the folder is unfinished
+    of_kind = {kind: [shard for shard in shards if shard.kind == kind] for kind in job.offsets}
     keep, bad = {}, {}
-    for kind, offsets in job.offsets.items():
-        firsts = [np.load(shard.path, mmap_mode="r")[:, 0] for shard in shards if shard.kind == kind]
-        keep[kind] = ~np.isnan(np.concatenate(firsts))
-        table = job.benchmark.images if kind == "image" else job.benchmark.queries
-        bad[kind] = table["path"].to_numpy()[~keep[kind][offsets[:-1]]].tolist()
-    owners = np.repeat(np.arange(len(job.offsets["image"]) - 1), np.diff(job.offsets["image"]))
-    counts = np.bincount(owners[keep["image"]], minlength=len(job.offsets["image"]) - 1)
-    _concatenate(job, shards, "image", job.folder / "descriptors.npy", keep["image"], job.dtype)
-    _concatenate(job, shards, "query", job.folder / "query_descriptors.npy", None, "float32")
-    arrays = {"boxes": job.boxes["image"][keep["image"]], "offsets": np.concatenate([[0], np.cumsum(counts)])}
-    for name, array in arrays.items():
+    for kind, table in (("image", job.benchmark.images), ("query", job.benchmark.queries)):
+        columns = [np.load(shard.path, mmap_mode="r")[:, 0] for shard in of_kind[kind]]
+        keep[kind] = ~np.isnan(np.concatenate(columns))
+        bad[kind] = table["path"].to_numpy()[~keep[kind][job.offsets[kind][:-1]]].tolist()
+    kept = np.concatenate([[0], np.cumsum(keep["image"])])  # rows before each row
+    blocks = (np.load(shard.path)[keep["image"][shard.rows]] for shard in of_kind["image"])
+    _concatenate(job.folder / "descriptors.npy", blocks, (int(kept[-1]), job.encoder.dim), job.dtype)
+    blocks = (np.nan_to_num(np.load(shard.path)) for shard in of_kind["query"])
+    _concatenate(job.folder / "query_descriptors.npy", blocks, (len(keep["query"]), job.encoder.dim), "float32")
+    for name, array in {"boxes": job.boxes["image"][keep["image"]], "offsets": kept[job.offsets["image"]]}.items():
         with provenance.atomic_write(job.folder / f"{name}.npy") as file:
             np.save(file, array)
     meta = job.meta | {"bad_images": bad["image"], "bad_queries": bad["query"], "files": files}
@@ -210,17 +211,10 @@ def _assemble(job: Job, shards: list[Shard], files: str) -> None:
     shutil.rmtree(job.folder / "shards")
 
 
-def _concatenate(
-    job: Job, shards: list[Shard], kind: str, path: Path, keep: NDArray[np.bool_] | None, dtype: str
-) -> None:
-    """Stream the shards of one kind into one array; ``keep=None`` keeps all rows and turns NaN into zeros."""
-    rows = int(job.offsets[kind][-1] if keep is None else keep.sum())
-    shape = (rows, job.encoder.dim)
+def _concatenate(path: Path, blocks: Iterable[NDArray[np.floating]], shape: tuple[int, int], dtype: str) -> None:
+    """Stream blocks of rows into one array on disk."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with provenance.atomic_write(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for shard in shards:
-            if shard.kind == kind:
-                block = np.load(shard.path)
-                block = np.nan_to_num(block) if keep is None else block[keep[job.rows(shard)]]
-                file.write(block.astype(dtype, copy=False).tobytes())
+        for block in blocks:
+            file.write(block.astype(dtype, copy=False).tobytes())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from patchlib import regions
 from patchlib.support import provenance
 
 
@@ -68,9 +69,8 @@ class FeatureSet:
             raise ValueError(f"level L{level} cannot be taken out of the regions {name!r}")
         if name == f"L{level}":
             return self
-        patches = sum(cells * cells for cells in range(1, level + 2))
         first = np.arange(len(self.boxes)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        rows = np.flatnonzero(first < patches)
+        rows = np.flatnonzero(first < regions.patch_count(level))
         offsets = np.searchsorted(rows, self.offsets)
         digest = provenance.config_hash([self.meta.get("hash"), level])
         meta = {**self.meta, "regions": f"L{level}", "hash": digest}

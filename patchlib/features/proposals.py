@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from patchlib import boxes as box_ops
 from patchlib import images, regions
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.support import paths, progress, provenance
+from patchlib.support import machine, paths, progress, provenance
 
 LIMIT = 20  # boxes an image; supplement S5
 
@@ -177,12 +177,12 @@ def _propose_all(
         except images.ImageError:
             return np.empty((0, 4), np.float32)
         found = np.asarray(proposer.propose(image), np.float32).reshape(-1, 4)[:limit]
-        return regions.whole_pixels(found, *image.size)
+        return box_ops.whole_pixels(found, *image.size)
 
     count = len(benchmark.images)
     per_image = []
     label = f"{proposer.name} of {benchmark.name}"
-    threads = (workers or os.cpu_count()) if proposer.parallel else 1
+    threads = (workers or machine.cores()) if proposer.parallel else 1
     with ThreadPoolExecutor(threads) as pool, progress.track(label, count, "image") as bar:
         for boxes in pool.map(one, range(count)):
             per_image.append(boxes)

@@ -1,4 +1,4 @@
-"""Shards of an extraction: which there are, and who makes them: this process's threads, or a cluster's workers.
+"""Shards of an extraction: which there are, how one is made, and by whom: this process's threads, or a cluster.
 
 A shard's batches depend on the shard alone, so neither the number of workers nor an interruption changes a byte. Its
 file name holds a fingerprint of its image files: where one of them was replaced, that shard alone is made again.
@@ -13,22 +13,24 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from patchlib import images
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
 from patchlib.features import cluster
-from patchlib.features.shard_work import Shard, Work, done, make
-from patchlib.support import progress
+from patchlib.support import progress, provenance
 
 if TYPE_CHECKING:
     from dask.distributed import Client
@@ -42,6 +44,42 @@ VISIBLE = 60.0  # seconds until a file that one machine wrote shows on another
 
 
 @dataclass(frozen=True)
+class Shard:
+    """n consecutive images or queries and all that is needed to describe them but the encoder.
+
+    Attributes:
+        kind: ``"image"`` or ``"query"``.
+        rows: of its regions among all of its kind.
+        path: file of its descriptors; rows of unreadable images hold NaN.
+        files: its n images.
+        sizes: (n, 2) width and height that the benchmark says; None for queries, of which it says none.
+        boxes: (P, 4) regions, NaN = whole image.
+        offsets: (n+1,) image i owns ``boxes[offsets[i]:offsets[i+1]]``.
+        dtype: of the stored descriptors.
+        batch: crops per forward pass.
+        skip_bad: write the shard even if an image of it cannot be used.
+    """
+
+    kind: str
+    rows: slice
+    path: Path
+    files: list[str]
+    sizes: NDArray[np.int64] | None
+    boxes: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    dtype: str
+    batch: int
+    skip_bad: bool
+
+    @property
+    def done(self) -> bool:
+        """Whether its file is there, and (unless ``skip_bad``) lacks no image."""
+        if not self.path.exists():
+            return False
+        return self.skip_bad or not np.isnan(np.load(self.path, mmap_mode="r")[:, 0]).any()
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything one extraction needs; ``boxes`` (NaN = whole image) and ``offsets`` by kind."""
 
@@ -52,6 +90,7 @@ class Job:
     offsets: dict[str, NDArray[np.int64]]
     dtype: str
     batch: int
+    skip_bad: bool
     meta: dict[str, Any]
 
     def shards(self) -> Iterator[Shard]:
@@ -62,32 +101,29 @@ class Job:
             while first < len(offsets) - 1:
                 last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
                 last = min(max(last, first + 1), len(offsets) - 1)
-                files = fingerprint(self.file(kind, index) for index in range(first, last))
-                yield Shard(kind, first, last, self.folder / "shards" / f"{kind}-{first:08d}-{last:08d}-{files}.npy")
+                yield self._shard(kind, first, last)
                 first = last
 
-    def file(self, kind: str, index: int) -> str:
-        """Full path of an image or query."""
-        return self.benchmark.image_path(index) if kind == "image" else self.benchmark.query_path(index)
+    def files(self, kind: str, first: int, last: int) -> Iterator[str]:
+        """Full paths of the images or queries ``first:last``."""
+        path = self.benchmark.image_path if kind == "image" else self.benchmark.query_path
+        return map(path, range(first, last))
 
-    def rows(self, shard: Shard) -> slice:
-        """Rows of the shard within all regions of its kind."""
-        return slice(int(self.offsets[shard.kind][shard.first]), int(self.offsets[shard.kind][shard.last]))
-
-    def work(self, shard: Shard, skip_bad: bool) -> Work:
-        """A shard with its part of the job."""
-        of_image = shard.kind == "image"
-        sizes = self.benchmark.images[["width", "height"]].iloc[shard.first : shard.last].to_numpy(np.int64)
-        offsets = self.offsets[shard.kind][shard.first : shard.last + 1]
-        return Work(
-            shard=shard,
-            files=[self.file(shard.kind, index) for index in range(shard.first, shard.last)],
-            sizes=sizes if of_image else None,
-            boxes=self.boxes[shard.kind][self.rows(shard)],
+    def _shard(self, kind: str, first: int, last: int) -> Shard:
+        files, offsets = list(self.files(kind, first, last)), self.offsets[kind][first : last + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        sizes = self.benchmark.images[["width", "height"]].iloc[first:last].to_numpy(np.int64)
+        return Shard(
+            kind=kind,
+            rows=rows,
+            path=self.folder / "shards" / f"{kind}-{first:08d}-{last:08d}-{fingerprint(files)}.npy",
+            files=files,
+            sizes=sizes if kind == "image" else None,
+            boxes=self.boxes[kind][rows],
             offsets=offsets - offsets[0],
-            dtype=self.dtype if of_image else "float32",
+            dtype=self.dtype if kind == "image" else "float32",
             batch=self.batch,
-            skip_bad=skip_bad,
+            skip_bad=self.skip_bad,
         )
 
 
@@ -104,53 +140,93 @@ def fingerprint(files: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One writer per folder, which is made if absent; the operating system frees the lock of a killed run."""
-    from filelock import FileLock, Timeout
+def make(encoder: Encoder, shard: Shard) -> list[str]:
+    """Describe a shard's images and write its file; returns a message for every image that cannot be used."""
+    descriptors = np.full((len(shard.boxes), encoder.dim), np.nan, shard.dtype)
+    messages: list[str] = []
+    filled: list[int] = []
+    batch = np.empty((shard.batch, encoder.input_size, encoder.input_size, 3), np.uint8)
+    for row, pixels in _crops(encoder, shard, messages.append):
+        batch[len(filled)] = pixels
+        filled.append(row)
+        if len(filled) == shard.batch:
+            descriptors[filled] = _encode(encoder, batch)
+            filled.clear()
+    if filled:
+        descriptors[filled] = _encode(encoder, batch[: len(filled)])
+    if shard.skip_bad or not messages:
+        with provenance.atomic_write(shard.path) as file:
+            np.save(file, descriptors)
+    return messages
 
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"waiting for another run that is writing {folder.name}", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+
+def _encode(encoder: Encoder, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    descriptors = encoder.encode(batch)
+    if not np.isfinite(descriptors).all():
+        raise ValueError(f"encoder {encoder.name} gave NaN or infinity; check its weights, or create it with float32")
+    return descriptors
 
 
-def write_missing(
-    job: Job, shards: list[Shard], workers: int, skip_bad: bool, executor: Client | None = None
-) -> list[str]:
+def _crops(encoder: Encoder, shard: Shard, report: Callable[[str], None]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(row within the shard, pixels) of every region; images that cannot be used are reported and left out."""
+    for index, file in enumerate(shard.files):
+        boxes = shard.boxes[shard.offsets[index] : shard.offsets[index + 1]]
+        try:
+            image = images.read(file)
+            if shard.sizes is not None and image.size != tuple(shard.sizes[index]):
+                raise images.ImageError(
+                    f"image {file} has {image.width}x{image.height} pixels, the benchmark says "
+                    f"{'x'.join(map(str, shard.sizes[index]))}; load the benchmark again"
+                )
+        except images.ImageError as error:
+            report(str(error))
+            continue
+        if shard.sizes is None:
+            boxes = _query_box(file, boxes, image)
+        crops = images.cut(image, boxes, encoder.input_size, encoder.interpolation)
+        yield from enumerate(crops, int(shard.offsets[index]))
+
+
+def _query_box(file: str, box: NDArray[np.float32], image: Image.Image) -> NDArray[np.float32]:
+    """The (1, 4) region of a query; only here its image's size is known."""
+    if np.isnan(box).any():
+        return np.array([[0, 0, *image.size]], np.float32)
+    inside = np.clip(box, 0, np.array([*image.size, *image.size], np.float32))
+    name = f"box {box[0].tolist()} of query {file}"
+    if (inside[:, 2:] <= inside[:, :2]).any():
+        raise ValueError(f"{name} lies wholly outside its image of {image.width}x{image.height} pixels")
+    if (inside != box).any():
+        warnings.warn(f"{name} reaches beyond its image and was clipped", stacklevel=2)
+    return inside
+
+
+def write_missing(job: Job, shards: list[Shard], workers: int, executor: Client | None = None) -> list[str]:
     """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image.
 
     Raises:
         FileNotFoundError: a shard that was written is not there.
     """
     messages: set[str] = set()
-    todo = [job.work(shard, skip_bad) for shard in shards if not done(shard, skip_bad)]
-    total = sum(shard.last - shard.first for shard in shards)
+    todo = [shard for shard in shards if not shard.done]
+    total = sum(len(shard.files) for shard in shards)
     label = f"{job.meta['regions']} of {job.meta['benchmark']} with {job.meta['encoder']}"
     with progress.track(label, total, "image") as bar:
-        bar.update(total - sum(len(work.files) for work in todo))
+        bar.update(total - sum(len(shard.files) for shard in todo))
         made = _on_threads(job.encoder, todo, workers) if executor is None else _on_cluster(job, todo, executor)
         with closing(made):
-            for images_done, found in made:
-                messages.update(found)
+            for images_done, complaints in made:
+                messages.update(complaints)
                 bar.update(images_done)
-    if skip_bad or not messages:
+    if job.skip_bad or not messages:
         _require(shards, patience=0 if executor is None else VISIBLE)
     return sorted(messages)
 
 
-def _on_threads(encoder: Encoder, todo: list[Work], workers: int) -> Generator[tuple[int, list[str]]]:
+def _on_threads(encoder: Encoder, todo: list[Shard], workers: int) -> Generator[tuple[int, list[str]]]:
     pool = ThreadPoolExecutor(workers, initializer=_prepare_thread)
     with _torch_threads_restored():
         try:
-            futures = {pool.submit(make, encoder, work): work for work in todo}
+            futures = {pool.submit(make, encoder, shard): shard for shard in todo}
             for future in as_completed(futures):
                 yield len(futures[future].files), future.result()
         finally:
@@ -158,40 +234,34 @@ def _on_threads(encoder: Encoder, todo: list[Work], workers: int) -> Generator[t
             _glibc("malloc_trim", 0)
 
 
-def _on_cluster(job: Job, todo: list[Work], client: Client) -> Generator[tuple[int, list[str]]]:
+def _on_cluster(job: Job, todo: list[Shard], client: Client) -> Generator[tuple[int, list[str]]]:
     most = min(TASK_SHARDS, math.ceil(len(todo) / (TASKS * cluster.threads(client))))
-    tasks = list(_tasks(todo, most))
     (job.folder / "shards").mkdir(exist_ok=True)
-    for task, found in cluster.run(client, _write_there, job.encoder, tasks, f"shard of {job.folder.name}"):
-        yield sum(len(work.files) for work in task), found
+    tasks = list(_tasks(todo, most))
+    for task, complaints in cluster.run(client, _write_there, job.encoder, tasks, f"shard of {job.folder.name}"):
+        yield sum(len(shard.files) for shard in task), complaints
 
 
-def _tasks(todo: list[Work], most: int) -> Iterator[list[Work]]:
+def _tasks(todo: list[Shard], most: int) -> Iterator[list[Shard]]:
     """Loose images: a shard each. Images of a tar file: up to ``most`` shards, as its headers must be read first."""
-    task: list[Work] = []
-    for work in todo:
-        tar, _, member = work.files[0].partition(images.MEMBER)
-        if task and (len(task) == most or not member or not task[0].files[0].startswith(tar + images.MEMBER)):
-            yield task
-            task = []
-        task.append(work)
-    if task:
-        yield task
+    for _, alike in groupby(todo, key=lambda shard: shard.files[0].split(images.MEMBER)[0]):
+        together = list(alike)
+        yield from (together[first : first + most] for first in range(0, len(together), most))
 
 
-def _write_there(encoder: Encoder, task: list[Work]) -> list[str]:
+def _write_there(encoder: Encoder, task: list[Shard]) -> list[str]:
     """What a worker of a cluster does; shards that are there come from one that died."""
     _prepare_thread()
     messages = []
-    for work in task:
-        folder = work.shard.path.parent
+    for shard in task:
+        folder = shard.path.parent
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"{socket.gethostname()} sees no folder {folder}; the workers need the output folder under the path "
                 "it has here: set PATCHLIB_CACHE (or out) to a drive that all machines share"
             )
-        if not done(work.shard, work.skip_bad):
-            messages += make(encoder, work)
+        if not shard.done:
+            messages += make(encoder, shard)
     return messages
 
 
@@ -219,20 +289,17 @@ def _prepare_thread() -> None:
 
 def _glibc(name: str, *arguments: int) -> None:
     """Call a function of glibc where that is what we run on."""
-    function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
-    if function is not None:
+    if sys.platform == "linux" and (function := getattr(ctypes.CDLL(None), name, None)):
         function(*arguments)
 
 
 @contextmanager
 def _torch_threads_restored() -> Iterator[None]:
     """The workers set torch to one thread each; part of that setting is shared with the caller."""
-    if "torch" not in sys.modules:
-        yield
-        return
-    torch = sys.modules["torch"]
-    before = torch.get_num_threads()
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)

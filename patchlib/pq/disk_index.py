@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib.features.shards import locked
 from patchlib.pq import codebooks, disk_lists, file_size, index
 from patchlib.pq.disk_lists import DATA, INDEX, Entries, enough_space
 from patchlib.pq.index import PatchIndex
 from patchlib.pq.parts import Found
 from patchlib.search import Ranking
 from patchlib.support import progress, provenance
+from patchlib.support.files import locked
 
 if TYPE_CHECKING:
     import faiss

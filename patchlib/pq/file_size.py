@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from patchlib import regions
+
 if TYPE_CHECKING:
     import faiss
 
 HEADER = 180  # of a serialised IVFPQ index: dimensions, counts, type names; 32 of them are its inverted lists'
 MIB, GIB, MB = 2**20, 2**30, 10**6
 IMAGES = {"INSTRE": 26543, "ILIAS": 4885}  # the sizes of Table 7 admit no other numbers
-PATCHES = {"L0": 1, "L1": 5, "L2": 14, "L3": 30}
+PATCHES = {f"L{level}": regions.patch_count(level) for level in regions.LEVELS}
 DIM = 1024  # of the encoder behind Table 7
 
 

@@ -16,6 +16,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from patchlib import metrics
+
 # m, lambda and gamma of supplement S6; the print breaks off after lambda = 0.9, 1.0 is the evident last entry
 SHORTLISTS = (0, 100, 200, 400, 800, 1000)
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -134,7 +136,7 @@ def grid_search(
     for query, (row, hits) in enumerate(zip(scores, relevant, strict=True)):
         head = (images[query, :deepest], row[:deepest], logits[query, :deepest])
         ranks = _ranks(*head, np.flatnonzero(hits), shortlists, lambdas, gammas)
-        table[query] = _average_precision(ranks, int(n_positives[query]), k).ravel()
+        table[query] = _average_precision(ranks, n_positives[query], k).ravel()
     return pd.DataFrame(table.T, index=index, columns=query_ids)
 
 
@@ -247,12 +249,7 @@ def _ranks(
 
 def _average_precision(ranks: NDArray[np.float64], n_positives: int, k: int | None) -> NDArray[np.float64]:
     """Step AP from the ranks (P, ...) of the positives found."""
-    if not n_positives:
-        return np.full(ranks.shape[1:], np.nan)
-    ranks = np.sort(ranks, axis=0)
-    precision = np.arange(1, len(ranks) + 1).reshape(-1, *[1] * (ranks.ndim - 1)) / ranks
-    counted = precision if k is None else np.where(ranks <= k, precision, 0)
-    return counted.sum(axis=0) / (n_positives if k is None else min(k, n_positives))
+    return metrics.average_precision_of_ranks(np.moveaxis(np.sort(ranks, axis=0), 0, -1), n_positives, k)
 
 
 def _checked(

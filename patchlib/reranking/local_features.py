@@ -7,7 +7,6 @@ make all of them nearly equal. (In a ViT without registers a few very strong tok
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,11 +20,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
-from patchlib import crops, images
+from patchlib import images
 from patchlib.benchmarks.benchmark import BOX
 from patchlib.encoders import Encoder
-from patchlib.features.shards import fingerprint, locked
-from patchlib.support import paths, progress, provenance
+from patchlib.features.shards import fingerprint
+from patchlib.support import machine, paths, progress, provenance
+from patchlib.support.files import locked
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +145,7 @@ def extract(
         missing = PENDING if skip_bad else 0  # an earlier run may have skipped what this one must not
         starts = [s for s in range(0, len(views), batch) if (arrays["counts"][s : s + batch] <= missing).any()]
         parts = (views.iloc[start : start + batch] for start in starts)
-        done = _ahead(decode, parts, workers or os.cpu_count() or 1)
+        done = _ahead(decode, parts, workers or machine.cores())
         with progress.track(f"local descriptors with {encoder.name}", len(views), "view") as bar:
             bar.update(len(views) - sum(len(views.iloc[s : s + batch]) for s in starts))
             for start, (pixels, covered, kept) in zip(starts, done, strict=True):
@@ -258,7 +258,7 @@ def _decode(views: pd.DataFrame, size: int, interpolation: str, crop: bool, skip
             if (kept[row, 2:] <= kept[row, :2]).any():
                 raise ValueError(f"the box {box} of {view_id} holds no pixel of {path} ({image.width}x{image.height})")
             covered[row] = kept[row] if crop else whole
-            (pixels[row],) = crops.cut(image, covered[row : row + 1], size, interpolation)
+            (pixels[row],) = images.cut(image, covered[row : row + 1], size, interpolation)
     return pixels, covered, kept
 
 

@@ -8,7 +8,6 @@ curve is a statement of the model.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from patchlib import metrics, regions
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
-from patchlib.support import progress
+from patchlib.support import machine, progress
 
 FEWEST = 16  # wrong images that a model is fitted to
 BLOCK = 500  # images drawn and scored at a time
@@ -75,7 +75,7 @@ def task(features: FeatureSet, benchmark: Benchmark, levels: Sequence[int]) -> T
         ValueError: images with unequal numbers of regions.
     """
     counts = np.unique(np.diff(features.offsets))
-    patches = tuple(sum(cells * cells for cells in range(1, level + 2)) for level in levels)
+    patches = tuple(regions.patch_count(level) for level in levels)
     if len(counts) > 1 or patches[-1] > counts[0]:
         raise ValueError(f"images have {counts.tolist()} regions, expected {patches[-1]} of each: grid features")
     rows = np.asarray(features.descriptors, np.float32).reshape(features.n_images, counts[0], -1)
@@ -196,7 +196,7 @@ def share_above(
 
     with (
         threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        ThreadPoolExecutor(workers or machine.cores()) as pool,
         progress.track("simulated images", sizes[-1], "image") as bar,
     ):
         for start, stop, counts in zip(edges, edges[1:], pool.map(work, edges, edges[1:]), strict=False):
@@ -220,10 +220,8 @@ def average_precision(above: NDArray[np.floating], n_right: NDArray[np.int64], d
     Returns:
         (..., Q) in 0..1; NaN for a query without right images.
     """
-    place = np.arange(1, above.shape[-1] + 1)
-    ranks = place + above
-    found = np.where(ranks <= depth, place / ranks, 0).sum(axis=-1)
-    return np.divide(found, np.minimum(depth, n_right), out=np.full(found.shape, np.nan), where=n_right > 0)
+    ranks = np.arange(1, above.shape[-1] + 1) + above
+    return metrics.average_precision_of_ranks(ranks, n_right, depth)
 
 
 def count_above(scores: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from patchlib import benchmarks, encoders, features
+from patchlib import benchmarks, encoders, features, regions
 from patchlib.pq import disk_index, disk_lists
 from patchlib.pq.disk_index import DiskIndex
 from patchlib.pq.index import PatchIndex
@@ -162,16 +162,12 @@ def _recombined(asked: argparse.Namespace) -> dict[str, Any]:
         for name, copies in (("encoded", 1), ("recombined", 10)):
             part = asked.pool // copies
             with replicate.multiplied(
-                source, _patches(level), relevant.shape[1], copies, asked.folder / "recombined", part
+                source, regions.patch_count(level), relevant.shape[1], copies, asked.folder / "recombined", part
             ) as index:
                 found = index.search(queries, curves.DEPTH, PROBES[-1])
                 row[name] = 100 * float(np.nanmean(curves.average_precision_of(found, relevant, curves.DEPTH)))
         rows.append(row)
     return {"recombined": rows}
-
-
-def _patches(level: int) -> int:
-    return sum(cells * cells for cells in range(1, level + 2))
 
 
 def _encode(asked: argparse.Namespace) -> dict[str, Any]:
@@ -198,7 +194,7 @@ def _build(asked: argparse.Namespace, level: str) -> dict[str, Any]:
     n_real = np.load(asked.folder / "task.npz")["relevant"].shape[1]
     start = time.perf_counter()
     copies = -(-(asked.images - n_real) // asked.pool)
-    index = replicate.multiply(source, _patches(int(level)), n_real, copies, asked.folder / f"L{level}")
+    index = replicate.multiply(source, regions.patch_count(int(level)), n_real, copies, asked.folder / f"L{level}")
     return {
         "codes": int(index.ivf.ntotal),
         "images": len(index.offsets) - 1,

@@ -21,7 +21,6 @@ from torchvision import transforms
 from patchlib import encoders, features, images, regions
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
-from patchlib.features import shard_work
 
 IMAGES, PATCHES = 64, 30
 FOLDER = count()
@@ -56,7 +55,7 @@ def on_all_workers(task: Callable[[int], object], tasks: int) -> None:
 
 def decode_and_cut(photos: Benchmark, encoder: Encoder, index: int) -> None:
     image = images.read(photos.image_path(index))
-    for _ in shard_work.cut(image, regions.grid(*image.size, 3), encoder):
+    for _ in features.cut(image, regions.grid(*image.size, 3), encoder):
         pass
 
 

@@ -154,9 +154,8 @@ def constant(crops: np.ndarray, value: float) -> np.ndarray:
 
 def test_a_folder_that_workers_do_not_see_is_named(client: Client, tiny: Benchmark, tmp_path: Path) -> None:
     job = extraction._plan(tiny, "L1", COLOUR, tmp_path / "nowhere", "float32", 4)
-    works = [job.work(shard, False) for shard in job.shards()]
     with pytest.raises(FileNotFoundError, match=r"sees no folder .*nowhere.*a drive that all machines share"):
-        list(cluster.run(client, feature_shards._write_there, COLOUR, [works[:1]]))
+        list(cluster.run(client, feature_shards._write_there, COLOUR, [list(job.shards())[:1]]))
 
 
 def test_a_shard_that_disappears_is_named(
@@ -237,11 +236,11 @@ def test_a_task_holds_images_of_one_tar_file_and_loose_images_go_shard_by_shard(
                     archive.add(data.root / f"database/{i:03d}.png", f"{i:03d}.png")
     packed = Benchmark("packed", data.root, data.images.assign(path=paths), data.queries, data.positives)
     job = extraction._plan(packed, "L0", COLOUR, tmp_path / "out", "float32", 1)
-    works = [job.work(shard, False) for shard in job.shards()]
-    tasks = list(feature_shards._tasks(works, most))
-    assert [work for task in tasks for work in task] == works
+    shards = list(job.shards())
+    tasks = list(feature_shards._tasks(shards, most))
+    assert [shard for task in tasks for shard in task] == shards
     for task in tasks:
-        files = [file for work in task for file in work.files[:1]]
+        files = [file for shard in task for file in shard.files[:1]]
         assert len({file.split("::")[0] for file in files}) == 1 and len(task) <= most
         assert len(task) == 1 or "::" in files[0]
 

@@ -122,8 +122,7 @@ def test_a_few_steps_lower_the_loss_and_follow_from_the_seed(pictures: tv.Traini
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that stands in for the shipped weights."""
-    for module in (encoder_registry, encoders):
-        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(encoder_registry, "WEIGHTS", tmp_path)
     encoder_registry.registry.cache_clear()
     yield tmp_path
     encoder_registry.registry.cache_clear()
