@@ -13,15 +13,15 @@ from collections import namedtuple
 
 import pytest
 import servers
+from filelock import FileLock
 
 from patchlib.download import store
-from patchlib.download.download import DownloadError, Patience
-from patchlib.download.lock import pin, read_lock
+from patchlib.download.fetch import DownloadError, Fetched, RetryPolicy
 from patchlib.download.manifest import Entry, File, Listing
-from patchlib.download.sources import Order
+from patchlib.download.sources import FetchOptions
 from patchlib.download.unpack import ArchiveError
 
-QUICK = Patience(attempts=2, timeout=0.4, backoff=0.01)
+QUICK = RetryPolicy(attempts=2, timeout=0.4, backoff=0.01)
 FILES = {"set/a.txt": b"aaa", "set/b.txt": b"bbbb", "readme": b"r"}
 
 
@@ -63,9 +63,9 @@ def entry(web=None, **changes):
     return Entry(**{**facts, **changes})
 
 
-def get(thing, data, **order):
+def get(thing, data, **options):
     lines = []
-    store.get(thing, data, Order(patience=QUICK, progress=False, **order), lines.append)
+    store.get(thing, data, FetchOptions(retry=QUICK, progress=False, **options), lines.append)
     return lines
 
 
@@ -82,7 +82,7 @@ def test_get_unpacks_pins_and_marks(web, tmp_path):
     assert visible(tmp_path / "things") == ["readme", "set/a.txt", "set/b.txt", "table.txt"]
     assert store.state(thing, tmp_path) == "complete"
     assert store.verify(thing, tmp_path) == []
-    pins = read_lock(tmp_path)
+    pins = store.read_pins(tmp_path)
     assert {key: pins[key]["sha256"] for key in pins} == {
         "thing/x.zip": hashlib.sha256(ARCHIVE).hexdigest(),
         "thing/table.txt": hashlib.sha256(TABLE).hexdigest(),
@@ -95,7 +95,7 @@ def test_get_unpacks_pins_and_marks(web, tmp_path):
 def test_a_hash_of_the_manifest_is_not_pinned(web, tmp_path):
     file = File(name="table.txt", urls=(f"{web.url}/table.txt",), sha256=hashlib.sha256(TABLE).hexdigest())
     get(entry(web, files=(file,)), tmp_path)
-    assert read_lock(tmp_path) == {}
+    assert store.read_pins(tmp_path) == {}
 
 
 def test_verify_names_what_misses_and_differs(web, tmp_path):
@@ -129,7 +129,7 @@ def test_another_file_than_the_pinned_one(web, tmp_path):
     assert "table.txt" not in visible(tmp_path / "things")
     get(thing, tmp_path, force=True)
     assert (tmp_path / "things/table.txt").read_bytes() == b"changed"
-    assert read_lock(tmp_path)["thing/table.txt"]["bytes"] == 7
+    assert store.read_pins(tmp_path)["thing/table.txt"]["bytes"] == 7
 
 
 def test_force_replaces_what_an_archive_held(web, tmp_path):
@@ -147,7 +147,7 @@ def test_a_damaged_archive_is_neither_kept_nor_pinned(web, tmp_path):
     with pytest.raises(ArchiveError, match=r"x\.zip cannot be unpacked"):
         get(entry(web), tmp_path)
     assert visible(tmp_path / "things") == []
-    assert read_lock(tmp_path) == {}
+    assert store.read_pins(tmp_path) == {}
     get(entry(web), tmp_path)
     assert store.state(entry(web), tmp_path) == "complete"
 
@@ -228,9 +228,7 @@ def test_a_mirror_without_the_file_is_passed_over(web, tmp_path, place):
 def test_from_a_folder_that_lacks_a_file_says_where_it_looked(tmp_path):
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy/x.zip").write_bytes(ARCHIVE)
-    with pytest.raises(
-        DownloadError, match="(?s)table.txt of thing is not in .*copy; looked for.*copy/things/table.txt"
-    ):
+    with pytest.raises(DownloadError, match="(?s)could not fetch table.txt; .*copy/things/table.txt: is not there"):
         get(entry(), tmp_path / "data", source=str(tmp_path / "copy"))
 
 
@@ -246,7 +244,7 @@ def test_from_one_file(tmp_path):
 
 def test_from_a_wrong_file(tmp_path):
     (tmp_path / "x.zip").write_bytes(ARCHIVE)
-    for facts, message in (({"sha256": "0" * 64}, "is another file"), ({"bytes": 5}, "expected 5")):
+    for facts, message in (({"sha256": "0" * 64}, "sends another file"), ({"bytes": 5}, "expected 5")):
         file = File(name="x.zip", urls=("http://127.0.0.1:9/x.zip",), unpack="zip", **facts)
         with pytest.raises(DownloadError, match=message):
             get(entry(files=(file,)), tmp_path / "data", source=str(tmp_path / "x.zip"))
@@ -284,7 +282,7 @@ def test_shards_by_the_publishers_checksums(web, tmp_path, listed):
     get(listed, tmp_path)
     assert store.state(listed, tmp_path) == "complete"
     assert [path for path, _ in web.requests if path.endswith(".tar")].count("/data/yfcc100m/yfcc100m_00000.tar") == 1
-    assert read_lock(tmp_path) == {}
+    assert store.read_pins(tmp_path) == {}
 
 
 def test_a_shard_that_is_not_what_the_checksums_say(web, tmp_path, listed):
@@ -292,6 +290,14 @@ def test_a_shard_that_is_not_what_the_checksums_say(web, tmp_path, listed):
     with pytest.raises(DownloadError, match="another file"):
         get(listed, tmp_path)
     assert store.state(listed, tmp_path) == "1 of 4 files"
+
+
+def test_two_at_once(web, tmp_path):
+    lock = tmp_path / "things/.patchlib/thing.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(DownloadError, match="another process"):
+        get(entry(web), tmp_path)
+    get(entry(web), tmp_path)
 
 
 def test_shards_from_a_copy(tmp_path, listed, web):
@@ -348,13 +354,13 @@ def test_ftp_all_the_way(tmp_path):
 def test_a_damaged_lock(tmp_path, text):
     (tmp_path / "data_manifest.lock").write_text(text)
     with pytest.raises(ValueError, match="data_manifest.lock is damaged"):
-        read_lock(tmp_path)
+        store.read_pins(tmp_path)
 
 
 def test_pins_add_up(tmp_path):
-    pin(tmp_path, "a/x", "0" * 64, 3, "here")
-    pin(tmp_path, "b/y", "1" * 64, 4, "there")
-    assert json.loads(json.dumps(read_lock(tmp_path))) == {
+    store.pin(tmp_path, "a/x", Fetched(tmp_path, 3, "0" * 64, "here"))
+    store.pin(tmp_path, "b/y", Fetched(tmp_path, 4, "1" * 64, "there"))
+    assert json.loads(json.dumps(store.read_pins(tmp_path))) == {
         "a/x": {"sha256": "0" * 64, "bytes": 3, "source": "here"},
         "b/y": {"sha256": "1" * 64, "bytes": 4, "source": "there"},
     }

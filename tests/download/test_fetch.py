@@ -10,12 +10,12 @@ import time
 import pytest
 import servers
 
-from patchlib.download.download import DownloadError, Patience, fetch
+from patchlib.download.fetch import DownloadError, RetryPolicy, fetch
 
 logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)
 BODY = bytes(range(256)) * 40  # 10,240 bytes
 SHA = hashlib.sha256(BODY).hexdigest()
-QUICK = Patience(attempts=3, timeout=0.4, backoff=0.01)
+QUICK = RetryPolicy(attempts=3, timeout=0.4, backoff=0.01)
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def ftp(tmp_path):
         yield running
 
 
-def get(urls, tmp_path, size=None, sha256=None, patience=QUICK):
+def get(urls, tmp_path, size=None, sha256=None, retry=QUICK):
     urls = [urls] if isinstance(urls, str) else urls
-    return fetch(urls, tmp_path / "out" / "file.bin", size, sha256, patience, progress=False)
+    return fetch(urls, tmp_path / "out" / "file.bin", size, sha256, retry, progress=False)
 
 
 def left_overs(tmp_path):
@@ -237,16 +237,6 @@ def test_what_was_there_stays_when_a_download_fails(web, tmp_path):
     with pytest.raises(DownloadError):
         get(f"{web.url}/none.bin", tmp_path)
     assert target.read_bytes() == b"old"
-
-
-def test_two_at_once(web, tmp_path):
-    fcntl = pytest.importorskip("fcntl")
-    part = tmp_path / "out" / ".file.bin.part"
-    part.parent.mkdir()
-    with open(part, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(DownloadError, match="another process"):
-            get(f"{web.url}/file.bin", tmp_path)
 
 
 def test_ftp(ftp, tmp_path):
