@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = [entries[name] for name in arguments.names] or list(entries.values())
     try:
         return ACTIONS[arguments.action](chosen, arguments)
-    except (DownloadError, store.DiskFull, ArchiveError) as error:
+    except (DownloadError, ArchiveError) as error:
         print(f"patchlib: {error}", file=sys.stderr)
         return 1
 

@@ -113,17 +113,17 @@ def _rows(entry: Entry, listing: Listing, folder: Path, options: FetchOptions) -
         names = {path.name for base in folders if base.is_dir() for path in base.iterdir()}
         return [(quote(name), None) for name in sorted(names)]
     text = page.path.read_text(encoding="utf-8", errors="replace")
-    return _checksums(text) if listing.format == "checksums" else _links(text, page.url)
+    return _checksums(text, page.url) if listing.format == "checksums" else _links(text, page.url)
 
 
-def _checksums(text: str) -> list[tuple[str, str | None]]:
-    """Lines "sha256 address" -> (address, hash)."""
+def _checksums(text: str, base: str) -> list[tuple[str, str | None]]:
+    """Lines "sha256 address" -> (address, hash); an address may be relative to the list's, never a path of ours."""
     rows: list[tuple[str, str | None]] = []
     for line in filter(str.strip, text.splitlines()):
         match = re.fullmatch(r"\s*([0-9a-fA-F]{64})\s+\*?(\S.*?)\s*", line)
         if match is None:
             raise DownloadError(f"the list of checksums has the line {line[:80]!r}, expected 'sha256 address'")
-        rows.append((match[2], match[1].lower()))
+        rows.append((urljoin(base, match[2]), match[1].lower()))
     return rows
 
 

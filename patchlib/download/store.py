@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -24,10 +24,6 @@ from patchlib.download.manifest import Entry, File, is_sha256
 from patchlib.download.sources import FetchOptions, addresses, wanted
 from patchlib.download.unpack import ArchiveError, Unpacked, unpack
 from patchlib.support.provenance import atomic_write, read_json, sha256_file, write_json
-
-
-class DiskFull(OSError):
-    """The disk does not suffice; says how much is needed and how much is free."""
 
 
 class Problem(NamedTuple):
@@ -55,21 +51,20 @@ class _Shelf:
         write_json(self.path, self.record)
 
 
-def get(entry: Entry, data: Path, options: FetchOptions, say: Callable[[str], None] = print) -> Path:
+def get(entry: Entry, data: Path, options: FetchOptions) -> Path:
     """Fetch an entry: download, compare length and hash, unpack, write down.
 
     Args:
         entry: what.
         data: the data folder; the entry goes to ``data / entry.folder``.
         options: from where, and how much of it.
-        say: takes lines for the person waiting.
 
     Returns:
         The entry's folder.
 
     Raises:
-        DownloadError: a file could not be had, or differs from the manifest or the lock; or another call is at work.
-        DiskFull: there is not enough room; nothing was fetched.
+        DownloadError: a file could not be had, or differs from the manifest or the lock; there is not enough room;
+            another call is at work.
         ArchiveError: an archive is damaged or hostile; nothing of it is left.
         ValueError: no file of the entry matches ``options.only``.
     """
@@ -78,7 +73,18 @@ def get(entry: Entry, data: Path, options: FetchOptions, say: Callable[[str], No
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            _get_files(_Shelf(entry, data), wanted(entry, folder, options), options, say)
+            files, shelf = wanted(entry, folder, options), _Shelf(entry, data)
+            missing = [file for file in files if options.force or file.name not in shelf.record["files"]]
+            if not missing:
+                print(f"{entry.name}: all {len(files)} file(s) are in {folder}; --force fetches them again")
+                return folder
+            _check_disk(shelf, missing)
+            if options.only is None and options.limit is None:
+                shelf.record["listed"] = len(files)
+            for number, file in enumerate(missing, 1):
+                print(f"{entry.name}: {file.name} ({number} of {len(missing)})")
+                _get_file(shelf, file, options)
+            print(f"{entry.name}: {len(missing)} file(s) fetched into {folder}")
     except Timeout:
         raise DownloadError(f"another process is fetching {entry.name} into {folder}; wait for it") from None
     return folder
@@ -160,32 +166,15 @@ def human(size: int | None) -> str:
     return f"{size} B"
 
 
-def _get_files(shelf: _Shelf, files: Sequence[File], options: FetchOptions, say: Callable[[str], None]) -> None:
-    name, folder, record = shelf.entry.name, shelf.folder, shelf.record
-    missing = [file for file in files if options.force or file.name not in record["files"]]
-    if not missing:
-        say(f"{name}: all {len(files)} file(s) are in {folder}; --force fetches them again")
-        return
-    _check_disk(shelf, missing, say)
-    if options.only is None and options.limit is None:
-        record["listed"] = len(files)
-    for number, file in enumerate(missing, 1):
-        say(f"{name}: {file.name} ({number} of {len(missing)})")
-        _get_file(shelf, file, options)
-    say(f"{name}: {len(missing)} file(s) fetched into {folder}")
-
-
-def _check_disk(shelf: _Shelf, files: Sequence[File], say: Callable[[str], None]) -> None:
-    lengths = [file.bytes or file.approximate_bytes for file in files]
-    known = sum(length or 0 for length in lengths)
-    needed = known + sum(
-        file.unpacked_bytes or file.bytes or file.approximate_bytes or 0 for file in files if file.unpack
-    )
-    place = next(path for path in (shelf.data, *shelf.data.absolute().parents) if path.exists())
-    free, size = shutil.disk_usage(place).free, None if None in lengths else known
-    say(f"{shelf.entry.name}: {len(files)} file(s), {human(size)} to fetch; {human(free)} free in {place}")
+def _check_disk(shelf: _Shelf, files: Sequence[File]) -> None:
+    lengths = {file.name: file.bytes or file.approximate_bytes for file in files}
+    known = sum(length or 0 for length in lengths.values())
+    size = None if None in lengths.values() else known
+    needed = known + sum(file.unpacked_bytes or lengths[file.name] or 0 for file in files if file.unpack)
+    free, place = shutil.disk_usage(shelf.path.parent).free, shelf.data
+    print(f"{shelf.entry.name}: {len(files)} file(s), {human(size)} to fetch; {human(free)} free in {place}")
     if needed > free:
-        raise DiskFull(
+        raise DownloadError(
             f"{shelf.entry.name} needs {human(needed)} while it unpacks, but {place} has {human(free)} free; make "
             "room, or set PATCHLIB_DATA to a larger disk"
         )
@@ -249,16 +238,21 @@ def _unpack(shelf: _Shelf, file: File, rule: str, facts: dict[str, Any], progres
             f"{folder / foreign[0]} is there already, and `data get {shelf.entry.name}` did not put it there; move it "
             f"away, or use it as it is, with root={str(folder)!r}"
         )
-    record["pending"] = {
-        name: facts | {"unpacked": unpacked}
-    }  # should the machine stop now, the next call knows that these are ours to replace
+    # should the machine stop now, the next call knows that these are ours to replace
+    record["pending"] = {name: facts | {"unpacked": unpacked}}
     shelf.save()
     for top in tops:
-        if (folder / top).is_dir():
-            shutil.rmtree(folder / top)
+        _remove(folder / top)
         os.replace(staging / top, folder / top)
     staging.rmdir()
     return unpacked
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _tops(unpacked: Sequence[Sequence[Any]]) -> list[str]:

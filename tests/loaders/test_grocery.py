@@ -113,7 +113,7 @@ def test_the_sample(shared, tmp_path):
 
     archive = shared / "data" / "grocery_sample.zip"
     entry = manifest.load()["grocery"]
-    store.get(entry, tmp_path, FetchOptions(source=str(archive), progress=False), lambda line: None)
+    store.get(entry, tmp_path, FetchOptions(source=str(archive), progress=False))
     benchmark = load("grocery", tmp_path / "grocery")
     summary = benchmark.summary()
     assert (summary["images"], summary["queries"], summary["positives"]) == (864, 31, 864)

@@ -55,7 +55,7 @@ def places(tmp_path, monkeypatch):
 
 
 def get(entry, data):
-    store.get(entry, data, FetchOptions(progress=False), lambda line: None)
+    store.get(entry, data, FetchOptions(progress=False))
 
 
 def evaluate(benchmark, level, tmp_path, k=None):
