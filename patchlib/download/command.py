@@ -29,7 +29,8 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     actions = data.add_subparsers(dest="action", required=True)
     for name, about in ABOUT.items():
         add = actions.add_parser(name, help=about).add_argument
-        add("names", nargs="+" if name == "get" else "*", metavar="NAME", help="of `data list` (default: all)")
+        default = {"get": "see `data list`", "verify": "default: all that have been fetched"}.get(name, "default: all")
+        add("names", nargs="+" if name == "get" else "*", metavar="NAME", help=default)
         add("--manifest", type=Path, help="another manifest")
         if name != "cite":
             add("--data", type=Path, help="data folder (default: PATCHLIB_DATA, or data/)")
@@ -121,8 +122,8 @@ def _verify(entries: list[Entry], arguments: argparse.Namespace) -> int:
             print(f"{entry.name}: {folder} was not fetched by this command, so only its counts can be compared")
         else:
             problems = store.verify(entry, data, arguments.quick)
-            for problem in problems[:20]:
-                print(f"{entry.name}: {problem.path} {problem.reason}")
+            for path, reason in problems[:20]:
+                print(f"{entry.name}: {path} {reason}")
             if problems[20:]:
                 print(f"{entry.name}: ... and {len(problems) - 20} more")
             print(f"{entry.name}: {len(problems) or 'no'} file(s) miss or differ")

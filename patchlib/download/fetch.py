@@ -28,19 +28,12 @@ class DownloadError(OSError):
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How long to insist at one mirror.
+    """How long to insist at one mirror."""
 
-    Attributes:
-        attempts: tries that get no further into the file than any before, >= 1.
-        timeout: seconds to wait for a connection, and for the next bytes.
-        slowest: bytes per second below which a transfer counts as stalled (over ``timeout`` seconds).
-        backoff: seconds before the second try; doubled for each further one, at most a minute.
-    """
-
-    attempts: int = 4
-    timeout: float = 30.0
-    slowest: float = 64.0
-    backoff: float = 1.0
+    attempts: int = 4  # tries that get no further into the file than any before, >= 1
+    timeout: float = 30.0  # seconds to wait for a connection, and for the next bytes
+    slowest: float = 64.0  # bytes per second below which a transfer counts as stalled (over a time-out)
+    backoff: float = 1.0  # seconds before the second try; doubled for each further one, at most a minute
 
 
 class Fetched(NamedTuple):

@@ -23,75 +23,45 @@ COUNTS = ("images", "queries", "text_queries", "positives", "boxes", "files")
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file to fetch.
+    """One file to fetch."""
 
-    Attributes:
-        name: where it goes, a POSIX path below the entry's folder.
-        urls: mirrors of the very same bytes, best first.
-        bytes: exact length, or None where the publisher does not say.
-        approximate_bytes: rough length for the question "does the disk suffice", never checked.
-        sha256: 64 hex digits, or None = trust on first use, then pinned in the lock.
-        unpack: ``"zip"`` or ``"tar"`` (compressed or not); None keeps the file as it is.
-        unpacked_bytes: length of the unpacked files in all; unpacking stops beyond it.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    bytes: int | None = None
-    approximate_bytes: int | None = None
-    sha256: str | None = None
-    unpack: str | None = None
-    unpacked_bytes: int | None = None
+    name: str  # where it goes, a POSIX path below the entry's folder
+    urls: tuple[str, ...]  # mirrors of the very same bytes, best first
+    bytes: int | None = None  # exact length, or None where the publisher does not say
+    approximate_bytes: int | None = None  # rough length for the question "does the disk suffice", never checked
+    sha256: str | None = None  # 64 hex digits, or None = trust on first use, then pinned in the lock
+    unpack: str | None = None  # "zip" or "tar" (compressed or not); None keeps the file as it is
+    unpacked_bytes: int | None = None  # length of the unpacked files in all; unpacking stops beyond it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Files whose names the publisher's own list gives, so that none is typed, or guessed, here.
+    """Files whose names the publisher's own list gives, so that none is typed, or guessed, here."""
 
-    Attributes:
-        format: ``"checksums"`` (lines "sha256 url") or ``"index"`` (a web server's page of links).
-        url: address of the list.
-        match: shell pattern for the last part of a file's address.
-        folder: where the files go, below the entry's folder.
-        unpack: as in :class:`File`.
-        approximate_bytes: rough length of one file.
-    """
-
-    format: str
-    url: str
-    match: str
-    folder: str = "."
-    unpack: str | None = None
-    approximate_bytes: int | None = None
+    format: str  # "checksums" (lines "sha256 url") or "index" (a web server's page of links)
+    url: str  # address of the list
+    match: str  # shell pattern for the last part of a file's address
+    folder: str = "."  # where the files go, below the entry's folder
+    unpack: str | None = None  # as in File
+    approximate_bytes: int | None = None  # rough length of one file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A benchmark, a set of weights or of published features.
+    """A benchmark, a set of weights or of published features; texts are for people."""
 
-    Attributes:
-        name: its key in the manifest.
-        kind: one of :data:`KINDS`.
-        title, home, licence: for people; ``citation`` is BibTeX.
-        folder: where it goes below the data folder; entries of one benchmark share it.
-        files: what to fetch; ``listing`` adds what the publisher lists.
-        layout: the loader in :mod:`patchlib.benchmarks` that reads it, or None.
-        expected: counts that ``data verify`` compares, see :data:`COUNTS`.
-        verified: what has been checked, and what could not be.
-    """
-
-    name: str
-    kind: str
+    name: str  # its key in the manifest
+    kind: str  # one of KINDS
     title: str
     home: str
     licence: str
-    citation: str
-    folder: str
-    verified: str
+    citation: str  # BibTeX
+    folder: str  # where it goes below the data folder; entries of one benchmark share it
+    verified: str  # what has been checked, and what could not be
     files: tuple[File, ...] = ()
-    listing: Listing | None = None
-    layout: str | None = None
-    expected: Mapping[str, int] = field(default_factory=dict)
+    listing: Listing | None = None  # adds what the publisher lists
+    layout: str | None = None  # the loader in patchlib.benchmarks that reads it
+    expected: Mapping[str, int] = field(default_factory=dict)  # counts that `data verify` compares, of COUNTS
 
     @property
     def approximate_bytes(self) -> int | None:

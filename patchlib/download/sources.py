@@ -17,27 +17,16 @@ from patchlib.download.manifest import Entry, File, Listing
 
 @dataclass(frozen=True, kw_only=True)
 class FetchOptions:
-    """How an entry is to be fetched.
+    """How an entry is to be fetched."""
 
-    Attributes:
-        source: a file, folder or address to take it from and from nowhere else; None = the publisher.
-        mirror: a folder or address that is asked before the publisher.
-        only: shell pattern for file names; None = all.
-        limit: the first so many files only.
-        force: fetch again what is there, and trust a new hash where the manifest has none.
-        keep: keep archives beside what they held.
-        retry: attempts and time-outs.
-        progress: show bars.
-    """
-
-    source: str | None = None
-    mirror: str | None = None
-    only: str | None = None
-    limit: int | None = None
-    force: bool = False
-    keep: bool = False
+    source: str | None = None  # a file, folder or address to take it from, and from nowhere else
+    mirror: str | None = None  # a folder or address that is asked before the publisher
+    only: str | None = None  # shell pattern for file names
+    limit: int | None = None  # the first so many files only
+    force: bool = False  # fetch again what is there, and trust a new hash where the manifest has none
+    keep: bool = False  # keep archives beside what they held
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    progress: bool = True
+    progress: bool = True  # show bars
 
 
 def wanted(entry: Entry, folder: Path, options: FetchOptions) -> list[File]:

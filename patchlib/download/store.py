@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
@@ -24,13 +24,6 @@ from patchlib.download.manifest import Entry, File, is_sha256
 from patchlib.download.sources import FetchOptions, addresses, wanted
 from patchlib.download.unpack import ArchiveError, Unpacked, unpack
 from patchlib.support.provenance import atomic_write, read_json, sha256_file, write_json
-
-
-class Problem(NamedTuple):
-    """A file that is not as it was when it was fetched."""
-
-    path: str
-    reason: str
 
 
 class _Shelf:
@@ -104,7 +97,7 @@ def count_files(entry: Entry, data: Path) -> int:
     return len(_Shelf(entry, data).record["files"])
 
 
-def verify(entry: Entry, data: Path, quick: bool = False) -> list[Problem]:
+def verify(entry: Entry, data: Path, quick: bool = False) -> list[tuple[str, str]]:
     """Compare what is on disk with what was fetched.
 
     Args:
@@ -113,7 +106,7 @@ def verify(entry: Entry, data: Path, quick: bool = False) -> list[Problem]:
         quick: compare lengths only, not hashes.
 
     Returns:
-        Every file that misses or differs; empty when all is well.
+        Path and reason of every file that misses or differs; empty when all is well.
 
     Raises:
         FileNotFoundError: the entry has not been fetched by this tool.
@@ -130,7 +123,7 @@ def verify(entry: Entry, data: Path, quick: bool = False) -> list[Problem]:
         for file in facts.get("unpacked", [(name, facts["bytes"], facts["sha256"])])
     ]
     reasons = [(path, _difference(shelf.folder / path, size, sha256, quick)) for path, size, sha256 in files]
-    return [Problem(path, reason) for path, reason in reasons if reason]
+    return [(path, reason) for path, reason in reasons if reason]
 
 
 def read_pins(data: Path) -> dict[str, dict[str, Any]]:
