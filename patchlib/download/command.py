@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from patchlib.download import manifest, store
-from patchlib.download.download import DownloadError
+from patchlib.download.fetch import DownloadError
 from patchlib.download.manifest import Entry
-from patchlib.download.sources import Order
+from patchlib.download.sources import FetchOptions
 from patchlib.download.unpack import ArchiveError
 from patchlib.support import paths
+from patchlib.support.suggest import unknown
 
 MIRROR = "PATCHLIB_MIRROR"
 # what the published counts of an entry refer to, where a loader's default is a part of it
@@ -26,26 +27,21 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     data = commands.add_parser("data", help="benchmarks, weights and published features: list, fetch, verify, cite")
     data.set_defaults(run=run)
     actions = data.add_subparsers(dest="action", required=True)
-    listing = actions.add_parser("list", help="what there is: size, state, licence")
-    listing.add_argument("names", nargs="*", metavar="NAME")
-    get = actions.add_parser("get", help="fetch, verify, unpack")
-    get.add_argument("names", nargs="+", metavar="NAME")
-    get.add_argument("--from", dest="source", metavar="FILE|FOLDER|URL", help="take it from there, and nowhere else")
-    get.add_argument("--only", metavar="PATTERN", help="only files whose name matches, e.g. '*siglip*'")
-    get.add_argument("--limit", type=int, metavar="N", help="only the first N files, e.g. of 1,000 shards")
-    get.add_argument("--force", action="store_true", help="fetch again, and trust a new hash where none is published")
-    get.add_argument(
-        "--keep", action="store_true", help="keep archives after unpacking, e.g. to be a mirror for others"
-    )
-    verify = actions.add_parser("verify", help="compare files with what was fetched, and counts with what is published")
-    verify.add_argument("names", nargs="*", metavar="NAME", help="default: all that have been fetched")
-    verify.add_argument("--quick", action="store_true", help="compare lengths only, not hashes")
-    cite = actions.add_parser("cite", help="BibTeX")
-    cite.add_argument("names", nargs="*", metavar="NAME")
-    for parser in (listing, get, verify):
-        parser.add_argument("--data", type=Path, default=None, help="data folder (default: PATCHLIB_DATA, or data/)")
-    for parser in (listing, get, verify, cite):
-        parser.add_argument("--manifest", type=Path, default=None, help="another manifest")
+    for name, about in ABOUT.items():
+        add = actions.add_parser(name, help=about).add_argument
+        default = {"get": "see `data list`", "verify": "default: all that have been fetched"}.get(name, "default: all")
+        add("names", nargs="+" if name == "get" else "*", metavar="NAME", help=default)
+        add("--manifest", type=Path, help="another manifest")
+        if name != "cite":
+            add("--data", type=Path, help="data folder (default: PATCHLIB_DATA, or data/)")
+        if name == "verify":
+            add("--quick", action="store_true", help="compare lengths only, not hashes")
+        if name == "get":
+            add("--from", dest="source", metavar="FILE|FOLDER|URL", help="take it from there, and nowhere else")
+            add("--only", metavar="PATTERN", help="only files whose name matches, e.g. '*siglip*'")
+            add("--limit", type=int, metavar="N", help="only the first N files, e.g. of 1,000 shards")
+            add("--force", action="store_true", help="fetch again, and trust a new hash where none is published")
+            add("--keep", action="store_true", help="keep archives after unpacking, e.g. to be a mirror for others")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,10 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: a mistake in what was asked, or in the manifest.
     """
     entries = manifest.load(arguments.manifest)
-    chosen = [manifest.find(entries, name) for name in arguments.names] or list(entries.values())
+    for name in arguments.names:
+        if name not in entries:
+            raise ValueError(unknown("entry of the data manifest", name, entries))
+    chosen = [entries[name] for name in arguments.names] or list(entries.values())
     try:
         return ACTIONS[arguments.action](chosen, arguments)
-    except (DownloadError, store.DiskFull, ArchiveError) as error:
+    except (DownloadError, ArchiveError) as error:
         print(f"patchlib: {error}", file=sys.stderr)
         return 1
 
@@ -93,8 +92,6 @@ def _list(entries: list[Entry], arguments: argparse.Namespace) -> int:
     print(f"{'name':{width}}  {'size':>16}  {'state':>18}  title and licence")
     for entry in entries:
         size = store.human(entry.approximate_bytes) if entry.approximate_bytes else "unknown size"
-        if entry.listing is not None and entry.listing.approximate_bytes and entry.expected.get("files"):
-            size = store.human(entry.listing.approximate_bytes * entry.expected["files"])
         print(f"{entry.name:{width}}  {size:>16}  {store.state(entry, data):>18}  {entry.title}")
         print(f"{'':{width}}  {'':>16}  {'':>18}  {textwrap.shorten(entry.licence, 100, placeholder=' ...')}")
     print(f"\nThey go to {data}.")
@@ -102,45 +99,37 @@ def _list(entries: list[Entry], arguments: argparse.Namespace) -> int:
 
 
 def _get(entries: list[Entry], arguments: argparse.Namespace) -> int:
-    order = Order(
-        source=arguments.source,
-        mirror=os.environ.get(MIRROR) or None,
-        only=arguments.only,
-        limit=arguments.limit,
-        force=arguments.force,
-        keep=arguments.keep,
-        progress=sys.stderr.isatty(),
-    )
+    chosen = {name: getattr(arguments, name) for name in ("source", "only", "limit", "force", "keep")}
+    options = FetchOptions(**chosen, mirror=os.environ.get(MIRROR) or None, progress=sys.stderr.isatty())
     data = _data(arguments)
     for entry in entries:
         print(f"{entry.title}\n  licence: {entry.licence}\n  cite: python -m patchlib data cite {entry.name}")
-        store.get(entry, data, order)
+        store.get(entry, data, options)
         if not _print_counts(entry, data):
             print(f"{entry.name}: this is a part of what is published, or another version; results will say so too")
     return 0
 
 
 def _verify(entries: list[Entry], arguments: argparse.Namespace) -> int:
-    data = _data(arguments)
+    data, ok = _data(arguments), True
     if not arguments.names:
-        entries = [entry for entry in entries if store.state(entry, data) != "-"]
+        entries = [entry for entry in entries if store.count_files(entry, data)]
         if not entries:
             print(f"nothing has been fetched into {data} yet")
-    wrong = 0
     for entry in entries:
         folder = data / entry.folder
-        if entry.layout is not None and folder.is_dir() and store.state(entry, data) == "-":
+        if entry.layout is not None and folder.is_dir() and not store.count_files(entry, data):
             print(f"{entry.name}: {folder} was not fetched by this command, so only its counts can be compared")
-            problems = []
         else:
             problems = store.verify(entry, data, arguments.quick)
-            for problem in problems[:20]:
-                print(f"{entry.name}: {problem.path} {problem.reason}")
+            for path, reason in problems[:20]:
+                print(f"{entry.name}: {path} {reason}")
             if problems[20:]:
                 print(f"{entry.name}: ... and {len(problems) - 20} more")
             print(f"{entry.name}: {len(problems) or 'no'} file(s) miss or differ")
-        wrong += bool(problems) or not _print_counts(entry, data)
-    return 1 if wrong else 0
+            ok &= not problems
+        ok &= _print_counts(entry, data)
+    return 0 if ok else 1
 
 
 def _cite(entries: list[Entry], arguments: argparse.Namespace) -> int:
@@ -151,18 +140,14 @@ def _cite(entries: list[Entry], arguments: argparse.Namespace) -> int:
 
 def _print_counts(entry: Entry, data: Path) -> bool:
     """A table expected / found; returns whether they agree."""
-    found = counts(entry, data / entry.folder)
-    if store.state(entry, data) != "-":
-        found["files"] = store.count_files(entry, data)
-    same = True
-    for name, expected in entry.expected.items():
-        if name in found:
-            agrees = found[name] == expected
-            same &= agrees
-            print(
-                f"{entry.name}: {name:>12}  expected {expected:>9,}  found {found[name]:>9,}  {'' if agrees else '<-'}"
-            )
-    return same
+    held = counts(entry, data / entry.folder)
+    if files := store.count_files(entry, data):
+        held["files"] = files
+    compared = [(name, expected, held[name]) for name, expected in entry.expected.items() if name in held]
+    for name, expected, count in compared:
+        mark = "" if count == expected else "<-"
+        print(f"{entry.name}: {name:>12}  expected {expected:>9,}  found {count:>9,}  {mark}")
+    return all(expected == count for _, expected, count in compared)
 
 
 def _data(arguments: argparse.Namespace) -> Path:
@@ -170,3 +155,9 @@ def _data(arguments: argparse.Namespace) -> Path:
 
 
 ACTIONS = {"list": _list, "get": _get, "verify": _verify, "cite": _cite}
+ABOUT = {
+    "list": "what there is: size, state, licence",
+    "get": "fetch, verify, unpack",
+    "verify": "compare files with what was fetched, and counts with what is published",
+    "cite": "BibTeX",
+}

@@ -3,103 +3,74 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 from patchlib.support import paths
+from patchlib.support.suggest import unknown
 
 KINDS = ("benchmark", "ids", "features", "weights")
 UNPACK = ("zip", "tar")
 LISTINGS = ("checksums", "index")
-SCHEMES = ("https", "http", "ftp")
+SCHEMES = "https, http or ftp"
 COUNTS = ("images", "queries", "text_queries", "positives", "boxes", "files")
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file to fetch.
+    """One file to fetch."""
 
-    Attributes:
-        name: where it goes, a POSIX path below the entry's folder.
-        urls: mirrors of the very same bytes, best first.
-        bytes: exact length, or None where the publisher does not say.
-        approximate_bytes: rough length for the question "does the disk suffice", never checked.
-        sha256: 64 hex digits, or None = trust on first use, then pinned in the lock.
-        unpack: ``"zip"`` or ``"tar"`` (compressed or not); None keeps the file as it is.
-        unpacked_bytes: length of the unpacked files in all; unpacking stops beyond it.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    bytes: int | None = None
-    approximate_bytes: int | None = None
-    sha256: str | None = None
-    unpack: str | None = None
-    unpacked_bytes: int | None = None
+    name: str  # where it goes, a POSIX path below the entry's folder
+    urls: tuple[str, ...]  # mirrors of the very same bytes, best first
+    bytes: int | None = None  # exact length, or None where the publisher does not say
+    approximate_bytes: int | None = None  # rough length for the question "does the disk suffice", never checked
+    sha256: str | None = None  # 64 hex digits, or None = trust on first use, then pinned in the lock
+    unpack: str | None = None  # "zip" or "tar" (compressed or not); None keeps the file as it is
+    unpacked_bytes: int | None = None  # length of the unpacked files in all; unpacking stops beyond it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Files whose names the publisher's own list gives, so that none is typed, or guessed, here.
+    """Files whose names the publisher's own list gives, so that none is typed, or guessed, here."""
 
-    Attributes:
-        format: ``"checksums"`` (lines "sha256 url") or ``"index"`` (a web server's page of links).
-        url: address of the list.
-        match: shell pattern for the last part of a file's address.
-        folder: where the files go, below the entry's folder.
-        unpack: as in :class:`File`.
-        approximate_bytes: rough length of one file.
-    """
-
-    format: str
-    url: str
-    match: str
-    folder: str = "."
-    unpack: str | None = None
-    approximate_bytes: int | None = None
+    format: str  # "checksums" (lines "sha256 url") or "index" (a web server's page of links)
+    url: str  # address of the list
+    match: str  # shell pattern for the last part of a file's address
+    folder: str = "."  # where the files go, below the entry's folder
+    unpack: str | None = None  # as in File
+    approximate_bytes: int | None = None  # rough length of one file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A benchmark, a set of weights or of published features.
+    """A benchmark, a set of weights or of published features; texts are for people."""
 
-    Attributes:
-        name: its key in the manifest.
-        kind: one of :data:`KINDS`.
-        title, home, licence: for people; ``citation`` is BibTeX.
-        folder: where it goes below the data folder; entries of one benchmark share it.
-        files: what to fetch; ``listing`` adds what the publisher lists.
-        layout: the loader in :mod:`patchlib.benchmarks` that reads it, or None.
-        expected: counts that ``data verify`` compares, see :data:`COUNTS`.
-        verified: what has been checked, and what could not be.
-    """
-
-    name: str
-    kind: str
+    name: str  # its key in the manifest
+    kind: str  # one of KINDS
     title: str
     home: str
     licence: str
-    citation: str
-    folder: str
-    verified: str
+    citation: str  # BibTeX
+    folder: str  # where it goes below the data folder; entries of one benchmark share it
+    verified: str  # what has been checked, and what could not be
     files: tuple[File, ...] = ()
-    listing: Listing | None = None
-    layout: str | None = None
-    expected: Mapping[str, int] = field(default_factory=dict)
+    listing: Listing | None = None  # adds what the publisher lists
+    layout: str | None = None  # the loader in patchlib.benchmarks that reads it
+    expected: Mapping[str, int] = field(default_factory=dict)  # counts that `data verify` compares, of COUNTS
 
     @property
     def approximate_bytes(self) -> int | None:
-        """Length of all named files, exact or rough; None where one is unknown."""
+        """Length of all files, exact or rough; None where one is unknown."""
         lengths = [file.bytes or file.approximate_bytes for file in self.files]
-        known = [length for length in lengths if length is not None]
-        return sum(known) if known and len(known) == len(lengths) else None
+        if self.listing is not None:
+            each, count = self.listing.approximate_bytes, self.expected.get("files")
+            lengths.append(each * count if each and count else None)
+        return None if None in lengths else sum(length or 0 for length in lengths)
 
 
 def load(path: Path | None = None) -> dict[str, Entry]:
@@ -124,124 +95,86 @@ def load(path: Path | None = None) -> dict[str, Entry]:
     return {name: _entry(f"{path}: entry {name!r}", name, value) for name, value in content["entries"].items()}
 
 
-def find(entries: Mapping[str, Entry], name: str) -> Entry:
-    """The entry of a name.
+def is_sha256(value: Any) -> bool:
+    """Whether a value is a SHA-256 as this project writes it."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
-    Raises:
-        ValueError: no such entry; lists the nearest and all.
-    """
-    if name in entries:
-        return entries[name]
-    near = difflib.get_close_matches(name, entries, n=2, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise ValueError(f"no entry {name!r} in the data manifest; {hint}known: {', '.join(entries)}")
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and re.match("(https?|ftp)://[^/:]", value) is not None
+
+
+def _is_inside(value: Any) -> bool:
+    path = PurePosixPath(value if _is_text(value) else "..")
+    return not (path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value)
+
+
+def _one_of(known: tuple[str, ...]) -> tuple[Callable[[Any], object], str]:
+    return lambda value: value in known, f"one of {', '.join(known)}"
+
+
+TEXT, COUNT, INSIDE = (_is_text, "text"), (_is_count, "a whole number >= 0"), (_is_inside, "a path in the data folder")
+# what a value must be; a key means the same in a file, a listing and an entry
+RULES: dict[str, tuple[Callable[[Any], object], str]] = {
+    "kind": _one_of(KINDS),
+    **dict.fromkeys(("title", "home", "licence", "verified", "layout", "match"), TEXT),
+    "citation": (lambda value: _is_text(value) and value.lstrip().startswith("@"), "BibTeX beginning with '@'"),
+    **dict.fromkeys(("folder", "name"), INSIDE),
+    "files": (_is_list, "a list"),
+    "listing": (lambda value: isinstance(value, dict), "a mapping"),
+    "expected": (
+        lambda value: isinstance(value, dict) and set(value) <= set(COUNTS) and all(map(_is_count, value.values())),
+        f"whole numbers >= 0 of {', '.join(COUNTS)}",
+    ),
+    "url": (_is_address, f"an address with {SCHEMES}"),
+    "urls": (lambda value: _is_list(value) and value and all(map(_is_address, value)), f"addresses with {SCHEMES}"),
+    **dict.fromkeys(("bytes", "approximate_bytes", "unpacked_bytes"), COUNT),
+    "sha256": (is_sha256, "64 hex digits in lower case"),
+    "unpack": _one_of(UNPACK),
+    "format": _one_of(LISTINGS),
+}
 
 
 def _entry(where: str, name: str, value: Any) -> Entry:
-    fields = _mapping(where, value, Entry, skip={"name"})
-    _one_of(where, "kind", fields["kind"], KINDS)
-    for key in ("title", "home", "licence", "citation", "verified"):
-        _text(where, key, fields[key])
-    _relative(where, "folder", fields["folder"])
-    if not fields["citation"].lstrip().startswith("@"):
-        raise ValueError(f"{where}, citation: expected BibTeX beginning with '@', got {fields['citation'][:40]!r}")
-    files = fields.get("files") or []
-    if not isinstance(files, list):
-        raise ValueError(f"{where}, files: expected a list, got {files!r}")
-    fields["files"] = tuple(_file(f"{where}, files[{number}]", item) for number, item in enumerate(files))
-    names = [file.name for file in fields["files"]]
+    entry = _read(where, value, Entry, name=name)
+    files = tuple(_read(f"{where}, files[{number}]", file, File) for number, file in enumerate(entry.files))
+    names = [file.name for file in files]
     if len(set(names)) < len(names):
         raise ValueError(f"{where}, files: a name is there twice: {names}")
-    if fields.get("listing") is not None:
-        fields["listing"] = _listing(f"{where}, listing", fields["listing"])
-    if not fields["files"] and fields.get("listing") is None:
+    if not files and entry.listing is None:
         raise ValueError(f"{where}: expected files or a listing, got neither")
-    expected = fields["expected"] = fields.get("expected") or {}
-    for key, count in expected.items():
-        _one_of(f"{where}, expected", "count", key, COUNTS)
-        _count(f"{where}, expected", key, count)
-    return Entry(name=name, **fields)
+    listing = entry.listing and _read(f"{where}, listing", entry.listing, Listing)
+    return dataclasses.replace(entry, files=files, listing=listing)
 
 
-def _file(where: str, value: Any) -> File:
-    fields = _mapping(where, value, File)
-    _relative(where, "name", fields["name"])
-    urls = fields["urls"]
-    if not isinstance(urls, list) or not urls:
-        raise ValueError(f"{where}, urls: expected a list of addresses, got {urls!r}")
-    for url in urls:
-        _url(where, "urls", url)
-    for key in ("bytes", "approximate_bytes", "unpacked_bytes"):
-        _count(where, key, fields.get(key))
-    if fields.get("unpack") is not None:
-        _one_of(where, "unpack", fields["unpack"], UNPACK)
-    if fields.get("sha256") is not None:
-        check_sha256(where, fields["sha256"])
-    return File(**{**fields, "urls": tuple(urls)})
-
-
-def _listing(where: str, value: Any) -> Listing:
-    fields = _mapping(where, value, Listing)
-    _one_of(where, "format", fields["format"], LISTINGS)
-    _url(where, "url", fields["url"])
-    _text(where, "match", fields["match"])
-    _relative(where, "folder", fields.get("folder", "."))
-    _count(where, "approximate_bytes", fields.get("approximate_bytes"))
-    if fields.get("unpack") is not None:
-        _one_of(where, "unpack", fields["unpack"], UNPACK)
-    return Listing(**fields)
-
-
-def _mapping(where: str, value: Any, record: type, skip: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
-    """``value`` as keywords of ``record``: every required key there, no unknown one."""
+def _read(where: str, value: Any, record: type, **given: str) -> Any:
+    """A mapping as a ``record``: no unknown key, none missing, each value as :data:`RULES` asks; null = left out."""
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected a mapping, got {value!r}")
-    known = {item.name: item for item in dataclasses.fields(record) if item.name not in skip}
-    for key in value:
+    known = {item.name: item for item in dataclasses.fields(record) if item.name not in given}
+    settings = {}
+    for key, content in value.items():
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{where}: unknown key {key!r}; {hint}expected {', '.join(known)}")
+            raise ValueError(f"{where}: {unknown('key', key, known)}")
+        if content is None:
+            continue
+        fits, expected = RULES[key]
+        if not fits(content):
+            raise ValueError(f"{where}, {key}: expected {expected}, got {content!r}")
+        settings[key] = tuple(content) if isinstance(content, list) else content
     for key, item in known.items():
-        bare = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if bare and value.get(key) is None:
+        if key not in settings and item.default is item.default_factory is dataclasses.MISSING:
             raise ValueError(f"{where}: the key {key!r} is missing")
-    return dict(value)
-
-
-def _text(where: str, key: str, value: Any) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where}, {key}: expected text, got {value!r}")
-
-
-def _one_of(where: str, key: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{where}, {key}: expected one of {', '.join(known)}, got {value!r}")
-
-
-def _count(where: str, key: str, value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise ValueError(f"{where}, {key}: expected a whole number >= 0, got {value!r}")
-
-
-def _url(where: str, key: str, value: Any) -> None:
-    parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise ValueError(f"{where}, {key}: expected an address with {', '.join(SCHEMES)}, got {value!r}")
-
-
-def _relative(where: str, key: str, value: Any) -> None:
-    _text(where, key, value)
-    if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or "\\" in value or ":" in value:
-        raise ValueError(f"{where}, {key}: expected a path inside the data folder, got {value!r}")
-
-
-def check_sha256(where: str, value: Any) -> str:
-    """``value`` if it is a SHA-256 as this project writes it.
-
-    Raises:
-        ValueError: it is not; the message begins with ``where``.
-    """
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise ValueError(f"{where}, sha256: expected 64 hex digits in lower case, got {value!r}")
-    return value
+    return record(**settings, **given)

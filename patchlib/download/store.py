@@ -1,80 +1,92 @@
 """From manifest entries to verified files on disk.
 
 An entry's files lie in its ``folder`` below the data folder. What is there is written down in ``.patchlib/ENTRY.json``,
-last and atomically: a file named in it is whole, one that is not named does not count. What came out of an archive is
-listed with length and hash in ``.patchlib/ENTRY-ARCHIVE.csv``, so that ``verify`` can say which file misses or differs.
+last and atomically: a file named in it is whole, one that is not named does not count. Of an archive it lists each
+unpacked file with length and hash, so that ``verify`` can say which one misses or differs.
+
+Where the manifest has no SHA-256, because the publisher gives none, the first file that arrives is trusted and its hash
+pinned in ``data_manifest.lock`` beside the data; another file under that name is refused later.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from patchlib.download.download import DownloadError, Fetched, hash_and_size
-from patchlib.download.lock import pin, read_lock
-from patchlib.download.manifest import Entry, File
-from patchlib.download.sources import Order, obtain, wanted
+import yaml
+from filelock import FileLock, Timeout
+
+from patchlib.download.fetch import DownloadError, Fetched, fetch
+from patchlib.download.manifest import Entry, File, is_sha256
+from patchlib.download.sources import FetchOptions, addresses, wanted
 from patchlib.download.unpack import ArchiveError, Unpacked, unpack
-from patchlib.support.provenance import atomic_write, read_json, write_json
+from patchlib.support.provenance import atomic_write, read_json, sha256_file, write_json
 
 
-class DiskFull(OSError):
-    """The disk does not suffice; says how much is needed and how much is free."""
+class _Shelf:
+    """An entry's folder, and what is written down about it.
+
+    Attributes:
+        record: ``files`` by name, whole ones only; ``pending``, an archive that is being unpacked; ``listed``, how many
+            files there are in all, if known. Facts of a file: bytes, sha256, source, and of an archive ``unpacked``.
+    """
+
+    def __init__(self, entry: Entry, data: Path) -> None:
+        self.entry, self.data, self.folder = entry, data, data / entry.folder
+        self.path = self.folder / ".patchlib" / f"{entry.name}.json"
+        empty: dict[str, Any] = {"files": {}, "pending": {}, "listed": None}
+        self.record: dict[str, Any] = empty | (read_json(self.path) if self.path.exists() else {})
+
+    def save(self) -> None:
+        write_json(self.path, self.record)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A file that is not as it was when it was fetched."""
-
-    path: str
-    reason: str
-
-
-def get(entry: Entry, data: Path, order: Order, say: Callable[[str], None] = print) -> Path:
+def get(entry: Entry, data: Path, options: FetchOptions) -> Path:
     """Fetch an entry: download, compare length and hash, unpack, write down.
 
     Args:
         entry: what.
         data: the data folder; the entry goes to ``data / entry.folder``.
-        order: from where, and how much of it.
-        say: takes lines for the person waiting.
+        options: from where, and how much of it.
 
     Returns:
         The entry's folder.
 
     Raises:
-        DownloadError: a file could not be had, or differs from the manifest or the lock.
-        DiskFull: there is not enough room; nothing was fetched.
+        DownloadError: a file could not be had, or differs from the manifest or the lock; there is not enough room;
+            another call is at work.
         ArchiveError: an archive is damaged or hostile; nothing of it is left.
-        ValueError: no file of the entry matches ``order.only``.
+        ValueError: no file of the entry matches ``options.only``.
     """
     folder = data / entry.folder
-    files = wanted(entry, folder, order)
-    record = _record(entry, folder)
-    missing = [file for file in files if order.force or file.name not in record["files"]]
-    if not missing:
-        say(f"{entry.name}: all {len(files)} file(s) are in {folder}; --force fetches them again")
-        return folder
-    _check_disk(entry, missing, data, say)
-    if order.only is None and order.limit is None:
-        record["listed"] = len(files)
-    for number, file in enumerate(missing, 1):
-        say(f"{entry.name}: {file.name} ({number} of {len(missing)})")
-        _get_file(entry, file, data, record, order)
-    say(f"{entry.name}: {len(missing)} file(s) fetched into {folder}")
+    lock = folder / ".patchlib" / f"{entry.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            files, shelf = wanted(entry, folder, options), _Shelf(entry, data)
+            missing = [file for file in files if options.force or file.name not in shelf.record["files"]]
+            if not missing:
+                print(f"{entry.name}: all {len(files)} file(s) are in {folder}; --force fetches them again")
+                return folder
+            _check_disk(shelf, missing)
+            if options.only is None and options.limit is None:
+                shelf.record["listed"] = len(files)
+            for number, file in enumerate(missing, 1):
+                print(f"{entry.name}: {file.name} ({number} of {len(missing)})")
+                _get_file(shelf, file, options)
+            print(f"{entry.name}: {len(missing)} file(s) fetched into {folder}")
+    except Timeout:
+        raise DownloadError(f"another process is fetching {entry.name} into {folder}; wait for it") from None
     return folder
 
 
 def state(entry: Entry, data: Path) -> str:
     """A word or two for ``data list``: "-", "3 of 1000 files", "complete"."""
-    record = _record(entry, data / entry.folder)
-    done = count_files(entry, data)
-    total = record["listed"] or (len(entry.files) if entry.listing is None else None)
+    record = _Shelf(entry, data).record
+    done, total = len(record["files"]), record["listed"] or (None if entry.listing else len(entry.files))
     if not done:
         return "-"
     return "complete" if done == total else f"{done} of {total or '?'} files"
@@ -82,10 +94,10 @@ def state(entry: Entry, data: Path) -> str:
 
 def count_files(entry: Entry, data: Path) -> int:
     """How many of an entry's files (archives, where it has archives) have been fetched."""
-    return len(_record(entry, data / entry.folder)["files"])
+    return len(_Shelf(entry, data).record["files"])
 
 
-def verify(entry: Entry, data: Path, quick: bool = False) -> list[Problem]:
+def verify(entry: Entry, data: Path, quick: bool = False) -> list[tuple[str, str]]:
     """Compare what is on disk with what was fetched.
 
     Args:
@@ -94,23 +106,47 @@ def verify(entry: Entry, data: Path, quick: bool = False) -> list[Problem]:
         quick: compare lengths only, not hashes.
 
     Returns:
-        Every file that misses or differs; empty when all is well.
+        Path and reason of every file that misses or differs; empty when all is well.
 
     Raises:
         FileNotFoundError: the entry has not been fetched by this tool.
     """
-    folder = data / entry.folder
-    record = _record(entry, folder)
-    if not record["files"]:
+    shelf = _Shelf(entry, data)
+    if not shelf.record["files"]:
         raise FileNotFoundError(
-            f"{entry.name} was not fetched into {folder}; fetch it with `python -m patchlib data get {entry.name}`"
+            f"{entry.name} was not fetched into {shelf.folder}; fetch it with "
+            f"`python -m patchlib data get {entry.name}`"
         )
-    problems = []
-    for name, facts in record["files"].items():
-        whole = [Unpacked(name, facts["bytes"], facts["sha256"])]
-        items = _read_inventory(_inventory(entry, folder, name)) if "tops" in facts else whole
-        problems += [problem for item in items if (problem := _compare(folder, item, quick))]
-    return problems
+    files = [
+        file
+        for name, facts in shelf.record["files"].items()
+        for file in facts.get("unpacked", [(name, facts["bytes"], facts["sha256"])])
+    ]
+    reasons = [(path, _difference(shelf.folder / path, size, sha256, quick)) for path, size, sha256 in files]
+    return [(path, reason) for path, reason in reasons if reason]
+
+
+def read_pins(data: Path) -> dict[str, dict[str, Any]]:
+    """Pins of ``data_manifest.lock``: "entry/file" -> {sha256, bytes, source}; empty where there is no lock yet."""
+    path = data / "data_manifest.lock"
+    if not path.exists():
+        return {}
+    try:
+        pins = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if all(is_sha256(pin["sha256"]) for pin in pins.values()):
+            return pins
+        reason: object = "a hash has not 64 hex digits"
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        reason = error
+    raise ValueError(f"{path} is damaged ({reason}); restore it, or delete it to trust the next files anew")
+
+
+def pin(data: Path, key: str, fetched: Fetched) -> None:
+    """Write one file's hash into the lock, atomically."""
+    pins = read_pins(data) | {key: {"sha256": fetched.sha256, "bytes": fetched.bytes, "source": fetched.url}}
+    with atomic_write(data / "data_manifest.lock", "w") as file:
+        file.write("# Hashes trusted on first use (see data_manifest.yaml). Keep this file beside the data.\n")
+        yaml.safe_dump(pins, file, sort_keys=True)
 
 
 def human(size: int | None) -> str:
@@ -123,67 +159,86 @@ def human(size: int | None) -> str:
     return f"{size} B"
 
 
-def _get_file(entry: Entry, file: File, data: Path, record: dict[str, Any], order: Order) -> None:
-    folder, name = data / entry.folder, file.name
-    pinned = None if order.force else read_lock(data).get(f"{entry.name}/{name}", {}).get("sha256")
+def _check_disk(shelf: _Shelf, files: Sequence[File]) -> None:
+    lengths = {file.name: file.bytes or file.approximate_bytes for file in files}
+    known = sum(length or 0 for length in lengths.values())
+    size = None if None in lengths.values() else known
+    needed = known + sum(file.unpacked_bytes or lengths[file.name] or 0 for file in files if file.unpack)
+    free, place = shutil.disk_usage(shelf.path.parent).free, shelf.data
+    print(f"{shelf.entry.name}: {len(files)} file(s), {human(size)} to fetch; {human(free)} free in {place}")
+    if needed > free:
+        raise DownloadError(
+            f"{shelf.entry.name} needs {human(needed)} while it unpacks, but {place} has {human(free)} free; make "
+            "room, or set PATCHLIB_DATA to a larger disk"
+        )
+
+
+def _get_file(shelf: _Shelf, file: File, options: FetchOptions) -> None:
+    """Fetch one file, unpack it if it is an archive, write it down, and pin it if the manifest has no hash."""
+    record, key = shelf.record, f"{shelf.entry.name}/{file.name}"
+    pinned = None if options.force else read_pins(shelf.data).get(key, {}).get("sha256")
     try:
-        fetched = _arrived(record, file, folder) or obtain(entry, file, folder, order, file.sha256 or pinned)
+        fetched = _arrived(shelf, file) or fetch(
+            addresses(shelf.entry, file.name, file.urls, options),
+            shelf.folder / file.name,
+            file.bytes,
+            file.sha256 or pinned,
+            options.retry,
+            options.progress,
+        )
     except DownloadError as error:
         if pinned and not file.sha256 and pinned in str(error):
-            hint = f"{pinned} is pinned in {data / 'data_manifest.lock'} since the first time"
+            hint = f"{pinned} is pinned in {shelf.data / 'data_manifest.lock'} since the first time"
             raise DownloadError(f"{error}\n{hint}; --force replaces data and pin, if you trust the new file") from error
         raise
     facts: dict[str, Any] = {"bytes": fetched.bytes, "sha256": fetched.sha256, "source": fetched.url}
     if file.unpack is not None:
-        record["arrived"] = {name: facts} if fetched.path == folder / name else {}
-        _save(entry, folder, record)
-        facts["tops"] = _unpack(entry, file, file.unpack, folder, fetched.path, record, order)
-    record["files"][name] = facts
-    record["arrived"], record["moving"] = {}, []
+        facts["unpacked"] = _unpack(shelf, file, file.unpack, facts, options.progress)
+    record["files"][file.name], record["pending"] = facts, {}
     if file.sha256 is None:
-        pin(data, f"{entry.name}/{name}", fetched.sha256, fetched.bytes, fetched.url)
-    _save(entry, folder, record)
-    if file.unpack is not None and fetched.path == folder / name and not order.keep:
+        pin(shelf.data, key, fetched)
+    shelf.save()
+    if file.unpack is not None and not options.keep:
         fetched.path.unlink()
 
 
-def _arrived(record: dict[str, Any], file: File, folder: Path) -> Fetched | None:
+def _arrived(shelf: _Shelf, file: File) -> Fetched | None:
     """An archive that an earlier call downloaded but did not come to unpack."""
-    facts, path = record["arrived"].get(file.name), folder / file.name
-    if facts is None or not path.is_file() or hash_and_size(path) != (facts["bytes"], facts["sha256"]):
+    facts, path = shelf.record["pending"].get(file.name), shelf.folder / file.name
+    if facts is None or _difference(path, facts["bytes"], facts["sha256"]):
         return None
-    return Fetched(path=path, bytes=facts["bytes"], sha256=facts["sha256"], url=facts["source"])
+    return Fetched(path, facts["bytes"], facts["sha256"], facts["source"])
 
 
-def _unpack(
-    entry: Entry, file: File, rule: str, folder: Path, archive: Path, record: dict[str, Any], order: Order
-) -> list[str]:
-    """Unpack beside the place, then move what lies at the archive's top into it; returns those names."""
-    staging = folder / f".unpacking-{PurePosixPath(file.name).name}"
+def _unpack(shelf: _Shelf, file: File, rule: str, facts: dict[str, Any], progress: bool) -> list[Unpacked]:
+    """Unpack beside the place, then move what lies at the archive's top into it; returns what came out."""
+    folder, name, record = shelf.folder, file.name, shelf.record
+    staging = folder / f".unpacking-{PurePosixPath(name).name}"
+    interrupted = record["pending"].get(name, {}).get("unpacked", [])
+    ours = _tops([*interrupted, *record["files"].get(name, {}).get("unpacked", [])])
+    record["pending"] = {name: facts | {"unpacked": interrupted}}  # the next call need not fetch the archive again
+    shelf.save()
     try:
-        items = unpack(archive, staging, rule, file.unpacked_bytes, order.progress)
+        unpacked = unpack(folder / name, staging, rule, file.unpacked_bytes, progress)
     except ArchiveError:
-        if archive == folder / file.name:
-            archive.unlink()
+        (folder / name).unlink()
         raise
-    tops = sorted({item.path.split("/")[0] for item in items})
-    ours = {*record["moving"], *record["files"].get(file.name, {}).get("tops", [])}
-    foreign = [name for name in tops if name not in ours and (folder / name).exists()]
+    tops = _tops(unpacked)
+    foreign = [top for top in tops if top not in ours and (folder / top).exists()]
     if foreign:
         shutil.rmtree(staging)
         raise DownloadError(
-            f"{folder / foreign[0]} is there already, and `data get {entry.name}` did not put it there; move it away, "
-            f"or use it as it is, with root={str(folder)!r}"
+            f"{folder / foreign[0]} is there already, and `data get {shelf.entry.name}` did not put it there; move it "
+            f"away, or use it as it is, with root={str(folder)!r}"
         )
-    record["moving"] = tops  # should the machine stop now, the next call knows that these are ours to replace
-    _save(entry, folder, record)
-    for name in tops:
-        _remove(folder / name)
-        os.replace(staging / name, folder / name)
+    # should the machine stop now, the next call knows that these are ours to replace
+    record["pending"] = {name: facts | {"unpacked": unpacked}}
+    shelf.save()
+    for top in tops:
+        _remove(folder / top)
+        os.replace(staging / top, folder / top)
     staging.rmdir()
-    with atomic_write(_inventory(entry, folder, file.name), "w") as table:
-        csv.writer(table, lineterminator="\n").writerows((item.sha256, item.bytes, item.path) for item in items)
-    return tops
+    return unpacked
 
 
 def _remove(path: Path) -> None:
@@ -193,47 +248,17 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _check_disk(entry: Entry, files: Sequence[File], data: Path, say: Callable[[str], None]) -> None:
-    lengths = [file.bytes or file.approximate_bytes for file in files]
-    size = None if None in lengths else sum(length or 0 for length in lengths)
-    needed = sum(length or 0 for length in lengths)
-    needed += sum(file.unpacked_bytes or file.bytes or file.approximate_bytes or 0 for file in files if file.unpack)
-    place = next(path for path in (data, *data.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    say(f"{entry.name}: {len(files)} file(s), {human(size)} to fetch; {human(free)} free in {place}")
-    if needed > free:
-        raise DiskFull(
-            f"{entry.name} needs {human(needed)} while it unpacks, but {place} has {human(free)} free; make room, or "
-            "set PATCHLIB_DATA to a larger disk"
-        )
+def _tops(unpacked: Sequence[Sequence[Any]]) -> list[str]:
+    """What lies at the top of an archive."""
+    return sorted({path.split("/")[0] for path, *_ in unpacked})
 
 
-def _record(entry: Entry, folder: Path) -> dict[str, Any]:
-    path = folder / ".patchlib" / f"{entry.name}.json"
-    empty: dict[str, Any] = {"files": {}, "arrived": {}, "moving": [], "listed": None}
-    return {**empty, **read_json(path)} if path.exists() else empty
-
-
-def _save(entry: Entry, folder: Path, record: dict[str, Any]) -> None:
-    write_json(folder / ".patchlib" / f"{entry.name}.json", record)
-
-
-def _inventory(entry: Entry, folder: Path, name: str) -> Path:
-    return folder / ".patchlib" / f"{entry.name}-{name.replace('/', '-')}.csv"
-
-
-def _read_inventory(path: Path) -> Iterator[Unpacked]:
-    with open(path, encoding="utf-8", newline="") as file:
-        for sha256, length, name in csv.reader(file):
-            yield Unpacked(name, int(length), sha256)
-
-
-def _compare(folder: Path, item: Unpacked, quick: bool) -> Problem | None:
-    path = folder / item.path
+def _difference(path: Path, size: int, sha256: str, quick: bool = False) -> str | None:
+    """How a file differs from what was fetched, None if it does not."""
     if not path.is_file():
-        return Problem(item.path, "is missing")
-    if (length := path.stat().st_size) != item.bytes:
-        return Problem(item.path, f"has {length} bytes, expected {item.bytes}")
-    if not quick and hash_and_size(path)[1] != item.sha256:
-        return Problem(item.path, "has other content than when it was fetched")
+        return "is missing"
+    if (length := path.stat().st_size) != size:
+        return f"has {length} bytes, expected {size}"
+    if not quick and sha256_file(path) != sha256:
+        return "has other content than when it was fetched"
     return None

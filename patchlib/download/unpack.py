@@ -15,9 +15,8 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 BLOCK = 1 << 20
 MAX_FILES = 2_000_000
@@ -39,19 +38,12 @@ class ArchiveError(ValueError):
     """An archive that is damaged, or holds what must not be unpacked; names the archive and the member."""
 
 
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """A file that was unpacked: POSIX path below the folder, length, SHA-256."""
 
     path: str
     bytes: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class _Member:
-    name: str
-    open: IO[bytes]
 
 
 def unpack(
@@ -73,68 +65,79 @@ def unpack(
         ArchiveError: damaged or truncated; a name that is absolute, climbs out, repeats, or cannot be read; a link out
             of the archive, a device; more bytes or files than allowed.
     """
-    from tqdm import tqdm
-
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     limit = max(MAX_RATIO * archive.stat().st_size, MIN_LIMIT) if max_bytes is None else max_bytes
-    members = {"zip": _zip_members, "tar": _tar_members}[rule]
-    written: list[Unpacked] = []
-    seen: dict[str, str] = {}
     try:
-        with tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=not progress) as bar:
-            for member in members(archive):
-                name = _safe_name(member.name, archive)
-                _check_new(name, seen, archive)
-                if len(written) >= MAX_FILES:
-                    raise ArchiveError(f"{archive} holds more than {MAX_FILES} files")
-                written.append(_write(member.open, folder, name, limit, archive))
-                limit -= written[-1].bytes
-                bar.update(written[-1].bytes)
+        return _unpack(archive, folder, rule, limit, progress)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, DAMAGE) and not isinstance(error, ArchiveError):
+        if isinstance(error, ArchiveError):
+            raise ArchiveError(f"{archive} {error}; nothing was unpacked") from error
+        if isinstance(error, DAMAGE):
             raise ArchiveError(f"{archive} cannot be unpacked: {error or type(error).__name__}") from error
         raise
+
+
+def _unpack(archive: Path, folder: Path, rule: str, limit: int, progress: bool) -> list[Unpacked]:
+    from tqdm import tqdm
+
+    written: list[Unpacked] = []
+    seen: dict[str, str] = {}
+    members = {"zip": _zip_members, "tar": _tar_members}[rule]
+    with tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+        for raw, content in members(archive):
+            name = _safe_name(raw)
+            if (key := unicodedata.normalize("NFC", name)) in seen:
+                raise ArchiveError(f"holds the name {raw!r} twice (first as {seen[key]!r})")
+            seen[key] = raw
+            if len(written) >= MAX_FILES:
+                raise ArchiveError(f"holds more than {MAX_FILES} files")
+            written.append(_write(content, folder, name, limit))
+            limit -= written[-1].bytes
+            bar.update(written[-1].bytes)
     if not written:
-        shutil.rmtree(folder)
-        raise ArchiveError(f"{archive} holds no file")
+        raise ArchiveError("holds no file")
     return written
 
 
-def _zip_members(archive: Path) -> Iterator[_Member]:
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Names as they stand in the archive, and contents; folders are only looked at."""
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise ArchiveError(f"{archive}: {info.filename!r} is a link or a device; only plain files are unpacked")
+                raise ArchiveError(f"holds {info.filename!r}, a link or a device; only plain files are unpacked")
             if info.is_dir():
-                _safe_name(info.filename, archive)
+                _safe_name(info.filename)
                 continue
             # orig_filename: zipfile cuts names at a NUL and turns the system's separators, which would hide them
             with file.open(info) as opened:
-                yield _Member(info.orig_filename, opened)
+                yield info.orig_filename, opened
 
 
-def _tar_members(archive: Path) -> Iterator[_Member]:
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """As :func:`_zip_members`."""
     with tarfile.open(archive, "r:*", tarinfo=_Header) as file:
         for member in file:
             if member.isdir():
-                _safe_name(member.name, archive)
+                _safe_name(member.name)
                 continue
             if not (member.isfile() or member.issym() or member.islnk()):
-                raise ArchiveError(f"{archive}: {member.name!r} is a device or a pipe; only plain files are unpacked")
+                raise ArchiveError(f"holds {member.name!r}, a device or a pipe; only plain files are unpacked")
             try:
                 opened = file.extractfile(member)  # of a link: the file it means, looked up inside the archive alone
             except KeyError:
                 opened = None
             if opened is None:
-                raise ArchiveError(
-                    f"{archive}: {member.name!r} is a link to {member.linkname!r}, which is not in the archive"
-                )
+                raise ArchiveError(f"holds {member.name!r}, a link to {member.linkname!r}, which is not in the archive")
             with opened:
-                yield _Member(member.name, opened)
-        _check_rest(file, archive)
+                yield member.name, opened
+        left = MIN_LIMIT  # read on to the end of the file, where gzip keeps its checksum
+        while file.fileobj is not None and (block := file.fileobj.read(BLOCK)):
+            left -= len(block)
+            if left < 0:
+                raise ArchiveError(f"goes on for more than {MIN_LIMIT} bytes behind its end")
 
 
 class _Header(tarfile.TarInfo):
@@ -153,48 +156,27 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"it was cut, or is damaged ({error})") from error
 
 
-def _check_rest(file: tarfile.TarFile, archive: Path) -> None:
-    """Read on to the end of the file, where gzip keeps its checksum."""
-    left = MIN_LIMIT
-    while file.fileobj is not None and (block := file.fileobj.read(BLOCK)):
-        left -= len(block)
-        if left < 0:
-            raise ArchiveError(f"{archive} goes on for more than {MIN_LIMIT} bytes behind its end")
-
-
-def _safe_name(name: str, archive: Path) -> str:
+def _safe_name(name: str) -> str:
     """The member's name without "./", or a refusal."""
-    reason = None
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        reason = "is not valid Unicode"
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or name[1:2] == ":":
-        reason = "is an absolute path"
-    elif "\\" in name:
-        reason = "holds a backslash, which is a separator elsewhere"
-    elif ".." in parts:
-        reason = "climbs out of its folder"
-    elif any(unicodedata.category(character) == "Cc" or character in BIDI for character in name):
-        reason = "holds control characters"
-    elif not parts and name not in (".", "./"):
-        reason = "is empty"
-    elif any(len(part.encode("utf-8", "replace")) > 255 for part in parts):
-        reason = "is too long"
-    if reason:
-        raise ArchiveError(f"{archive}: the name {name[:200]!r} {reason}; nothing was unpacked")
+    reasons = {
+        "is not valid Unicode": any(unicodedata.category(character) == "Cs" for character in name),
+        "is an absolute path": name.startswith("/") or name[1:2] == ":",
+        "holds a backslash, which is a separator elsewhere": "\\" in name,
+        "climbs out of its folder": ".." in parts,
+        "holds control characters": any(
+            unicodedata.category(character) == "Cc" or character in BIDI for character in name
+        ),
+        "is empty": not parts and name not in (".", "./"),
+        "is too long": any(len(part.encode("utf-8", "replace")) > 255 for part in parts),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise ArchiveError(f"holds the name {name[:200]!r}, which {reason}")
     return "/".join(parts)
 
 
-def _check_new(name: str, seen: dict[str, str], archive: Path) -> None:
-    key = unicodedata.normalize("NFC", name)
-    if key in seen:
-        raise ArchiveError(f"{archive} holds the name {name!r} twice (first as {seen[key]!r}); nothing was unpacked")
-    seen[key] = name
-
-
-def _write(source: IO[bytes], folder: Path, name: str, limit: int, archive: Path) -> Unpacked:
+def _write(source: IO[bytes], folder: Path, name: str, limit: int) -> Unpacked:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, length = hashlib.sha256(), 0
@@ -202,9 +184,7 @@ def _write(source: IO[bytes], folder: Path, name: str, limit: int, archive: Path
         while block := source.read(BLOCK):
             length += len(block)
             if length > limit:
-                raise ArchiveError(
-                    f"{archive} unpacks to more than it may ({name!r} goes beyond); nothing was unpacked"
-                )
+                raise ArchiveError(f"unpacks to more than it may ({name!r} goes beyond)")
             digest.update(block)
             file.write(block)
     return Unpacked(name, length, digest.hexdigest())

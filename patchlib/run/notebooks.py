@@ -49,18 +49,18 @@ def parameters(notebook: Path) -> dict[str, Any]:
         statements = ast.parse(cells[0].source).body
     except SyntaxError as error:
         raise ValueError(f"{notebook}: parameters cell is not plain Python: {error}") from error
-    found = {}
+    defaults = {}
     for statement in statements:
         try:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    found[name] = ast.literal_eval(value)
+                    defaults[name] = ast.literal_eval(value)
                 case _:
                     raise ValueError("not an assignment to one name")
         except ValueError as error:
             text = ast.unparse(statement)
             raise ValueError(f"{notebook}: parameters cell holds {text!r}, expected name = literal") from error
-    return found
+    return defaults
 
 
 def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:

@@ -36,24 +36,14 @@ CLEAR = "\r\x1b[K"  # back to the start of the terminal's line, and clear it
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What to run, and where to put what it makes.
+    """What to run, and where to put what it makes."""
 
-    Attributes:
-        profile: a profile's name, or a YAML file of one.
-        overrides: notebook parameters to set, e.g. ``{"encoder": "cnn-small"}``.
-        only: numbers ("03") or whole names of the notebooks to run; empty = all numbered ones.
-        out: folder for the executed notebooks and the figures; None = ``build/<profile>``, and the checkout's
-            ``figures/`` for the figures of the plain builtin profile.
-        in_place: refresh the committed notebooks instead.
-        folder: of the notebooks; None = the checkout's.
-    """
-
-    profile: str = DEFAULT_PROFILE
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    only: Sequence[str] = ()
-    out: Path | None = None
-    in_place: bool = False
-    folder: Path | None = None
+    profile: str = DEFAULT_PROFILE  # a profile's name, or a YAML file of one
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # notebook parameters, e.g. {"encoder": "cnn-small"}
+    only: Sequence[str] = ()  # numbers ("03") or whole names of notebooks; empty = all numbered ones
+    out: Path | None = None  # of notebooks and figures; None = build/<profile>, and figures/ for the plain profile
+    in_place: bool = False  # refresh the committed notebooks instead
+    folder: Path | None = None  # of the notebooks; None = the checkout's
 
     @property
     def is_plain(self) -> bool:

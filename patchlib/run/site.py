@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 480  # pixels of the longer side
 LARGE = 200_000  # bytes; a picture above it is mostly photographs, which JPEG keeps in a third of the space
+DATA = {"json": "record", "csv": "CSV", "md": "Markdown"}
 
 
 def build(source: Path, figures: Path, out: Path) -> Path:
@@ -92,7 +93,7 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
     from nbformat.v4 import new_markdown_cell
 
     cells, heading = [], ""
-    found: dict[str, Item] = {}
+    saved: dict[str, Item] = {}
     shown: NotebookNode | None = None  # the last cell with a picture, if that was not saved
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -101,8 +102,8 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
             heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1].replace("*", "")
             continue
         cell.outputs = [_styled(output) for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
-        new = [item for item in items.saved(cell.source, figures) if item.name not in found]
-        found |= {item.name: item for item in new}
+        new = [item for item in items.saved(cell.source, figures) if item.name not in saved]
+        saved |= {item.name: item for item in new}
         drawn = [item for item in new if item.caption]
         if _pictures(cell) or not drawn:
             _describe(cell, drawn, heading)
@@ -112,7 +113,7 @@ def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
         if new:
             cells.append(new_markdown_cell("\n\n".join(_note(item, root) for item in new)))
     notebook.cells = cells
-    return list(found.values())
+    return list(saved.values())
 
 
 def _needs_a_kernel(output: NotebookNode) -> bool:
@@ -199,11 +200,8 @@ def _anchor(item: Item) -> str:
 
 def _links(item: Item, root: str = "") -> str:
     """Links to the record and the data, as HTML; ``root`` leads to the site's first page."""
-    kinds = {"json": "record", "csv": "CSV", "md": "Markdown"}
-    files = {item.file(suffix): kind for suffix, kind in kinds.items()}
-    return " · ".join(
-        f'<a href="{root}figures/{file.name}">{kind}</a>' for file, kind in files.items() if file.exists()
-    )
+    files = [(item.file(suffix), kind) for suffix, kind in DATA.items()]
+    return " · ".join(f'<a href="{root}figures/{file.name}">{kind}</a>' for file, kind in files if file.exists())
 
 
 def _publish(item: Item, out: Path) -> None:
@@ -212,10 +210,8 @@ def _publish(item: Item, out: Path) -> None:
 
     target = out / "files" / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    for suffix in ("json", "csv", "md"):
-        file = item.file(suffix)
-        if file.exists():
-            shutil.copyfile(file, target / file.name)
+    for file in filter(Path.exists, map(item.file, DATA)):
+        shutil.copyfile(file, target / file.name)
     if item.caption:
         thumbnail = out / "thumbnails" / f"{item.name}.png"
         thumbnail.parent.mkdir(exist_ok=True)

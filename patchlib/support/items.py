@@ -5,26 +5,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from patchlib.support import provenance
 
 
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A figure or table.
+class Item(NamedTuple):
+    """A figure or table."""
 
-    Attributes:
-        name: e.g. ``"fig_1_teaser"``.
-        record: what ``<name>.json`` says.
-        folder: of its files.
-    """
-
-    name: str
-    record: Mapping[str, Any]
-    folder: Path
+    name: str  # e.g. "fig_1_teaser"
+    record: Mapping[str, Any]  # what <name>.json says
+    folder: Path  # of its files
 
     @property
     def caption(self) -> str:
@@ -51,5 +43,5 @@ def saved(source: str, figures: Path) -> Iterator[Item]:
     """
     for call in ast.walk(ast.parse(source)):
         match call:
-            case ast.Call(args=[_, ast.Constant(value=str(name)), *_]) if (figures / f"{name}.json").exists():
-                yield Item(name=name, record=provenance.read_json(figures / f"{name}.json"), folder=figures)
+            case ast.Call(args=[_, ast.Constant(value=str(name)), *_]) if (file := figures / f"{name}.json").exists():
+                yield Item(name, provenance.read_json(file), figures)

@@ -1,8 +1,7 @@
 """One progress line for every long step, wherever the code runs.
 
-In a terminal or a notebook by hand: a tqdm bar on stderr that goes away when done. Under the runner, a notebook's
-kernel has no terminal: ``PATCHLIB_PROGRESS`` then names a file to which the state is appended, one line each, and which
-the runner shows. ``PATCHLIB_PROGRESS=off`` silences it, so that committed notebooks hold no progress bars.
+By hand: a tqdm bar on stderr that goes away when done. A notebook's kernel under the runner has no terminal:
+``PATCHLIB_PROGRESS`` then names a file, to which lines are appended and which the runner shows. ``off`` is silence.
 """
 
 from __future__ import annotations

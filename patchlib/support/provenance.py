@@ -119,18 +119,14 @@ def record(config: Mapping[str, Any], inputs: Mapping[str, str], profile: str, l
 
 def git_commit() -> str | None:
     """The checkout's commit, with ``+`` behind it when tracked sources differ from it; None outside git."""
-    folder = Path(__file__).resolve().parents[1]
+    git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "*.py")
+        head = subprocess.check_output([*git, "rev-parse", "HEAD"], stderr=subprocess.DEVNULL, text=True).strip()
+        asked = [*git, "status", "--porcelain", "--untracked-files=no", "--", ":/*.py"]
+        changed = subprocess.check_output(asked, stderr=subprocess.DEVNULL)
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+" if changed else "")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def _version(package: str) -> str | None:

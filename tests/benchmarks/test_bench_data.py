@@ -16,8 +16,8 @@ import pytest
 from scipy.io import savemat
 
 from patchlib.benchmarks import load
-from patchlib.download.download import hash_and_size
 from patchlib.download.unpack import unpack
+from patchlib.support.provenance import sha256_file
 
 
 def busy(function: Callable[[], object]) -> float:
@@ -78,7 +78,7 @@ def test_hashing_and_unpacking(tmp_path: Path) -> None:
             file.extractall(tmp_path / "plain", filter="data")
 
     hashing = busy(lambda: hashlib.sha256(content).digest())
-    file_hash = busy(lambda: hash_and_size(archive))
+    file_hash = busy(lambda: sha256_file(archive))
     ours = busy(lambda: unpack(archive, tmp_path / "ours", "tar", progress=False))
     theirs = busy(plainly)
     assert len(list((tmp_path / "ours").rglob("*.jpg"))) == 500

@@ -7,7 +7,6 @@ import zipfile
 
 import layouts
 import pytest
-import servers
 import yaml
 
 from patchlib.__main__ import main
@@ -27,12 +26,6 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("PATCHLIB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PATCHLIB_MIRROR", raising=False)
-
-
-@pytest.fixture
-def web():
-    with servers.serve_http() as running:
-        yield running
 
 
 @pytest.fixture

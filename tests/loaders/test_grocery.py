@@ -109,11 +109,11 @@ def test_they_are_those_that_were_drawn(shared):
 
 def test_the_sample(shared, tmp_path):
     from patchlib.download import manifest, store
-    from patchlib.download.sources import Order
+    from patchlib.download.sources import FetchOptions
 
     archive = shared / "data" / "grocery_sample.zip"
     entry = manifest.load()["grocery"]
-    store.get(entry, tmp_path, Order(source=str(archive), progress=False), lambda line: None)
+    store.get(entry, tmp_path, FetchOptions(source=str(archive), progress=False))
     benchmark = load("grocery", tmp_path / "grocery")
     summary = benchmark.summary()
     assert (summary["images"], summary["queries"], summary["positives"]) == (864, 31, 864)

@@ -21,7 +21,7 @@ from patchlib import features, metrics, search
 from patchlib.benchmarks import load
 from patchlib.download import store
 from patchlib.download.manifest import Entry, File, Listing
-from patchlib.download.sources import Order
+from patchlib.download.sources import FetchOptions
 from patchlib.support.provenance import sha256_file
 
 RED, BLUE, ORANGE, GREEN = (255, 0, 0), (0, 0, 255), (255, 120, 0), (0, 255, 0)
@@ -55,7 +55,7 @@ def places(tmp_path, monkeypatch):
 
 
 def get(entry, data):
-    store.get(entry, data, Order(progress=False), lambda line: None)
+    store.get(entry, data, FetchOptions(progress=False))
 
 
 def evaluate(benchmark, level, tmp_path, k=None):

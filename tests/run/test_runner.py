@@ -19,7 +19,8 @@ from patchlib.run import notebooks, runner
 from patchlib.support import paths
 
 PARAMETERS = 'profile = "builtin"  # settings\nencoder = None  # of the profile\nworkers = None  # cores'
-FIGURE = "from patchlib import paths, provenance\nprovenance.write_json(paths.figures() / 'fig_x.json', [encoder]);"
+FIGURE = """from patchlib.support import paths, provenance
+provenance.write_json(paths.figures() / "fig_x.json", [encoder]);"""
 PLAIN = {"encoder": "colour-histogram"}
 
 

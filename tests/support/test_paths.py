@@ -12,7 +12,7 @@ MOVED = {"PATCHLIB_FIGURES": paths.figures, "PATCHLIB_DATA": paths.data, "PATCHL
 
 
 def test_root_is_the_checkout() -> None:
-    assert (paths.root() / "patchlib" / "paths.py").is_file()
+    assert (paths.root() / "patchlib" / "__init__.py").is_file()
     assert paths.notebooks() == paths.root() / "notebooks"
 
 

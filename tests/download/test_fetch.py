@@ -10,19 +10,18 @@ import time
 import pytest
 import servers
 
-from patchlib.download.download import DownloadError, Patience, fetch
+from patchlib.download.fetch import DownloadError, RetryPolicy, fetch
 
 logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)
 BODY = bytes(range(256)) * 40  # 10,240 bytes
 SHA = hashlib.sha256(BODY).hexdigest()
-QUICK = Patience(attempts=3, timeout=0.4, backoff=0.01)
+QUICK = RetryPolicy(attempts=3, timeout=0.4, backoff=0.01)
 
 
 @pytest.fixture
-def web():
-    with servers.serve_http() as running:
-        running.files["/file.bin"] = BODY
-        yield running
+def web(web):
+    web.files["/file.bin"] = BODY
+    return web
 
 
 @pytest.fixture
@@ -34,9 +33,9 @@ def ftp(tmp_path):
         yield running
 
 
-def get(urls, tmp_path, size=None, sha256=None, patience=QUICK):
+def get(urls, tmp_path, size=None, sha256=None, retry=QUICK):
     urls = [urls] if isinstance(urls, str) else urls
-    return fetch(urls, tmp_path / "out" / "file.bin", size, sha256, patience, progress=False)
+    return fetch(urls, tmp_path / "out" / "file.bin", size, sha256, retry, progress=False)
 
 
 def left_overs(tmp_path):
@@ -75,12 +74,6 @@ def test_a_second_call_continues_what_the_first_left(web, tmp_path):
     assert web.ranges("/file.bin")[-1] == "bytes=4000-"
 
 
-def test_without_a_tag_and_a_hash_it_begins_anew(web, tmp_path):
-    web.script["/file.bin"] = [servers.cut(4000, tag=False)]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
-    assert web.ranges("/file.bin") == [None, None]
-
-
 def test_a_file_that_changes_between_two_connections_is_not_mixed(web, tmp_path):
     web.script["/file.bin"] = [servers.cut(4000), *[servers.answer(503)] * 3]
     with pytest.raises(DownloadError):
@@ -98,17 +91,6 @@ def test_the_wrong_beginning_is_noticed_by_the_hash(web, tmp_path):
     web.script["/bad.bin"] = [servers.cut(4000)]
     fetched = get([f"{web.url}/bad.bin", f"{web.url}/file.bin"], tmp_path, len(BODY), SHA)
     assert fetched.path.read_bytes() == BODY
-
-
-def test_a_server_that_ignores_ranges(web, tmp_path):
-    web.script["/file.bin"] = [servers.cut(4000), servers.ignore_range]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
-
-
-def test_a_server_that_continues_from_the_wrong_place(web, tmp_path):
-    web.script["/file.bin"] = [servers.cut(4000), servers.wrong_range]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
-    assert web.ranges("/file.bin") == [None, "bytes=4000-", None]
 
 
 def test_it_announces_more_than_it_has(web, tmp_path):
@@ -133,17 +115,6 @@ def test_it_announces_less_than_the_hash_needs(web, tmp_path):
     assert left_overs(tmp_path) == []
 
 
-def test_chunks_have_an_end(web, tmp_path):
-    web.script["/file.bin"] = [servers.chunked(4000), servers.chunked()]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
-
-
-def test_no_length_no_hash_no_file(web, tmp_path):
-    web.script["/file.bin"] = [servers.without_length]
-    with pytest.raises(DownloadError, match="a cut would go unseen"):
-        get(f"{web.url}/file.bin", tmp_path)
-
-
 @pytest.mark.parametrize("known", ["size", "sha256"])
 def test_no_length_but_something_to_compare_with(web, tmp_path, known):
     web.script["/file.bin"] = [servers.without_length]
@@ -151,19 +122,74 @@ def test_no_length_but_something_to_compare_with(web, tmp_path, known):
     assert fetched.path.read_bytes() == BODY
 
 
+AGAIN = [None, None]
+CONTINUED = [None, "bytes=4000-"]
+
+
+@pytest.mark.parametrize(
+    ("script", "ranges"),
+    [
+        ([servers.cut(4000, tag=False)], AGAIN),  # neither tag nor hash says that it is the same file
+        ([servers.cut(4000), servers.ignore_range], CONTINUED),
+        ([servers.cut(4000), servers.wrong_range], [*CONTINUED, None]),
+        ([servers.chunked(4000), servers.chunked()], AGAIN),
+        ([servers.stall(4000)], CONTINUED),
+        ([servers.answer(302, Location="/elsewhere.bin")], [None]),
+    ],
+    ids=["no tag", "ranges ignored", "wrong place", "chunks", "stalled", "redirected"],
+)
+def test_after_a_bad_start_the_file_is_whole(web, tmp_path, script, ranges):
+    web.files["/elsewhere.bin"] = BODY
+    web.script["/file.bin"] = script
+    start = time.monotonic()
+    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    assert web.ranges("/file.bin") == ranges
+    assert time.monotonic() - start < 3
+
+
+def test_a_drip_counts_as_stalled(web, tmp_path):
+    web.script["/file.bin"] = [servers.drip]
+    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        (servers.answer(403), "answers 403.*\n.*--from"),
+        (servers.answer(404), "answers 404"),
+        (servers.without_length, "a cut would go unseen"),
+        (servers.other(b"<html>sign in", Content_Type="text/html; charset=utf-8"), "a web page in the place of the"),
+        (servers.other(gzip.compress(BODY), Content_Encoding="gzip"), r"compressed \(gzip\)"),
+        (servers.answer(302, Location="ftps://x/file.bin"), "No connection adapters"),
+    ],
+)
+def test_a_final_answer_is_asked_for_once(web, tmp_path, behaviour, message):
+    web.script["/file.bin"] = [behaviour] * 3
+    with pytest.raises(DownloadError, match=message):
+        get(f"{web.url}/file.bin", tmp_path)
+    assert len(web.requests) == 1
+    assert left_overs(tmp_path) == []
+
+
+def test_a_circle_of_redirects(web, tmp_path):
+    web.script["/a.bin"] = [servers.answer(302, Location="/a.bin")] * 40
+    with pytest.raises(DownloadError, match="redirects"):
+        get(f"{web.url}/a.bin", tmp_path)
+
+
+def test_a_path_is_copied_and_checked(tmp_path):
+    (tmp_path / "copy.bin").write_bytes(BODY)
+    fetched = get([str(tmp_path / "none.bin"), str(tmp_path / "copy.bin")], tmp_path, len(BODY), SHA)
+    assert fetched.path.read_bytes() == BODY
+    with pytest.raises(DownloadError, match="announces 10240 bytes, expected 3"):
+        get(str(tmp_path / "copy.bin"), tmp_path, size=3)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503, 408])
 def test_it_asks_again_later(web, tmp_path, status):
     web.script["/file.bin"] = [servers.answer(status, Retry_After="0")] * 2
     assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
     assert len(web.requests) == 3
-
-
-@pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_final_answer_is_asked_for_once(web, tmp_path, status):
-    web.script["/file.bin"] = [servers.answer(status)] * 3
-    with pytest.raises(DownloadError, match=f"answers {status}.*\n.*--from"):
-        get(f"{web.url}/file.bin", tmp_path)
-    assert len(web.requests) == 1
 
 
 def test_the_next_mirror(web, tmp_path):
@@ -188,42 +214,6 @@ def test_every_mirror_is_in_the_error(web, tmp_path):
     assert "gave up after 3 tries" in lines[3]
 
 
-def test_redirects(web, tmp_path):
-    web.script["/here.bin"] = [servers.answer(302, Location="/file.bin")]
-    assert get(f"{web.url}/here.bin", tmp_path).path.read_bytes() == BODY
-
-
-def test_a_circle_of_redirects(web, tmp_path):
-    web.script["/a.bin"] = [servers.answer(302, Location="/a.bin")] * 40
-    with pytest.raises(DownloadError, match="redirects"):
-        get(f"{web.url}/a.bin", tmp_path)
-
-
-def test_a_page_to_log_in_is_no_file(web, tmp_path):
-    web.script["/file.bin"] = [servers.other(b"<html>sign in", Content_Type="text/html; charset=utf-8")]
-    with pytest.raises(DownloadError, match="a web page in the place of the file"):
-        get(f"{web.url}/file.bin", tmp_path)
-
-
-def test_a_compressed_answer_is_not_taken_for_the_file(web, tmp_path):
-    web.script["/file.bin"] = [servers.other(gzip.compress(BODY), Content_Encoding="gzip")]
-    with pytest.raises(DownloadError, match=r"compressed \(gzip\)"):
-        get(f"{web.url}/file.bin", tmp_path)
-
-
-def test_a_stalled_connection_is_given_up_and_continued(web, tmp_path):
-    web.script["/file.bin"] = [servers.stall(4000)]
-    start = time.monotonic()
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
-    assert time.monotonic() - start < 3
-    assert web.ranges("/file.bin") == [None, "bytes=4000-"]
-
-
-def test_a_drip_counts_as_stalled(web, tmp_path):
-    web.script["/file.bin"] = [servers.drip]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
-
-
 def test_nobody_answers(tmp_path):
     with pytest.raises(DownloadError, match="gave up after 3 tries"):
         get("http://127.0.0.1:9/file.bin", tmp_path)
@@ -237,16 +227,6 @@ def test_what_was_there_stays_when_a_download_fails(web, tmp_path):
     with pytest.raises(DownloadError):
         get(f"{web.url}/none.bin", tmp_path)
     assert target.read_bytes() == b"old"
-
-
-def test_two_at_once(web, tmp_path):
-    fcntl = pytest.importorskip("fcntl")
-    part = tmp_path / "out" / ".file.bin.part"
-    part.parent.mkdir()
-    with open(part, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(DownloadError, match="another process"):
-            get(f"{web.url}/file.bin", tmp_path)
 
 
 def test_ftp(ftp, tmp_path):
