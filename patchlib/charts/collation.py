@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 
 from patchlib.plots import METHODS
 
@@ -16,25 +20,21 @@ def effect_chart(ax: Axes, rows: pd.DataFrame) -> Axes:
 
     Args:
         ax: axes.
-        rows: of :func:`effects`.
+        rows: of :func:`patchlib.paper.compare.measured`.
     """
-    place = list(range(len(rows)))[::-1]
+    hollow: dict[str, Any] = {"mfc": "none", "color": "#777777", "ms": 4, "mew": 0.8}
+    heights = range(len(rows))[::-1]
+    legend: dict[str, Artist | Container] = {}  # one entry a label
     ax.axvline(0, color="black", lw=0.8)
-    for y, (_, row) in zip(place, rows.iterrows(), strict=True):
+    for y, row in zip(heights, rows.to_dict("records"), strict=True):
         for name, values in row["effects"].groupby(level=0):
-            marker = MARKERS.get(name, "D")
-            ax.plot(
-                values,
-                [y + 0.2] * len(values),
-                marker,
-                mfc="none",
-                color="#777777",
-                ms=4,
-                mew=0.8,
-                label=f"paper: {name}",
-            )
+            (points,) = ax.plot(values, [y + 0.2] * len(values), MARKERS.get(name, "D"), **hollow)
+            legend.setdefault(f"paper: {name}", points)
         spread = [[row["ours"] - row["low"]], [row["high"] - row["ours"]]]
-        ax.errorbar(row["ours"], y - 0.15, xerr=spread, fmt="o", ms=4, color=COLOURS[row["state"]], label=row["state"])
-    ax.set_yticks(place, rows["item"] + ": " + rows["our row"], fontsize=7)
+        bar = ax.errorbar(row["ours"], y - 0.15, xerr=spread, fmt="o", ms=4, color=COLOURS[row["state"]])
+        legend.setdefault(row["state"], bar)
+    for label, drawn in legend.items():
+        drawn.set_label(label)
+    ax.set_yticks(heights, rows["item"] + ": " + rows["our row"], fontsize=7)
     ax.set(xlabel="effect in points, positive as the paper states", ylim=(-0.7, len(rows) - 0.3))
     return ax

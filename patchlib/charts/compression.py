@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.paper import table_7
 from patchlib.pq import file_size
 
 if TYPE_CHECKING:
@@ -48,15 +49,15 @@ def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
 
 def parts(ax: Axes, benchmark: str, m: int = 64, nlist: int = 4096, nbits: int = 8) -> Axes:
     """What the bytes of Table 7's indexes are: a stacked bar for every level, in 10^6 bytes."""
-    levels = list(file_size.PATCHES)
-    vectors = np.array([file_size.IMAGES[benchmark] * file_size.PATCHES[level] for level in levels])
-    total = np.array([file_size.index_bytes(int(n), file_size.DIM, m, nlist, nbits) for n in vectors])
+    levels = list(table_7.PATCHES)
+    vectors = np.array([table_7.IMAGES[benchmark] * table_7.PATCHES[level] for level in levels])
+    total = np.array([file_size.index_bytes(int(n), table_7.DIM, m, nlist, nbits) for n in vectors])
     codes, ids = vectors * file_size.code_bytes(m, nbits), vectors * 8
     bottom = np.zeros(len(levels))
     for name, size in zip(PARTS, (total - codes - ids, ids, codes), strict=True):
-        drawn = ax.bar(levels, size / file_size.MB, bottom=bottom, color=PARTS[name], label=name, width=0.65)
-        bottom += size / file_size.MB
-    ax.bar_label(drawn, [f"{size / file_size.MB:.1f}" for size in total], fontsize=7, padding=2)
+        drawn = ax.bar(levels, size / table_7.MB, bottom=bottom, color=PARTS[name], label=name, width=0.65)
+        bottom += size / table_7.MB
+    ax.bar_label(drawn, [f"{size / table_7.MB:.1f}" for size in total], fontsize=7, padding=2)
     ax.set(title=benchmark, ylim=(0, 1.12 * bottom.max()))
     return ax
 

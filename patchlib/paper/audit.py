@@ -1,23 +1,39 @@
 """The published numbers held against each other and against the text: what agrees, what does not, how it may be read.
 
-A check turns a statement into cases that are true or false by arithmetic on the published tables; nothing here depends
-on our encoders or benchmark. A case that does not agree is a fact about printed numbers and not about anybody's care:
-``reading`` names the harmless explanation where there is one.
+``audit.yaml`` lists the statements. The functions here, and those of :mod:`patchlib.paper.table_7`, turn each of them
+into cases that are true or false by arithmetic on the published tables, one row a case with a column ``agrees``;
+nothing depends on our encoders or benchmark. A case that does not agree is a fact about printed numbers and not about
+anybody's care: ``reading`` names the harmless explanation where there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
-from patchlib.paper import audit_evidence as evidence
-from patchlib.paper import audit_storage
+from patchlib import metrics, paper
+from patchlib.paper import published, table_7
+
+FILE = Path(__file__).parent / "audit.yaml"
+BACKBONES = "table_8_9_backbones"
+THRESHOLDS = [f"LocScore@{threshold}" for threshold in metrics.THRESHOLDS]
+LEVELS = {"global": "L0", "local": "L3", "Global": "L0", "Patchify": "L3"}  # of Tables 4 and 2
+MODELS = {  # of Table 4
+    ("ConvNext", "ImageNet-1K"): "ConvNext_IN1k",
+    ("ConvNext", "LAION-2B"): "ConvNext_LAION2b",
+    ("CLIP", "LAION-400M"): "OpenCLIP",
+}
+ROUNDING = 1e-6  # binary fractions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """A statement and its cases.
 
@@ -36,25 +52,31 @@ class Check:
     reading: str = ""
 
 
-def findings(checks: Iterable[Check] | None = None) -> pd.DataFrame:
-    """Every check's verdict: "confirmed", "with exceptions" or "not confirmed" as all, some or none of its cases agree.
+def checks() -> list[Check]:
+    """The statements of ``audit.yaml``; ``cases`` there is a function of this room, ``given`` are its arguments."""
+    listed = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    functions = vars(table_7) | globals()
+    return [
+        Check(**entry | {"cases": partial(functions[entry["cases"]], **entry.pop("given", {}))}) for entry in listed
+    ]
 
-    Args:
-        checks: None = :data:`CHECKS`.
+
+def findings(checks: Iterable[Check]) -> pd.DataFrame:
+    """Every check's verdict: "confirmed", "with exceptions" or "not confirmed" as all, some or none of its cases agree.
 
     Returns:
         DataFrame indexed by the checks' names: where, statement, cases, agree, verdict, exceptions (three of them),
         reading.
     """
     rows = {}
-    for check in CHECKS if checks is None else checks:
-        found = check.cases()
-        agree = int(found["agrees"].sum())
-        missed = [evidence.case_name(key) for key in found.index[~found["agrees"]]]
+    for check in checks:
+        cases = check.cases()
+        agree = int(cases["agrees"].sum())
+        missed = [_name(key) for key in cases.index[~cases["agrees"]]]
         rows[check.name] = {
             "where": check.where,
             "statement": check.says,
-            "cases": len(found),
+            "cases": len(cases),
             "agree": agree,
             "verdict": "confirmed" if not missed else "with exceptions" if agree else "not confirmed",
             "exceptions": "; ".join(missed[:3]) + (f"; {len(missed) - 3} more" if len(missed) > 3 else ""),
@@ -63,131 +85,159 @@ def findings(checks: Iterable[Check] | None = None) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("check")
 
 
-CHECKS = (
-    Check("mLocScore", "Tables 8, 9; S9",
-          "mLocScore is the mean of LocScore over the thresholds 0.3, 0.4, 0.5",
-          evidence.mean_of_thresholds,
-          "in every row whose three thresholds can be read, to the rounding; of those that a damaged copy left in "
-          "doubt, some were settled by this very sum"),
-    Check("mLocScore, other wording", "S9",
-          "mLocScore averages the IoU values of the retrieved patches",
-          evidence.mean_of_ious,
-          "describes the column LocScore; the two names seem to have changed places in that paragraph"),
-    Check("order of scores", "Tables 8, 9",
-          "a stricter threshold never scores higher, and no LocScore exceeds mAP",
-          evidence.order),
-    Check("LocScore, plain mean", "Tables 8, 9 (L0)",
-          "LocScore is a plain mean of IoUs, so that at L0 all encoders are equal",
-          evidence.plain_mean,
-          "the tables weight each IoU with the precision at its rank, as the definition does"),
-    Check("LocScore, the poster's example", "poster; Figure 3",
-          "the printed LocScore(cont.) follows from the printed ranks and IoUs by the weighted formula",
-          evidence.poster_example,
-          "it is their plain mean; the column may be meant as mean IoU"),
-    Check("thresholds of the example", "S9; Figure 3",
-          "the third image is right at 0.3 and wrong at 0.5",
-          evidence.poster_thresholds),
-    *(
-        Check(f"{label} against Tables 8, 9", f"{label}; Tables 8, 9",
-              "the same cells have the same values",
-              partial(evidence.same_cells, name),
-              reading)
-        for label, name, reading in (
-            ("Table 2", "table_2_region_selection", ""),
-            ("Table 4", "table_4_pretraining",
-             "one digit apart in VGG16, which table errs cannot be told; CLIP (OpenCLIP there) is cut, not rounded"),
-            ("Table 5", "table_5_pq_levels", ""),
-        )
-    ),
-    Check("compression ratios", "Table 7",
-          "the ratio is that of the two printed sizes",
-          audit_storage.ratios),
-    Check("unit of the sizes", "Table 7",
-          "the sizes are in MB, 10^6 bytes each",
-          audit_storage.sizes,
-          "three units: MiB and 1000 x GiB before, MB after PQ (INSTRE L3: MiB); with them all sixteen fit"),
-    Check("images behind the sizes", "Table 7",
-          "the sizes are those of 26,543 (INSTRE) and 4,885 (ILIAS) images, and of no other number",
-          audit_storage.image_counts,
-          "our inference, the paper does not say; INSTRE's usual protocol has 27,293 images"),
-    Check("compression ratios in bytes", "Table 7",
-          "the ratios are those of the bytes",
-          audit_storage.true_ratios,
-          "a quotient of MiB and MB is 5 % too small: PQ saves more than the table says"),
-    Check("growth from L0 to L3", "S7",
-          "L3 takes 29.3 (INSTRE) and 30 (ILIAS) times L0 before PQ, 3.6 and 1.6 times after",
-          audit_storage.growth,
-          "30 patches take 30 times one; the two INSTRE numbers divide sizes of different units"),
-    Check("memory and level", "S7",
-          "memory is proportional to the square of the patch level",
-          audit_storage.square_of_level,
-          "true of the finest grid alone; levels are cumulative, 1, 5, 14, 30 are sums of squares"),
-    Check("PQ on ILIAS", "S7; Table 5",
-          "PQ lowers mAP on ILIAS",
-          partial(evidence.quantised, "ILIAS"),
-          '"slight" fits L0; the loss grows with the level, see the evidence'),
-    Check("PQ on INSTRE", "S7; Table 5",
-          "PQ does not lower mAP on INSTRE but raises it",
-          lambda: evidence.quantised("INSTRE").assign(agrees=lambda table: ~table["agrees"])),
-    Check("patches with PQ", "S7; Table 5",
-          "local features with PQ still outperform global features",
-          evidence.quantised_above_global),
-    Check("ground-truth codebooks", "S7; Table 6",
-          "the highest mAP is that of ground-truth features",
-          partial(evidence.training_features, "G.T.", ("L0", "L1", "L2", "L3"))),
-    Check("codebooks of finer levels", "S7; Table 6",
-          "features of finer levels train worse codebooks than L0",
-          partial(evidence.training_features, "L0", ("L1", "L2", "L3")),
-          "the text names L1 and L2; L3 is lower still"),
-    Check("Table 6 within Table 5", "Tables 5, 6",
-          "one row of Table 6 is the L3 row with PQ of Table 5 (ILIAS)",
-          evidence.table_6_in_table_5,
-          "Table 6 names neither benchmark nor level, Table 5 no training feature: another setting, most likely"),
-    Check("windows", "S5; Table 2",
-          "sliding windows outperform Patchify in mAP and LocScore",
-          lambda: pd.concat(evidence.strategies(f"Sliding Window ({stride})", "Patchify") for stride in (0.25, 0.5))),
-    Check("best strategy", "S5; Table 2",
-          "stride 0.25 achieves the best results",
-          partial(evidence.strategies, "Sliding Window (0.25)", "Patchify", "Sliding Window (0.5)", "Region Proposal"),
-          "of the grid methods, which the sentence is about; region proposals are introduced as an upper bound"),
-    Check("mAP and LocScore", "S5; Table 2",
-          "higher mAP coincides with higher LocScore across strategies",
-          evidence.coincide),
-    Check("L3 above L0", "S8; Tables 8, 9",
-          "Patchify consistently outperforms global features",
-          partial(evidence.level_3_above_0, "mAP", "LocScore"),
-          "one encoder on one benchmark, which S4 names as the exceptional case"),
-    *(
-        Check(f"granularity, {metric}", "S5; Tables 8, 9",
-              "increasing patch granularity consistently enhances performance",
-              partial(evidence.finer_levels, metric),
-              reading)
-        for metric, reading in (
-            ("mAP", "S4 names this one"),
-            ("LocScore", "S4 names this one"),
-            ("mLocScore", "the sentence is about mAP and LocScore; at fixed thresholds a finer level often costs"),
-        )
-    ),
-    Check("pretraining", "S4; Table 4",
-          "performance consistently improves with the scale of training data",
-          evidence.pretraining,
-          "a trend with exceptions; architecture and objective change along with the data"),
-    Check("transformers and CNNs", "S4; Figure S2; Tables 8, 9 (L3)",
-          "transformers consistently outperform CNNs, ConvNext on LAION-2B apart: mAP and LocScore",
-          partial(evidence.families, "mAP", "LocScore")),
-    Check("transformers and CNNs, mLocScore", "S4; Tables 8, 9 (L3)",
-          "the same for mLocScore",
-          partial(evidence.families, "mLocScore"),
-          "the text says localisation quality and Figure S2 draws LocScore"),
-    Check("ConvNext on LAION-2B", "S4; Table 9 (L3)",
-          "on par with the transformers",
-          evidence.on_par),
-    Check("re-ranking adds", "poster",
-          "AMES improves every first stage",
-          evidence.reranked,
-          "by much the same everywhere, which supports our reading of two cells that the scan leaves in doubt"),
-    Check("encoder of the comparison", "S6; poster",
-          "all methods are evaluated with SigLIP",
-          evidence.poster_encoders,
-          "S6 is about INSTRE and ILIAS in the paper, the poster about mini-ILIAS: two experiments"),
-)  # fmt: skip
+def _name(key: Any) -> str:
+    """An index entry as one text."""
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def effects(
+    table: str, pairs: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]], metrics: Sequence[str] = ("mAP",)
+) -> pd.DataFrame:
+    """Rows of a published table above others, for all that both exist for.
+
+    Args:
+        table: its name.
+        pairs: name -> what should be better and what it is compared with, see :func:`patchlib.paper.effect`.
+        metrics: e.g. ``"mAP"``.
+    """
+    parts = {
+        (metric, name): paper.effect(table, metric, more, less)
+        for metric, (name, (more, less)) in product(metrics, pairs.items())
+    }
+    rows = pd.concat(parts).to_frame("effect")
+    rows = rows.droplevel(1) if len(pairs) == 1 else rows
+    return rows.assign(agrees=rows["effect"] > 0)
+
+
+def backbones() -> pd.DataFrame:
+    """Tables 8 and 9, indexed by (model, benchmark, level), a column a metric; NaN where a cell cannot be read."""
+    return paper.table(BACKBONES).pivot(index=["model", "benchmark", "level"], columns="metric", values="value")
+
+
+def mean_of_thresholds() -> pd.DataFrame:
+    """mLocScore against the mean of the thresholds, wherever all can be read; ``clean``: all read without doubt."""
+    rows = backbones()
+    read = paper.table(BACKBONES)
+    read = read[read["metric"].isin([*THRESHOLDS, "mLocScore"])]
+    rows["clean"] = read["status"].str.startswith("clean").groupby([read[key] for key in rows.index.names]).all()
+    rows = rows.assign(mean=rows[THRESHOLDS].mean(axis=1, skipna=False)).dropna(subset="mean")
+    rows["difference"] = rows["mLocScore"] - rows["mean"]
+    # numbers printed with three digits are off by 0.0005 at most: so is their mean, and so is the printed mean
+    agrees = rows["difference"].abs() <= 0.001 + ROUNDING
+    return rows[["mean", "mLocScore", "difference", "clean"]].assign(agrees=agrees)
+
+
+def mean_of_ious() -> pd.DataFrame:
+    """mLocScore against the continuous LocScore, which averages IoUs."""
+    rows = backbones()[["LocScore", "mLocScore"]]
+    return rows.assign(agrees=(rows["LocScore"] - rows["mLocScore"]).abs() <= 0.001 + ROUNDING)
+
+
+def plain_mean() -> pd.DataFrame:
+    """LocScore at L0, where a plain mean of the IoUs (all regions are whole images) knows no encoder."""
+    whole = backbones().xs("L0", level="level")["LocScore"].groupby("benchmark").agg(["min", "max"])
+    return whole.assign(agrees=whole["max"] - whole["min"] <= 0.001)
+
+
+def order() -> pd.DataFrame:
+    """Stricter thresholds score lower, and no LocScore exceeds mAP."""
+    rows = backbones()
+    pairs = [("mAP", "LocScore"), ("mAP", THRESHOLDS[0]), *zip(THRESHOLDS, THRESHOLDS[1:], strict=False)]
+    parts = {f"{high} >= {low}": rows[[high, low]].set_axis(["high", "low"], axis=1).dropna() for high, low in pairs}
+    table = pd.concat(parts, names=["pair"])
+    return table.assign(agrees=table["high"] >= table["low"])
+
+
+def same_cells(table: str) -> pd.DataFrame:
+    """The cells of another table that Tables 8 and 9 print too, with one digit more."""
+    rows = paper.cells(table)
+    if table == "table_4_pretraining":
+        pairs = zip(rows["encoder"], rows["pretraining_dataset"], strict=True)
+        rows = rows.assign(model=[MODELS.get(pair, pair[0]) for pair in pairs], level=rows["type"].map(LEVELS))
+    elif table == "table_2_region_selection":
+        rows = rows.assign(model="SigLIP", level=rows["method"].map(LEVELS))
+    else:
+        rows = rows[rows["pq"] == "no"].assign(model="SigLIP")
+    keys = ["model", "benchmark", "level", "metric"]
+    both = rows.merge(paper.cells(BACKBONES), on=keys, suffixes=("", "_8_9")).set_index(keys)
+    off = (both["value"] - both["value_8_9"]).abs()
+    return both[["printed", "printed_8_9"]].assign(difference=off, agrees=off <= 0.005 + ROUNDING)
+
+
+def coincide() -> pd.DataFrame:
+    """Table 2: of two strategies, the one of higher mAP has the higher LocScore too."""
+    rows = {}
+    for where, table in paper.table("table_2_region_selection").groupby("benchmark"):
+        for (_, a), (_, b) in combinations(table.iterrows(), 2):
+            gaps = {metric: b[metric] - a[metric] for metric in ("mAP", "LocScore")}
+            rows[where, a["method"], b["method"]] = gaps | {"agrees": gaps["mAP"] * gaps["LocScore"] > 0}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def finer_levels(metric: str) -> pd.DataFrame:
+    """Whether a metric rises from every level to the next, for each encoder and benchmark."""
+    table = backbones()[metric].unstack("level")
+    return table.assign(agrees=(table.diff(axis=1).iloc[:, 1:] > 0).all(axis=1))
+
+
+def pretraining() -> pd.DataFrame:
+    """Table 4: of two encoders with training sets of different size, the one with more data has the higher mAP."""
+    table = paper.table("table_4_pretraining")
+    size = table["dataset_size"].str.replace("M", "e6").str.replace("B", "e9").astype(float)
+    name = table["encoder"].str.cat(table["dataset_size"], " ")
+    rows = {}
+    for kind, where in product(("global", "local"), ("INSTRE", "ILIAS")):
+        for i, j in combinations(table.index[table["type"] == kind], 2):
+            if size[i] != size[j]:
+                less, more = sorted((i, j), key=lambda row: size[row])
+                gap = table.loc[more, f"mAP_{where}"] - table.loc[less, f"mAP_{where}"]
+                rows[where, kind, f"{name[more]} above {name[less]}"] = {"gap": gap, "agrees": gap > 0}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def families(metrics: Sequence[str], above: Sequence[str], below: Sequence[str]) -> pd.DataFrame:
+    """Tables 8 and 9: each of some encoders above each of others at L3, in the named metrics on both benchmarks."""
+    table = backbones().xs("L3", level="level")
+    rows = {}
+    for metric, where, more, less in product(metrics, ("INSTRE", "ILIAS"), above, below):
+        gap = table.at[(more, where), metric] - table.at[(less, where), metric]
+        rows[metric, where, f"{more} above {less}"] = {"gap": gap, "agrees": gap > 0}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def on_par(model: str, others: Sequence[str]) -> pd.DataFrame:
+    """Tables 8 and 9: an encoder at L3 against the range of others: inside or above."""
+    table = backbones().xs("L3", level="level")[["mAP", "LocScore"]].stack().unstack("model").sort_index()
+    least = table[list(others)].min(axis=1)
+    return pd.DataFrame({model: table[model], "least of the others": least, "agrees": table[model] >= least})
+
+
+def table_6_in_table_5() -> pd.DataFrame:
+    """Table 6's values against the ILIAS row of Table 5 that they would refine: L3 with PQ."""
+    rows = paper.table("table_5_pq_levels").query("benchmark == 'ILIAS' and level == 'L3' and pq == 'yes'")
+    table = paper.table("table_6_pq_training").set_index("training_feature")[["mAP"]]
+    table["Table 5"] = rows["mAP"].item()
+    return table.assign(agrees=table["mAP"] == table["Table 5"])
+
+
+def poster_encoders() -> pd.DataFrame:
+    """Poster: the rows whose encoder is SigLIP."""
+    rows = paper.table("table_3_reranking")[["column", "method", "encoder", "adapted_dagger"]]
+    rows = rows.set_index(["encoder", "method", "column"])
+    return rows.assign(agrees=rows.index.get_level_values("encoder") == "SigLIP")
+
+
+def poster_example() -> pd.DataFrame:
+    """Poster: LocScore of its ranking by the formula, which weights each IoU with the precision at its rank."""
+    rows = paper.numbers("fig_3_locscore").set_index(["quantity", "case"])["value"]
+    scores = published.loc_scores(rows["rank"], rows["IoU"])
+    table = pd.DataFrame({"printed": rows["LocScore(cont.)", 0], **scores}, index=["LocScore(cont.)"])
+    return table.assign(agrees=table["printed"] == table["weighted"].round(3))
+
+
+def poster_thresholds() -> pd.DataFrame:
+    """Figure 3's remark: the image at rank 3 is right for a threshold of 0.3 and wrong for 0.5."""
+    rows = paper.numbers("fig_3_locscore").set_index(["quantity", "case"])["value"]
+    (case,) = rows["rank"].index[rows["rank"] == 3]
+    iou = rows["IoU", case]
+    return pd.DataFrame({"IoU": iou, "agrees": [iou >= 0.3, iou < 0.5]}, index=["right at 0.3", "wrong at 0.5"])

@@ -1,217 +1,126 @@
-"""Ways to compare a statement of the paper with a record of ours; the state of each row follows from numbers.
-
-Magnitudes are subtracted only where the benchmark is the same; elsewhere an *effect*, such as the gain of L3 over L0,
-is compared by its sign.
-"""
+"""Paper versus ours: the statements of ``items.yaml`` beside the records in ``figures/``. Nothing is measured here."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import yaml
 
-from patchlib import paper
-from patchlib.support import paths
-from patchlib.support.items import Item
+from patchlib.paper.statements import KINDS, STATES, Picture, Record
+from patchlib.support import paths, provenance
 
-STATES = {
-    "exact": "every printed digit is equal",
-    "trend": "the effect has the sign that the paper states: its 95 % interval lies above zero",
-    "open": "the 95 % interval of the effect holds zero",
-    "differs": "the interval lies below zero, or printed digits differ",
-    "shown": "a picture or curve without printed numbers; ours stands beside it",
-    "not run": "nothing of ours to compare with; the row says why",
-}
-Record = Mapping[str, Any]
-Row = dict[str, Any]  # what a comparison knows of the columns of ``collation.COLUMNS``
-
-
-class Comparison(Protocol):
-    """One way to compare: what the paper says, our record, and what they make together."""
-
-    @property
-    def says(self) -> str: ...
-
-    @property
-    def record(self) -> str: ...
-
-    def published(self) -> str:
-        """What is printed, as text; empty where there is no number."""
-
-    def rows(self, record: Record) -> list[Row]:
-        """Rows with some of :data:`COLUMNS`."""
+FILE = Path(__file__).parent / "items.yaml"
+COLUMNS = [
+    "item", "statement", "published", "our row", "ours", "low", "high", "difference", "benchmark", "profile", "state",
+    "why", "record",
+]  # fmt: skip
+NONE = "–"  # in the place of a number that does not exist
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
-    """A statement of the paper, as a difference that is positive where the statement is true.
+class PaperItem:
+    """Tables or figures of the paper that belong together.
 
     Attributes:
-        says: the statement.
-        record: our table of claims (columns claim, evidence, low, high), as ``studies.verdicts`` makes them.
-        claim: pattern of our rows. A named group picks the published row of that name, where there is one.
-        table: the published table; None where the paper draws or says it without a number.
-        metric: of the published table.
-        more, less: rows of the published table, see :func:`patchlib.paper.published.effect`.
-        only: published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``.
-        reverse: our row measures the opposite; its sign is turned.
+        name: e.g. ``"Tables 8, 9"``.
+        shows: what they are about.
+        notebook: number of the notebook that answers.
+        counterpart: our table or figure.
+        statements: what they say.
     """
 
-    says: str
-    record: str
-    claim: str
-    table: str | None = None
-    metric: str = "mAP"
-    more: Mapping[str, Any] = field(default_factory=dict)
-    less: Mapping[str, Any] = field(default_factory=dict)
-    only: Mapping[str, str] = field(default_factory=dict)
-    reverse: bool = False
-
-    def published(self) -> str:
-        return span(self.printed())
-
-    def printed(self, **names: str) -> pd.Series:
-        """Published effects by benchmark; those of the named rows alone, where there are such rows."""
-        if self.table is None:
-            return pd.Series(dtype=float)
-        found = paper.effect(self.table, self.metric, self.more, self.less).reset_index()
-        for key, name in {**self.only, **names}.items():
-            if key in found and (found[key] == name).any():
-                found = found[found[key] == name]
-        return found.set_index("benchmark")["value"]
-
-    def rows(self, record: Record) -> list[Row]:
-        made, turned = [], ", reversed" if self.reverse else ""
-        for row in record["rows"]:
-            match = re.fullmatch(self.claim, row["claim"])
-            if match:
-                found = self._row(row, self.printed(**match.groupdict()), record["label"])
-                made.append({"our row": row["claim"] + turned} | found)
-        return made or [{"state": "not run", "why": "the record has no such row"}]
-
-    def _row(self, row: Record, printed: pd.Series, label: str) -> Row:
-        ours, low, high = (np.nan if row[key] is None else row[key] for key in ("evidence", "low", "high"))
-        if self.reverse:
-            ours, low, high = -ours, -high, -low
-        state, why = of_interval(low, high)
-        same = printed[printed.index == label]
-        difference = ours - same.iloc[0] if len(same) == 1 else np.nan
-        found = {"published": span(printed), "ours": ours, "low": low, "high": high}
-        return found | {"difference": difference, "state": state, "why": why, "effects": printed}
+    name: str
+    shows: str
+    notebook: str
+    counterpart: str
+    statements: Sequence[Picture]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cells:
-    """The printed cells themselves, where ours are of the same benchmark.
+def items() -> list[PaperItem]:
+    """The paper's tables and figures, as ``items.yaml`` lists them."""
+    made = []
+    for entry in yaml.safe_load(FILE.read_text(encoding="utf-8")):
+        own = {"record": entry["counterpart"]}
+        parts = [KINDS[kind](**own | given) for part in entry["statements"] for kind, given in part.items()]
+        made.append(PaperItem(**entry | {"statements": parts}))
+    return made
 
-    Attributes:
-        record: our table.
-        table: the published one.
-        columns: our column -> the published key.
-        names: our name -> the published one, in any key.
+
+def records(*folders: Path) -> dict[str, Record]:
+    """All records, by item; an earlier folder goes before a later one.
+
+    Args:
+        folders: none = where this run writes, then the checkout's ``figures/``.
     """
+    by_item: dict[str, Record] = {}
+    for folder in folders or (paths.figures(), paths.root() / "figures"):
+        for path in sorted(folder.glob("*.json")):
+            by_item.setdefault(path.stem, provenance.read_json(path))
+    return by_item
 
-    record: str
-    table: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
 
-    says = "every printed number"
+def fingerprint(record: Record) -> str:
+    """Hash of what a record says, whatever commit and packages it was made with."""
+    return provenance.config_hash({key: record[key] for key in record if key not in ("git_commit", "packages")})
 
-    def published(self) -> str:
-        return f"{len(paper.cells(self.table))} cells"
 
-    def pairs(self, record: Record) -> pd.DataFrame:
-        """Published cells that the record has too: the published table's columns, and ``ours``."""
-        published = paper.cells(self.table)
-        rows = pd.DataFrame(record["rows"]).rename(columns=dict(self.columns))
-        if "benchmark" not in rows:
-            rows["benchmark"] = record["label"]
-        keys = [key for key in published if key not in ("metric", "printed", "value")]
-        metrics = [metric for metric in published["metric"].unique() if metric in rows]
-        if not set(keys) <= set(rows):
-            return published.head(0)
-        ours = rows[[*keys, *metrics]].replace(dict(self.names)).melt(keys, metrics, "metric", "ours")
-        return published.merge(ours, on=[*keys, "metric"]).dropna(subset="ours")
-
-    def rows(self, record: Record) -> list[Row]:
-        pairs, published = self.pairs(record), paper.cells(self.table)
-        if pairs.empty:
-            names = published["benchmark"].unique()
-            where = " and ".join(names).replace("not stated", "a benchmark that is not stated")
-            why = f"printed for {where}, ours is {record['label']}"
-            return [{"state": "not run", "why": "the record has no such cells" if record["label"] in names else why}]
-        equal = sum(same_digits(*pair) for pair in zip(pairs["ours"], pairs["printed"], strict=True))
-        return [
-            {
-                "our row": f"{equal} of {len(pairs)} equal",
-                "difference": (pairs["ours"] - pairs["value"]).abs().max(),
-                "state": "exact" if equal == len(published) else "differs",
-                "why": "printed digits compared; difference is the largest",
+def collate(items: Sequence[PaperItem], records: Mapping[str, Record]) -> pd.DataFrame:
+    """Every statement of every item: :data:`COLUMNS`, and ``effects``, the published numbers by benchmark, if any."""
+    rows = []
+    for item in items:
+        for statement in item.statements:
+            base = {
+                "item": item.name,
+                "statement": statement.says,
+                "record": statement.record,
+                "published": statement.published(),
             }
-        ]
+            record = records.get(statement.record)
+            if record is None:
+                rows.append(base | {"state": "not run", "why": f"notebook {item.notebook} has not written its record"})
+                continue
+            base |= {"benchmark": record["label"], "profile": record["profile"]}
+            rows += [base | row for row in statement.rows(record)]
+    return pd.DataFrame(rows, columns=[*COLUMNS, "effects"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Number:
-    """A number that the paper prints outside its tables, and ours, which follows from a record's settings."""
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of :func:`collate` as text: intervals in one column, a dash where there is no number."""
 
-    says: str
-    record: str
-    item: str
-    quantity: str
-    ours: Callable[[Record], float]
+    def interval(row: pd.Series) -> str:
+        if pd.isna(row["ours"]):
+            return NONE
+        if pd.isna(row["low"]):
+            return f"{row['ours']:.2f}"
+        return f"{row['ours']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
 
-    def published(self) -> str:
-        (text,) = paper.numbers(self.item).query("quantity == @self.quantity")["printed"]
-        return text
-
-    def rows(self, record: Record) -> list[Row]:
-        ours, text = self.ours(record), self.published()
-        state = "exact" if same_digits(ours, text) else "differs"
-        return [{"ours": ours, "difference": ours - float(text), "state": state, "why": "printed digits compared"}]
+    text = table[COLUMNS].drop(columns=["low", "high", "record"])
+    text["ours"] = table.apply(interval, axis=1)
+    text["difference"] = table["difference"].map(lambda value: NONE if pd.isna(value) else f"{value:+.2f}")
+    return text.astype(object).fillna(NONE).replace("", NONE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture or curve without printed numbers."""
-
-    says: str
-    record: str
-
-    def published(self) -> str:
-        return ""
-
-    def rows(self, record: Record) -> list[Row]:
-        message = Item(name=self.record, record=record, folder=paths.figures()).message
-        return [{"our row": message, "state": "shown", "why": "no printed numbers"}]
-
-
-def of_interval(low: float, high: float) -> tuple[str, str]:
-    """State of an effect, and why, from its interval in the paper's direction."""
-    if np.isnan(low) or np.isnan(high):
-        return "not run", "not measured: no values"
-    if low > 0:
-        return "trend", "interval above zero"
-    return ("differs", "interval below zero") if high < 0 else ("open", "interval holds zero")
+def coverage(items: Sequence[PaperItem], table: pd.DataFrame, records: Mapping[str, Record]) -> pd.DataFrame:
+    """One row an item: our counterpart, its benchmark and profile, and how many rows are in which state."""
+    rows = {}
+    for item in items:
+        counts = table.loc[table["item"] == item.name, "state"].value_counts().reindex(list(STATES)).dropna()
+        record = records.get(item.counterpart)
+        rows[item.name] = {
+            "shows": item.shows,
+            "notebook": item.notebook,
+            "ours": item.counterpart if record else f"{NONE} (no record)",
+            "benchmark": record["label"] if record else NONE,
+            "profile": record["profile"] if record else NONE,
+            "state": ", ".join(f"{count:.0f} {state}" for state, count in counts.items()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("item")
 
 
-def same_digits(ours: float, printed: str) -> bool:
-    """Whether ``ours``, rounded as the printed number is, gives it (records keep two decimals)."""
-    decimals = len(printed.partition(".")[2])
-    return abs(ours - float(printed)) < 0.5 * 10**-decimals + 1e-9
-
-
-def span(effects: pd.Series) -> str:
-    """Published effects as text: the one of a benchmark, or their range and how many are positive."""
-    parts = []
-    for name, values in effects.groupby(level=0, sort=False):
-        text = f"{name} {values.min():+.2f}"
-        if len(values) > 1:
-            text += f" to {values.max():+.2f} ({(values > 0).sum()} of {len(values)} above zero)"
-        parts.append(text)
-    return "; ".join(parts)
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`collate` that hold a measured effect beside a printed one: those a chart can show."""
+    printed = table["effects"].map(lambda value: isinstance(value, pd.Series) and len(value) > 0)
+    return table[printed & table["low"].notna()].drop_duplicates("our row").reset_index(drop=True)

@@ -1,7 +1,7 @@
 """The published numbers, as read from the paper's tables, and what they say: single cells, levels, effects.
 
-One CSV per table in ``patchlib/published/``, and ``numbers.csv`` for what figures, text and poster print. Every row
-says how surely it was read (:data:`STATUS`); cells that could not be read are empty, uncertain ones carry a note.
+One CSV per table in ``paper/tables/``, and ``numbers.csv`` for what figures, text and poster print. Every row says how
+surely it was read (:data:`STATUS`); cells that could not be read are empty, uncertain ones carry a note.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from patchlib.support import provenance
 from patchlib.support.suggest import unknown
@@ -42,21 +44,23 @@ IMPLIED = {"patches", "patches_per_image", "patchify", "patchify_level", "datase
 
 def tables() -> list[str]:
     """Names of the published tables, e.g. ``"table_5_pq_levels"``."""
-    return sorted(path.stem for path in FOLDER.glob("table_*.csv"))
+    return sorted(NUMBERS)
 
 
 def fingerprints() -> dict[str, str]:
-    """Name -> hash of every file of published numbers."""
-    return {path.stem: provenance.sha256_file(path)[:8] for path in sorted(FOLDER.glob("*.csv"))}
+    """``"published NAME"`` -> hash, for every file of published numbers."""
+    return {f"published {path.stem}": provenance.sha256_file(path)[:8] for path in sorted(FOLDER.glob("*.csv"))}
 
 
-def table(name: str) -> pd.DataFrame:
-    """One published table; metrics in percent.
+def table(name: str, text: bool = False) -> pd.DataFrame:
+    """One published table; metrics in percent, or as the text that is printed.
 
     Raises:
         ValueError: no such table; lists the nearest.
     """
-    return _read(name)
+    if name not in NUMBERS:
+        raise ValueError(unknown("published table", name, tables()))
+    return pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(NUMBERS[name], str) if text else None)
 
 
 def numbers(item: str) -> pd.DataFrame:
@@ -88,13 +92,16 @@ def backbone_levels(model: str, benchmark: str) -> pd.DataFrame:
 
     Returns:
         DataFrame indexed by level L0..L3 with the columns mAP, LocScore, LocScore@0.3, ..., mLocScore in percent.
+
+    Raises:
+        ValueError: no such encoder or benchmark; lists the nearest.
     """
     rows = table("table_8_9_backbones")
     for column, value in (("model", model), ("benchmark", benchmark)):
         if value not in set(rows[column]):
             raise ValueError(unknown(f"{column} of Tables 8 and 9", value, rows[column].unique()))
-    chosen = rows[(rows["model"] == model) & (rows["benchmark"] == benchmark)]
-    return chosen.pivot(index="level", columns="metric", values="value")
+        rows = rows[rows[column] == value]
+    return rows.pivot(index="level", columns="metric", values="value")
 
 
 def cells(name: str) -> pd.DataFrame:
@@ -104,13 +111,14 @@ def cells(name: str) -> pd.DataFrame:
         DataFrame with the table's keys (such as method, level, encoder), benchmark, metric, value and printed: the
         number as text, whose digits are the published precision. Cells that could not be read are left out.
     """
-    rows = _read(name, dtype=dict.fromkeys(NUMBERS.get(name, ()), str))
-    rows = rows.drop(columns=[*(READING | IMPLIED).intersection(rows)]).assign(**_benchmark(name))
+    rows = table(name, text=True)
+    rows = rows.drop(columns=[*(READING | IMPLIED).intersection(rows)])
+    if name in BENCHMARK:
+        rows["benchmark"] = BENCHMARK[name]
     if "metric" in rows:
         rows = rows.rename(columns={"value": "printed"})
     else:
-        keys = [column for column in rows if column not in NUMBERS[name]]
-        rows = rows.melt(keys, NUMBERS[name], "metric", "printed")
+        rows = rows.melt([*rows.columns.drop([*NUMBERS[name]])], NUMBERS[name], "metric", "printed")
     if name == "table_4_pretraining":  # a column for each benchmark
         rows[["metric", "benchmark"]] = rows["metric"].str.split("_", expand=True)
     rows = rows.dropna(subset="printed")
@@ -123,7 +131,7 @@ def effect(name: str, metric: str, more: Mapping[str, Any], less: Mapping[str, A
     Args:
         name: of the table.
         metric: e.g. ``"mAP"``.
-        more: column -> value of what should be better; a tuple of values is averaged over.
+        more: column -> value of what should be better; a list of values is averaged over.
         less: the same columns, of what it is compared with.
 
     Returns:
@@ -137,22 +145,24 @@ def effect(name: str, metric: str, more: Mapping[str, Any], less: Mapping[str, A
     keys = [column for column in rows if column not in {"metric", "printed", "value", *more, *less}]
 
     def mean(wanted: Mapping[str, Any]) -> pd.Series:
-        fits = pd.Series(True, rows.index)
-        for column, value in wanted.items():
-            fits &= rows[column].isin(value if isinstance(value, tuple) else (value,))
-        return rows[fits].groupby(keys)["value"].mean()
+        values = {column: value if isinstance(value, list) else [value] for column, value in wanted.items()}
+        return rows[rows[[*values]].isin(values).all(axis=1)].groupby(keys)["value"].mean()
 
-    found = (mean(more) - mean(less)).dropna()
-    if not len(found):
+    difference = (mean(more) - mean(less)).dropna()
+    if difference.empty:
         raise ValueError(f"{name} has no {metric} for both {dict(more)} and {dict(less)}")
-    return found
+    return difference
 
 
-def _read(name: str, **options: Any) -> pd.DataFrame:
-    if name not in tables():
-        raise ValueError(unknown("published table", name, tables()))
-    return pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=True, **options)
+def loc_scores(ranks: ArrayLike, iou: ArrayLike) -> dict[str, float]:
+    """LocScore of a ranking in which all positives are found, each IoU weighted with the precision at its rank or not.
 
+    Args:
+        ranks: of the positives, ascending from 1.
+        iou: of their winning regions.
 
-def _benchmark(name: str) -> dict[str, str]:
-    return {"benchmark": BENCHMARK[name]} if name in BENCHMARK else {}
+    Source: section 3.2 (weighted); the poster prints the other.
+    """
+    ranks, iou = np.asarray(ranks, float), np.asarray(iou, float)
+    precision = np.arange(1, len(ranks) + 1) / ranks
+    return {"weighted": float((precision * iou).mean()), "plain mean": float(iou.mean())}

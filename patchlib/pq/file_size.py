@@ -1,4 +1,4 @@
-"""How many bytes an index takes, and where the sizes of Table 7 come from.
+"""How many bytes an index takes.
 
 Symbols: n vectors of D dimensions, ``nlist`` inverted lists, m codes of ``nbits`` bits a vector. An IVFPQ index holds
 
@@ -17,18 +17,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-
-from patchlib import regions
 
 if TYPE_CHECKING:
     import faiss
 
 HEADER = 180  # of a serialised IVFPQ index: dimensions, counts, type names; 32 of them are its inverted lists'
-MIB, GIB, MB = 2**20, 2**30, 10**6
-IMAGES = {"INSTRE": 26543, "ILIAS": 4885}  # the sizes of Table 7 admit no other numbers
-PATCHES = {f"L{level}": regions.patch_count(level) for level in regions.LEVELS}
-DIM = 1024  # of the encoder behind Table 7
 
 
 def code_bytes(m: int, nbits: int = 8) -> int:
@@ -107,56 +100,6 @@ def write(index: faiss.Index, sink: Callable[[bytes], object]) -> None:
     import faiss
 
     faiss.write_index(index, faiss.PyCallbackIOWriter(sink))  # type: ignore[attr-defined]
-
-
-def printed(n_bytes: int, benchmark: str, level: str, quantised: bool) -> float:
-    """A size in the unit that reproduces the cell of Table 7, to the printed digit.
-
-    The table's heading says MB. Its cells are in three units:
-
-    - uncompressed below 1 GiB: MiB (2^20 bytes), two decimals;
-    - uncompressed above (INSTRE L2 and L3): GiB with two decimals, times 1000 (1.42 GiB is printed as 1420);
-    - quantised: MB (10^6 bytes), two decimals; but INSTRE L3 alone: MiB.
-
-    Source: Table 7. The units are inferred: they are the only ones that fit all sixteen cells.
-    """
-    if quantised:
-        return round(n_bytes / (MIB if (benchmark, level) == ("INSTRE", "L3") else MB), 2)
-    return round(1000 * round(n_bytes / GIB, 2), 2) if n_bytes >= GIB else round(n_bytes / MIB, 2)
-
-
-def table_7() -> pd.DataFrame:
-    """Table 7 from real faiss indexes: bytes, the numbers as they are printed, and both in one unit.
-
-    Returns:
-        DataFrame, one row per level and benchmark in the paper's order: level, patches, benchmark; uncompressed_bytes,
-        quantised_bytes (measured); uncompressed_MB, quantized_MB, compression_ratio as printed (the ratio is that of
-        the printed sizes); uncompressed_true_MB, quantised_true_MB (10^6 bytes), true_ratio.
-
-    Source: Table 7 (m = 64, nlist = 4096, nbits = 8, D = 1024).
-    """
-    rows = []
-    for level, patches in PATCHES.items():
-        for benchmark, images in IMAGES.items():
-            raw = raw_bytes(images * patches, DIM)
-            quantised = serialised_bytes(filled_index(images * patches, DIM))
-            shown = printed(raw, benchmark, level, False), printed(quantised, benchmark, level, True)
-            rows.append(
-                {
-                    "level": level,
-                    "patches": patches,
-                    "benchmark": benchmark,
-                    "uncompressed_bytes": raw,
-                    "quantised_bytes": quantised,
-                    "uncompressed_MB": shown[0],
-                    "quantized_MB": shown[1],
-                    "compression_ratio": round(shown[0] / shown[1], 2),
-                    "uncompressed_true_MB": round(raw / MB, 2),
-                    "quantised_true_MB": round(quantised / MB, 2),
-                    "true_ratio": round(raw / quantised, 2),
-                }
-            )
-    return pd.DataFrame(rows)
 
 
 def equal_bytes(size: int, dim: int) -> dict[str, str]:

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib import metrics, paper
+from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.paper import table_7
 from patchlib.pq import file_size
 from patchlib.pq.codebooks import PLAIN, choose_parameters
 from patchlib.pq.index import PatchIndex
@@ -238,17 +239,5 @@ def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, s
 
 
 def storage_table() -> pd.DataFrame:
-    """Table 7 from real indexes beside the published one: ours, the paper's and consistent units.
-
-    Returns:
-        DataFrame indexed by (level, benchmark): ``uncompressed``, ``quantised``, ``ratio`` as printed, each followed by
-        the published ``paper ...``; ``true MB``, ``true quantised MB`` (10^6 bytes) and ``true ratio``.
-    """
-    keys = ["level", "benchmark"]
-    ours, published = file_size.table_7().set_index(keys), paper.table("table_7_storage").set_index(keys)
-    names = {"uncompressed": "uncompressed_MB", "quantised": "quantized_MB", "ratio": "compression_ratio"}
-    columns: dict[str, pd.Series] = {}
-    for name, column in names.items():
-        columns |= {name: ours[column], f"paper {name}": published[column]}
-    columns |= {"true MB": ours["uncompressed_true_MB"], "true quantised MB": ours["quantised_true_MB"]}
-    return pd.DataFrame(columns | {"true ratio": ours["true_ratio"]})
+    """Table 7 beside ours, see :func:`patchlib.paper.table_7.from_indexes`."""
+    return table_7.from_indexes()

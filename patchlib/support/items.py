@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from patchlib.support import provenance
 
+SAVERS = ("save", "save_figure", "save_table", "shown")
+
 
 class Item(NamedTuple):
     """A figure or table."""
@@ -37,11 +39,12 @@ def saved(source: str, figures: Path) -> Iterator[Item]:
     """What a notebook's cell saves, as far as it has a record.
 
     Args:
-        source: of the cell; an item is the second argument of a call, as ``run.save_figure(fig, "fig_levels", text)``
-            or ``run.save_table(frame, "table_levels")``.
+        source: of the cell; an item is the second argument of one of :data:`SAVERS`, as in
+            ``run.save_figure(fig, "fig_levels", text)`` or ``run.save_table(frame, "table_levels")``.
         figures: folder of the records.
     """
     for call in ast.walk(ast.parse(source)):
         match call:
-            case ast.Call(args=[_, ast.Constant(value=str(name)), *_]) if (file := figures / f"{name}.json").exists():
-                yield Item(name, provenance.read_json(file), figures)
+            case ast.Call(func=ast.Attribute(attr=function), args=[_, ast.Constant(value=str(name)), *_]):
+                if function in SAVERS and (figures / f"{name}.json").exists():
+                    yield Item(name, provenance.read_json(figures / f"{name}.json"), figures)

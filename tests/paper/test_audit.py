@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from patchlib import paper
-from patchlib.paper import audit, audit_evidence, audit_storage
+from patchlib.paper import audit
 from patchlib.paper.audit import Check
 
 
 @pytest.fixture(scope="module")
 def findings() -> pd.DataFrame:
-    return audit.findings()
+    return audit.findings(audit.checks())
 
 
 @pytest.mark.parametrize(
@@ -20,26 +20,23 @@ def findings() -> pd.DataFrame:
     [("mLocScore", 59, 64 - 5), ("mLocScore, other wording", 0, 64), ("Table 2 against Tables 8, 9", 8, 2 * 2 * 2),
      ("Table 4 against Tables 8, 9", 30, 8 * 2 * 2), ("Table 5 against Tables 8, 9", 16, 4 * 2 * 2),
      ("compression ratios", 8, 8), ("unit of the sizes", 7, 16), ("growth from L0 to L3", 2, 4),
-     ("memory and level", 0, 3), ("best strategy", 8, 3 * 4), ("granularity, mAP", 15, 16),
-     ("granularity, mLocScore", 16 - 9, 16), ("windows", 8, 2 * 2 * 2), ("mAP and LocScore", 20, 2 * (5 * 4 // 2)),
-     ("re-ranking adds", 7, 7), ("encoder of the comparison", 8, 16), ("Table 6 within Table 5", 0, 5)],
+     ("memory and level", 0, 3), ("PQ on ILIAS", 4, 4), ("PQ on INSTRE", 4, 4), ("patches with PQ", 12, 2 * 2 * 3),
+     ("windows", 8, 2 * 2 * 2), ("best strategy", 8, 3 * 4), ("mAP and LocScore", 20, 2 * (5 * 4 // 2)),
+     ("granularity, mAP", 15, 16), ("granularity, mLocScore", 16 - 9, 16), ("re-ranking adds", 7, 7),
+     ("encoder of the comparison", 8, 16), ("Table 6 within Table 5", 0, 5)],
 )  # fmt: skip
 def test_counts(findings: pd.DataFrame, check: str, agree: int, cases: int) -> None:
     assert (findings.at[check, "agree"], findings.at[check, "cases"]) == (agree, cases)
 
 
 def test_verdict_follows_from_the_counts() -> None:
-    def cases(*agrees: bool) -> pd.DataFrame:
-        return pd.DataFrame({"agrees": agrees}, index=[f"case {n}" for n in range(len(agrees))])
+    def check(name: str, *agrees: bool) -> Check:
+        cases = pd.DataFrame({"agrees": agrees}, index=[f"case {n}" for n in range(len(agrees))])
+        return Check(name=name, where="", says="", cases=lambda: cases)
 
-    checks = [
-        Check("all", "", "", lambda: cases(True, True)),
-        Check("some", "", "", lambda: cases(True, False, False, False, False)),
-        Check("none", "", "", lambda: cases(False)),
-    ]
-    found = audit.findings(checks)
-    assert found["verdict"].to_dict() == {"all": "confirmed", "some": "with exceptions", "none": "not confirmed"}
-    assert found["exceptions"].tolist() == ["", "case 1; case 2; case 3; 1 more", "case 0"]
+    judged = audit.findings([check("all", True, True), check("some", True, *[False] * 4), check("none", False)])
+    assert judged["verdict"].to_dict() == {"all": "confirmed", "some": "with exceptions", "none": "not confirmed"}
+    assert judged["exceptions"].tolist() == ["", "case 1; case 2; case 3; 1 more", "case 0"]
 
 
 def test_every_check_has_its_own_name_and_every_exception_its_reading(findings: pd.DataFrame) -> None:
@@ -48,7 +45,7 @@ def test_every_check_has_its_own_name_and_every_exception_its_reading(findings: 
 
 
 def test_rows_of_mlocscore_that_were_read_without_doubt() -> None:
-    means = audit_evidence.mean_of_thresholds()
+    means = audit.mean_of_thresholds()
     assert means["clean"].sum() == 46 and means.loc[means["clean"], "agrees"].all()
     row = means.loc[("SigLIP", "ILIAS", "L3")]
     cells = paper.backbone_levels("SigLIP", "ILIAS").loc["L3"]
@@ -64,46 +61,25 @@ def test_one_wrong_digit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return rows.assign(value=rows["value"] + 0.1 * (cell & (rows["benchmark"] == "ILIAS")))
 
     monkeypatch.setattr(paper, "table", with_error)
-    wrong = audit_evidence.mean_of_thresholds().query("~agrees")
-    assert wrong.index.tolist() == [("SigLIP", "ILIAS", "L2")]
+    assert audit.mean_of_thresholds().query("~agrees").index.tolist() == [("SigLIP", "ILIAS", "L2")]
 
 
 def test_cells_that_differ_between_table_4_and_table_8_and_9() -> None:
-    off = audit_evidence.same_cells("table_4_pretraining").query("~agrees")["difference"].round(3)
+    off = audit.same_cells("table_4_pretraining").query("~agrees")["difference"].round(3)
     assert off.to_dict() == {
         ("VGG16", "INSTRE", "L0", "mAP"): round(26.90 - 26.690, 3),
         ("OpenCLIP", "INSTRE", "L0", "mAP"): round(73.837 - 73.83, 3),
     }
 
 
-def test_sizes_in_bytes() -> None:
-    sizes = audit_storage.sizes()
-    assert sizes.at[("ILIAS", "L0", "uncompressed"), "bytes"] == 4885 * 1024 * 4
-    assert (sizes["printed"] == sizes["in its units"]).all()
-    misfits = sizes.query("~agrees").index
-    assert misfits[misfits.get_level_values("kind") == "quantised"].tolist() == [("INSTRE", "L3", "quantised")]
-    assert audit_storage.true_ratios()["in bytes"].tolist() == [1.10, 5.10, 12.30, 21.13, 5.50, 19.83, 34.12, 43.38]
-
-
-def test_no_other_number_of_images_gives_the_sizes() -> None:
-    assert audit_storage.image_counts()["admitted"].to_dict() == {"INSTRE": "26543", "ILIAS": "4885"}
-
-
-def test_growth_in_bytes() -> None:
-    growth = audit_storage.growth()["in bytes"]
-    assert growth["INSTRE", "uncompressed"] == 30
-    assert growth["INSTRE", "quantised"] == pytest.approx(75.19 / 19.77, abs=0.001)
-    assert audit_storage.square_of_level()["size over L0"].tolist() == [1 + 4, 1 + 4 + 9, 1 + 4 + 9 + 16]
-
-
 def test_the_posters_example() -> None:
-    (row,) = audit_evidence.poster_example().to_dict("records")
+    (row,) = audit.poster_example().to_dict("records")
     assert row["weighted"] == pytest.approx((1 * 0.174 + 2 / 3 * 0.391 + 3 / 4 * 0.533 + 4 / 7 * 0.461) / 4)
     assert row["plain mean"] == pytest.approx((0.174 + 0.391 + 0.533 + 0.461) / 4)
 
 
 def test_more_data_and_lower_map() -> None:
-    missed = audit_evidence.pretraining().query("~agrees")["gap"].round(2).to_dict()
+    missed = audit.pretraining().query("~agrees")["gap"].round(2).to_dict()
     assert missed == {
         ("ILIAS", "global", "CLIP 400M above DINOv2 142M"): round(31.60 - 40.56, 2),
         ("ILIAS", "local", "CLIP 400M above DINOv2 142M"): round(53.35 - 57.51, 2),
@@ -113,7 +89,7 @@ def test_more_data_and_lower_map() -> None:
 
 
 def test_where_finer_levels_cost() -> None:
-    fails = audit_evidence.finer_levels("mLocScore").query("~agrees").index
+    fails = audit.finer_levels("mLocScore").query("~agrees").index
     assert set(fails) == {
         ("VGG16", "ILIAS"), ("ResNet101", "ILIAS"), ("ResNet101", "INSTRE"), ("Inception", "ILIAS"),
         ("Inception", "INSTRE"), ("DINOv2", "INSTRE"), ("SigLIP", "INSTRE"), ("ConvNext_IN1k", "ILIAS"),
@@ -121,16 +97,23 @@ def test_where_finer_levels_cost() -> None:
     }  # fmt: skip
 
 
-def test_what_pq_costs_and_brings() -> None:
-    loss = audit_evidence.quantised("ILIAS")["effect"].round(2)
-    assert loss.tolist() == [
-        round(a - b, 2) for a, b in ((54.97, 55.03), (57.37, 59.45), (59.28, 63.32), (59.96, 65.16))
+def test_effects_name_their_pairs_where_there_are_several() -> None:
+    exact = {level: ({"level": level, "pq": "no"}, {"level": level, "pq": "yes"}) for level in ("L0", "L3")}
+    loss = audit.effects("table_5_pq_levels", exact)
+    assert loss["effect"].round(2).to_dict() == {
+        ("mAP", "L0", "ILIAS"): round(55.03 - 54.97, 2), ("mAP", "L0", "INSTRE"): round(78.48 - 81.99, 2),
+        ("mAP", "L3", "ILIAS"): round(65.16 - 59.96, 2), ("mAP", "L3", "INSTRE"): round(87.01 - 88.52, 2),
+    }  # fmt: skip
+    assert loss["agrees"].tolist() == [True, False, True, False]
+    assert audit.effects("table_5_pq_levels", {"L3": exact["L3"]}).index.tolist() == [
+        ("mAP", "ILIAS"),
+        ("mAP", "INSTRE"),
     ]
-    assert (audit_evidence.quantised("INSTRE")["effect"] > 0).all()
 
 
 def test_families_where_localisation_parts_them() -> None:
-    missed = audit_evidence.families("mAP", "LocScore", "mLocScore").query("~agrees").index
+    (given,) = (check.cases.keywords for check in audit.checks() if check.name == "transformers and CNNs, mLocScore")
+    missed = audit.families(**given | {"metrics": ["mAP", "LocScore", "mLocScore"]}).query("~agrees").index
     assert set(missed) == {
         ("mLocScore", "INSTRE", f"{transformer} above {cnn}")
         for transformer in ("SigLIP", "DINOv2")

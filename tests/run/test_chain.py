@@ -12,8 +12,7 @@ import pytest
 
 from patchlib import benchmarks, encoders, paper, profiles, studies
 from patchlib.features import extraction
-from patchlib.paper import audit, collation
-from patchlib.paper import items as paper_items
+from patchlib.paper import audit, compare
 from patchlib.run import notebooks, readme
 from patchlib.support import items, paths, provenance
 
@@ -22,6 +21,7 @@ KEPT = {path.stem: provenance.read_json(path) for path in sorted(FIGURES.glob("*
 RECORDS = {name: kept for name, kept in KEPT.items() if "item" in kept}  # the others are measurements of one machine
 TABLES = sorted(name for name, record in RECORDS.items() if "rows" in record)
 SUFFIXES = {"figure": {"json", "png", "pdf"}, "table": {"json", "csv", "md"}}
+ITEMS = compare.items()
 PAPER = {f"Table {n}" for n in range(2, 10)} | {"Figure 1", "Figure 3"} | {f"Figure S{n}" for n in range(1, 12)}
 
 
@@ -71,7 +71,7 @@ def test_every_file_belongs_to_a_record_and_every_record_has_its_files() -> None
 
 def test_what_is_no_record_is_read_by_the_package_or_shown_in_the_readme() -> None:
     text = (paths.root() / "README.md").read_text(encoding="utf-8")
-    source = "".join(path.read_text(encoding="utf-8") for path in (paths.root() / "patchlib").glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in (paths.root() / "patchlib").rglob("*.py"))
     for name in set(KEPT) - set(RECORDS):
         assert f'"{name}.json"' in source or f"<!-- {name} -->" in text
 
@@ -84,7 +84,6 @@ def test_record_leads_to_settings_benchmark_and_notebook(name: str) -> None:
     assert record["profile"] == "builtin"
     assert len(_writers().get(name, [])) == 1, "the notebooks that save it"
     if "benchmark" in record["inputs"]:
-        assert record["label"] == "built-in benchmark"
         assert record["inputs"]["benchmark"] in _benchmarks()
 
 
@@ -118,13 +117,16 @@ def test_tables_of_the_readme_are_tables_of_records() -> None:
 
 
 def test_every_item_of_the_paper_is_listed_once() -> None:
-    names = [name for item in paper_items.PAPER for name in item.names]
+    names = []
+    for item in ITEMS:
+        kind, numbers = item.name.split(" ", maxsplit=1)
+        names += [f"{kind.removesuffix('s')} {number}" for number in numbers.split(", ")]
     assert sorted(names) == sorted(PAPER)
 
 
-@pytest.mark.parametrize("item", paper_items.PAPER, ids=lambda item: item.label)
-def test_every_item_of_the_paper_has_a_counterpart_or_a_reason(item: collation.PaperItem) -> None:
-    rows = [row for row in RECORDS["paper_vs_ours"]["rows"] if row["item"] == item.label]
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.name)
+def test_every_item_of_the_paper_has_a_counterpart_or_a_reason(item: compare.PaperItem) -> None:
+    rows = [row for row in RECORDS["paper_vs_ours"]["rows"] if row["item"] == item.name]
     assert rows
     if item.counterpart in RECORDS:
         (writer,) = _writers()[item.counterpart]
@@ -134,22 +136,22 @@ def test_every_item_of_the_paper_has_a_counterpart_or_a_reason(item: collation.P
 
 
 def test_every_statement_finds_its_row_in_the_record() -> None:
-    table = collation.compare(paper_items.PAPER, RECORDS)
+    table = compare.collate(ITEMS, RECORDS)
     assert not table["why"].eq("the record has no such row").any()
 
 
 def test_the_collation_is_that_of_the_records_as_they_are() -> None:
-    made, kept = collation.compare(paper_items.PAPER, RECORDS), RECORDS["paper_vs_ours"]
+    made, kept = compare.collate(ITEMS, RECORDS), RECORDS["paper_vs_ours"]
     used = set(made["record"]) & set(RECORDS)
-    assert kept["inputs"] == {name: collation.fingerprint(RECORDS[name]) for name in used}
-    assert kept["rows"] == collation.shown(made).to_dict("records")
+    assert kept["inputs"] == {name: compare.fingerprint(RECORDS[name]) for name in used} | paper.fingerprints()
+    assert kept["rows"] == compare.as_text(made).to_dict("records")
 
 
 def test_the_audit_is_that_of_the_published_numbers_as_they_are() -> None:
     kept = RECORDS["audit"]
-    assert kept["inputs"] == paper.fingerprints()
+    assert paper.fingerprints().items() <= kept["inputs"].items()
     columns = ["check", "cases", "agree", "verdict"]
-    made = audit.findings().reset_index()[columns].to_dict("records")
+    made = audit.findings(audit.checks()).reset_index()[columns].to_dict("records")
     assert [{key: row[key] for key in columns} for row in kept["rows"]] == made
 
 
@@ -160,4 +162,4 @@ def test_features_are_those_of_the_benchmark_the_encoder_and_its_weights() -> No
     for name in record["config"]["encoders"]:
         # the plan of an extraction: its hash is there before anything is described
         plan = extraction._plan(data, "L3", encoders.create(name), None, settings.dtype, settings.batch)
-        assert record["inputs"][name] == plan.meta["hash"], name
+        assert record["inputs"][f"L3 of {data.name} by {name}"] == plan.meta["hash"], name

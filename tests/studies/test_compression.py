@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from builders import benchmark_of, feature_set
 
-from patchlib import metrics, paper, search
+from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
 from patchlib.pq.index import PatchIndex
@@ -136,19 +136,6 @@ def test_codes_of_equal_size_have_it(features: FeatureSet, data: Benchmark) -> N
         if name != "OPQ+PQ":
             assert compression.measure(features, data, shape).code_bytes == size, name
     assert (16, "PCA+PQ") not in compression.equal_bytes([16], 64, 4)  # 4 * 16 dimensions are all there are
-
-
-def test_storage_table_equals_the_published_one() -> None:
-    table = compression.storage_table()
-    published = paper.table("table_7_storage").set_index(["level", "benchmark"])
-    for name, column in (
-        ("uncompressed", "uncompressed_MB"),
-        ("quantised", "quantized_MB"),
-        ("ratio", "compression_ratio"),
-    ):
-        assert table[f"paper {name}"].equals(published[column].rename(f"paper {name}"))
-        assert (table[name] == table[f"paper {name}"]).all()
-    assert table.loc[("L3", "INSTRE"), "true MB"] == round(26543 * 30 * 1024 * 4 / 1e6, 2)
 
 
 def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:
