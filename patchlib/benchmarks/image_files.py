@@ -99,6 +99,12 @@ def image_sizes(root: Path, files: Sequence[str]) -> NDArray[np.int32]:
     return np.asarray(sizes, np.int32).reshape(-1, 2)
 
 
+def image_table(root: Path, files: Sequence[str]) -> pd.DataFrame:
+    """DataFrame[image_id, path, width, height] of files below ``root``; a path is its own id."""
+    sizes = image_sizes(root, files)
+    return pd.DataFrame({"image_id": files, "path": files, "width": sizes[:, 0], "height": sizes[:, 1]})
+
+
 def assemble(
     name: str,
     root: Path,

@@ -13,20 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchlib.benchmarks.procedural.patterns import Colour, Point, disc, pattern, star, sunburst
+from patchlib.benchmarks.procedural.patterns import Colour, Draw, Point, Rng, disc, pattern, star, sunburst
 
 WHITE, BLACK = (250, 250, 250), (20, 20, 24)
 
 
-def _ink(rng: np.random.Generator, colours: Sequence[Colour], ground: Colour) -> Colour:
+def _ink(rng: Rng, colours: Sequence[Colour], ground: Colour) -> Colour:
     """A colour of the palette that can be read on `ground`."""
     readable = [c for c in colours if sum(abs(a - b) for a, b in zip(c, ground, strict=True)) > 150]
     return readable[rng.integers(len(readable))] if readable else (255, 255, 255) if sum(ground) < 380 else BLACK
 
 
-def letters(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour, count: int, bold: float
-) -> None:
+def letters(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour, count: int, bold: float) -> None:
     """A word of invented letters: strokes between the nodes of a 3 x 4 lattice, as high as `box`, evenly spaced."""
     x0, y0, x1, y1 = box
     pitch = (x1 - x0) / count
@@ -49,7 +47,7 @@ def letters(
 class Pen:
     """Draws around a centre (x, y) in pixels; offsets and radii are in units of the picture's half size."""
 
-    draw: ImageDraw.ImageDraw
+    draw: Draw
     x: float
     y: float
     size: float
@@ -68,20 +66,20 @@ class Pen:
         self.draw.polygon(star(x, y, radius * self.size, points, inner, phase), fill=fill)
 
 
-def _fruit(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _fruit(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     for dx, dy in ((-0.35, 0.15), (0.35, 0.2), (0.0, -0.25))[: rng.integers(1, 4)]:
         pen.disc(dx, dy, 0.5, c[0])
         pen.disc(dx - 0.15, dy - 0.15, 0.16, c[1])
     pen.star(0.2, -0.7, 0.35, 2, 0.35, 0.6, c[2])
 
 
-def _citrus(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _citrus(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     pen.disc(0, 0, 0.8, c[0])
     pen.disc(0, 0, 0.68, c[1])
     sunburst(pen.draw, pen.x, pen.y, 0.6 * pen.size, int(rng.integers(5, 10)), c[0], gap=0.96)
 
 
-def _face(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _face(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     ear = rng.uniform(0.25, 0.45)
     for side in (-0.5, 0.5):
         pen.disc(side, -0.55, ear, c[2])
@@ -93,21 +91,21 @@ def _face(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
     pen.disc(0, 0.25, rng.uniform(0.12, 0.3), c[1], 0.6)
 
 
-def _flower(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _flower(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     petals = int(rng.integers(4, 9))
     for x, y in star(pen.x, pen.y, 0.5 * pen.size, petals, 1.0)[::2]:
         disc(pen.draw, x, y, pen.size * 1.4 / petals, c[0])
     pen.disc(0, 0, 0.3, c[1])
 
 
-def _fish(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _fish(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     flip = 1 if rng.random() < 0.5 else -1
     pen.disc(0, 0, 0.7, c[0], rng.uniform(0.4, 0.7))
     pen.polygon([(-flip * 0.5, 0), (-flip, -0.4), (-flip, 0.4)], c[2])
     pen.disc(flip * 0.4, -0.1, 0.1, c[1])
 
 
-def _emblem(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _emblem(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     pen.disc(0, 0, 0.85, c[1])
     points, inner = int(rng.integers(3, 10)), rng.uniform(0.3, 0.9)
     pen.star(0, 0, 0.7, points, inner, rng.uniform(0, 6.3), c[0])
@@ -115,7 +113,7 @@ def _emblem(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
         pen.disc(0, 0, 0.2, c[2])
 
 
-def _mosaic(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _mosaic(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     cell, left, top = pen.size * 0.3, pen.x - 0.75 * pen.size, pen.y - 0.75 * pen.size
     on = rng.random((5, 3)) < 0.55
     for j in range(5):
@@ -125,7 +123,7 @@ def _mosaic(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
             pen.draw.rectangle([x, y, round(x + cell), round(y + cell)], fill=fill)
 
 
-def _scenery(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _scenery(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     (left, top), (right, bottom) = pen.at(-0.9, -0.7), pen.at(0.9, 0.7)
     pen.draw.rectangle([left, top, right, bottom], fill=c[1])
     pen.disc(rng.uniform(-0.5, 0.5), -0.3, 0.2, c[2])
@@ -135,18 +133,18 @@ def _scenery(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
         pen.draw.polygon([(x, y), (max(left, x - slope), bottom), (min(right, x + slope), bottom)], fill=c[0])
 
 
-def _glass(pen: Pen, rng: np.random.Generator, c: Sequence[Colour]) -> None:
+def _glass(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     level, taper = rng.uniform(-0.5, 0.1), rng.uniform(0.3, 0.5)
     pen.polygon([(-0.5, -0.8), (0.5, -0.8), (taper, 0.8), (-taper, 0.8)], c[1])
     pen.polygon([(-0.44, level), (0.44, level), (taper * 0.85, 0.72), (-taper * 0.85, 0.72)], c[0])
 
 
-PICTURES: tuple[Callable[[Pen, np.random.Generator, Sequence[Colour]], None], ...] = (
+PICTURES: tuple[Callable[[Pen, Rng, Sequence[Colour]], None], ...] = (
     _fruit, _citrus, _face, _flower, _fish, _emblem, _mosaic, _scenery, _glass,
 )  # fmt: skip
 
 
-def lines_of_text(draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour) -> None:
+def lines_of_text(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour) -> None:
     """Small print: rows of short dashes."""
     x0, y0, x1, y1 = box
     for y in range(y0, y1, 7):
@@ -157,9 +155,7 @@ def lines_of_text(draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequ
             x += dash + 4
 
 
-def label(
-    family: np.random.Generator, variant: np.random.Generator, width: int, height: int, colours: list[Colour]
-) -> Image.Image:
+def label(family: Rng, variant: Rng, width: int, height: int, colours: list[Colour]) -> Image.Image:
     """One printed face of `width` x `height` pixels: ground, pattern, panels, a word, pictures, small print."""
     ground = colours[0]
     image = Image.new("RGB", (width, height), ground)

@@ -10,10 +10,12 @@ import numpy as np
 from PIL import ImageDraw
 
 Colour = tuple[int, int, int]
+Draw = ImageDraw.ImageDraw
 Point = tuple[float, float]
+Rng = np.random.Generator
 
 
-def stream(*key: int) -> np.random.Generator:
+def stream(*key: int) -> Rng:
     """Independent random stream of an integer key; the only source of randomness of the procedural benchmark."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
@@ -24,7 +26,7 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def palette(rng: np.random.Generator) -> list[Colour]:
+def palette(rng: Rng) -> list[Colour]:
     """Six colours: ground, second, accent, third, light, dark. A third of the grounds is white-ish, some are dark."""
     hue = rng.random()
     spread = (0.5, 0.33, 0.08, 0.42, 0.2)[rng.integers(5)]
@@ -50,26 +52,20 @@ def star(cx: float, cy: float, radius: float, points: int, inner: float, phase: 
     return corners
 
 
-def disc(
-    draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float, fill: Colour | int, squeeze: float = 1.0
-) -> None:
+def disc(draw: Draw, cx: float, cy: float, radius: float, fill: Colour | int, squeeze: float = 1.0) -> None:
     """Filled ellipse around a centre; `squeeze` is height over width."""
     ry = radius * squeeze
     draw.ellipse([round(cx - radius), round(cy - ry), round(cx + radius), round(cy + ry)], fill=fill)
 
 
-def sunburst(
-    draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float, rays: int, fill: Colour, gap: float = 1.0
-) -> None:
+def sunburst(draw: Draw, cx: float, cy: float, radius: float, rays: int, fill: Colour, gap: float = 1.0) -> None:
     """Rays from a centre, as wide as the gaps between them; `gap` is the second corner's distance over the first's."""
     rim = star(cx, cy, radius, rays, gap)
     for i in range(0, 2 * rays, 2):
         draw.polygon([(round(cx), round(cy)), rim[i], rim[i + 1]], fill=fill)
 
 
-def pattern(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour, other: Colour
-) -> None:
+def pattern(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour, other: Colour) -> None:
     """Fills `box` = (x0, y0, x1, y1) with one of ten repeated patterns, drawn over what is there."""
     x0, y0, x1, y1 = box
     size = max(x1 - x0, y1 - y0)
@@ -104,7 +100,7 @@ def pattern(
 
 
 def _loose_pattern(
-    kind: int, draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int],
+    kind: int, draw: Draw, rng: Rng, box: Sequence[int],
     inks: tuple[Colour, Colour], step: int, thin: int,
 ) -> None:  # fmt: skip
     """Rays, rings, confetti or a wave: what lies anywhere in the box."""
@@ -127,5 +123,5 @@ def _loose_pattern(
         draw.polygon([*crest, (x1 + 4, y1 + 4), (x0 - 4, y1 + 4)], fill=inks[0])
 
 
-def _point_in(box: Sequence[int], rng: np.random.Generator) -> Point:
+def _point_in(box: Sequence[int], rng: Rng) -> Point:
     return float(rng.integers(box[0], box[2])), float(rng.integers(box[1], box[3]))

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from patchlib.benchmarks.procedural.artwork import BLACK, WHITE, label
-from patchlib.benchmarks.procedural.patterns import Colour, disc, star
+from patchlib.benchmarks.procedural.patterns import Colour, Draw, Rng, disc, star
 
 TEXTURE = 192  # pixels of the longer side of a face
 Corners = tuple[tuple[float, float, float], ...]
@@ -74,14 +74,12 @@ def _flat(kind: str, image: Image.Image, mask: Image.Image, bulge: float = 0.0) 
     return ProceduralObject(kind, (Face(texture, ((-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0))),))
 
 
-def _mask(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def _mask(width: int, height: int) -> tuple[Image.Image, Draw]:
     mask = Image.new("L", (2 * width, 2 * height), 0)
     return mask, ImageDraw.Draw(mask)
 
 
-def block(
-    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
-) -> ProceduralObject:
+def block(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """Carton (tall, with a gable and a cap), box or book: front, side and top faces."""
     w, d = {"carton": (0.45, 0.4), "box": (0.75, 0.4), "book": (0.72, 0.12)}[kind]
     w, d, h = w * family.uniform(0.9, 1.3), d * family.uniform(0.7, 1.2), 1.0
@@ -122,7 +120,7 @@ def _gables(colour: Colour, w: float, d: float, crown: float) -> list[Face]:
     ]
 
 
-def _profile(kind: str, family: np.random.Generator) -> list[tuple[float, float]]:
+def _profile(kind: str, family: Rng) -> list[tuple[float, float]]:
     """Half-widths of a round object at heights 0 (top) .. 1, in units of its greatest half-width."""
     if kind == "can":
         return [(0.0, 0.9), (0.05, 1.0), (0.95, 1.0), (1.0, 0.92)]
@@ -134,9 +132,7 @@ def _profile(kind: str, family: np.random.Generator) -> list[tuple[float, float]
     return [(0.0, neck), (shoulder * 0.55, neck), (shoulder, 1.0), (0.7, waist), (0.93, 1.0), (1.0, 0.88)]
 
 
-def revolved(
-    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
-) -> ProceduralObject:
+def revolved(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """Bottle, can or mug: a label wrapped around a body of revolution."""
     ratio = {"bottle": 0.45, "can": 0.62, "mug": 0.9}[kind] * family.uniform(0.9, 1.15)
     height, radius = TEXTURE, TEXTURE * ratio / 2
@@ -175,9 +171,7 @@ def revolved(
 SIGNS = ((3, 1.15, 1.1, -math.pi / 2), (4, 1, 1.0, -math.pi / 2), (8, 1, 1.0, -math.pi / 2 + 0.39))
 
 
-def sign(
-    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
-) -> ProceduralObject:
+def sign(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """Round, rounded or a polygon, with a rim."""
     width, height = TEXTURE, round(TEXTURE * (1.0 if family.random() < 0.6 else 0.62))
     shape, (mask, draw) = int(family.integers(5)), _mask(width, height)
@@ -195,9 +189,7 @@ def sign(
     return _flat(kind, Image.composite(face, Image.new("RGB", face.size, rim), inner), mask)
 
 
-def plate(
-    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
-) -> ProceduralObject:
+def plate(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """Round, with three rings."""
     size = TEXTURE
     face, (mask, draw) = label(family, variant, size, size, colours), _mask(size, size)
@@ -209,9 +201,7 @@ def plate(
     return _flat(kind, face, _smooth(mask), bulge=0.45)
 
 
-def pouch(
-    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
-) -> ProceduralObject:
+def pouch(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """A bag with pinched sides and toothed ends."""
     width, height = round(TEXTURE * family.uniform(0.68, 0.85)), TEXTURE
     face, (mask, draw) = label(family, variant, width, height, colours), _mask(width, height)
@@ -227,9 +217,7 @@ def pouch(
     return _flat(kind, face, _smooth(mask), bulge=0.55)
 
 
-def toy(
-    kind: str, family: np.random.Generator, variant: np.random.Generator, colours: list[Colour]
-) -> ProceduralObject:
+def toy(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """A sitting stuffed creature: body, head, ears, arms, feet, a face and a printed belly."""
     width, height = round(TEXTURE * family.uniform(0.7, 0.95)), TEXTURE
     mask, cut = _mask(width, height)
@@ -256,7 +244,7 @@ def toy(
     return _flat(kind, face, _smooth(mask), bulge=0.6)
 
 
-Shape = Callable[[str, np.random.Generator, np.random.Generator, list[Colour]], ProceduralObject]
+Shape = Callable[[str, Rng, Rng, list[Colour]], ProceduralObject]
 SHAPES: dict[str, Shape] = {
     "carton": block, "box": block, "bottle": revolved, "can": revolved, "mug": revolved, "sign": sign, "toy": toy,
     "pouch": pouch, "book": block, "plate": plate,
