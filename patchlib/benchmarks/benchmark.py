@@ -1,4 +1,4 @@
-"""The ``Benchmark`` record every loader returns: three tables and a few facts."""
+"""The ``Benchmark`` that every loader returns: three tables and a few facts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POSITIVES = ["query_id", "image_id", *BOX]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Images, queries and which images are right for which query.
+    """Images, queries and which images are positives of which query.
 
     Attributes:
         name: short name, e.g. ``"procedural"``.
@@ -57,7 +57,7 @@ class Benchmark:
         _known(self.name, positives, "query_id", queries)
         _known(self.name, positives, "image_id", images)
         sizes = images.set_index("image_id").loc[positives["image_id"], ["width", "height"]].to_numpy(np.float32)
-        positives[BOX] = _checked_boxes(self.name, positives, sizes)
+        positives[BOX] = clipped_boxes(self.name, positives, sizes, "image_id")
         _refuse_bad(self.name, queries)
         for key, table in (("images", images), ("queries", queries), ("positives", positives)):
             object.__setattr__(self, key, table)
@@ -180,9 +180,8 @@ def _refuse_bad(name: str, table: pd.DataFrame) -> None:
     inverted = (table["x1"] <= table["x0"]) | (table["y1"] <= table["y0"])
     if inverted.any():
         row = table[inverted].to_dict("records")[0]
-        raise ValueError(
-            f"{name}: {int(inverted.sum())} inverted or empty box(es), first {_text(row)}; expected x0 < x1 and y0 < y1"
-        )
+        count = f"{int(inverted.sum())} inverted or empty box(es), first {_text(row)}"
+        raise ValueError(f"{name}: {count}; expected x0 < x1 and y0 < y1")
 
 
 def _text(row: dict[Hashable, Any]) -> str:
@@ -191,20 +190,27 @@ def _text(row: dict[Hashable, Any]) -> str:
     return f"{[float(row[side]) for side in BOX]} of {owner}"
 
 
-def _checked_boxes(name: str, positives: pd.DataFrame, sizes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Refuse inverted boxes, clip those that leave the image (with one warning for all of them)."""
-    _refuse_bad(name, positives)
-    boxes = positives[BOX].to_numpy(np.float32)
+def clipped_boxes(name: str, table: pd.DataFrame, sizes: NDArray[Any], owner: str) -> NDArray[np.float32]:
+    """Boxes (B, 4) of a table, cut at the image border, with one warning for all of them.
+
+    Args:
+        name: of the benchmark.
+        table: with the columns of BOX.
+        sizes: (B, 2) width and height of the image of each row, pixels.
+        owner: the column that the warning quotes.
+
+    Raises:
+        ValueError: a box is incomplete, inverted, or wholly outside its image.
+    """
+    _refuse_bad(name, table)
+    boxes = table[BOX].to_numpy(np.float32)
     clipped = box_ops.clip(boxes, sizes[:, 0], sizes[:, 1])
-    outside = (np.abs(clipped - boxes) > 0).any(axis=1)
     gone = (clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3])
     if gone.any():
-        row = positives[gone].to_dict("records")[0]
-        raise ValueError(f"{name}: box {_text(row)} lies wholly outside the image")
+        raise ValueError(f"{name}: box {_text(table[gone].to_dict('records')[0])} lies wholly outside the image")
+    outside = (np.abs(clipped - boxes) > 0).any(axis=1)
     if outside.any():
-        first = positives["image_id"][outside].iloc[0]
-        warnings.warn(
-            f"{name}: {int(outside.sum())} box(es) reach beyond their image and were clipped, first in {first}",
-            stacklevel=4,
-        )
+        first = table[owner][outside].iloc[0]
+        message = f"{int(outside.sum())} box(es) reach beyond their image and were clipped, first in {first}"
+        warnings.warn(f"{name}: {message}", stacklevel=4)
     return clipped

@@ -33,11 +33,10 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import assemble, find_images, nan_boxes
+from patchlib.benchmarks.image_files import assemble, find_images, nan_boxes, to_numbers
 
 LAYOUT = "expected queries/ and database/ with photographs in them; see patchlib.benchmarks.folder"
 
@@ -67,16 +66,12 @@ def load(root: Path | None = None, skip_bad: bool = False) -> Benchmark:
     queries = _query_boxes(root, queries, boxes[boxes["image"].str.startswith("queries/")])
     meta: dict[str, Any] = {
         "title": root.resolve().name,
-        "k": None,
-        "options": {"skip_bad": skip_bad},
-        "counts": {},
+        "options": {},
         "found": {
             "instances": int(queries["instance"].nunique()),
             "positives with a box": int(positives.dropna().drop_duplicates(["query_id", "image_id"]).shape[0]),
-            "positives without a box": int(positives["x0"].isna().sum()),
             "files that are no image": len(other_queries) + len(other_images),
         },
-        "notes": [],
     }
     return assemble("folder", root, database.drop(columns="instance"), queries, positives, meta, skip_bad)
 
@@ -90,16 +85,11 @@ def instance_of(path: str) -> str:
 def _scan(root: Path, part: str, identifier: str) -> tuple[pd.DataFrame, list[str]]:
     if not (root / part).is_dir():
         raise FileNotFoundError(f"{root / part} is not a folder; {LAYOUT}")
-    found, others = find_images(root / part)
-    if not found:
+    photos, others = find_images(root / part)
+    if not photos:
         raise ValueError(f"{root / part} holds no photograph ({len(others)} other file(s)); {LAYOUT}")
-    return pd.DataFrame(
-        {
-            identifier: found,
-            "path": [f"{part}/{path}" for path in found],
-            "instance": [instance_of(path) for path in found],
-        }
-    ), others
+    rows = [(path, f"{part}/{path}", instance_of(path)) for path in photos]
+    return pd.DataFrame(rows, columns=[identifier, "path", "instance"]), others
 
 
 def _pairs(root: Path, queries: pd.DataFrame, database: pd.DataFrame) -> pd.DataFrame:
@@ -128,14 +118,8 @@ def _read_boxes(root: Path, queries: pd.DataFrame, database: pd.DataFrame) -> pd
         return pd.DataFrame(columns=["image", *BOX, "instance"]).astype({"image": str})
     boxes = _read_csv(table, ["image", *BOX])
     _check_known(table, boxes["image"], pd.concat([queries["path"], database["path"]]))
-    for column in BOX:
-        numbers = pd.to_numeric(boxes[column], errors="coerce")
-        if not np.isfinite(numbers).all():
-            row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-            raise ValueError(
-                f"{table}, line {row + 2}: {column} is {boxes[column][row]!r}, expected a number of pixels"
-            )
-        boxes[column] = numbers.astype(np.float32)
+    to_numbers(boxes, BOX, table, first_line=2)
+    boxes[BOX] = boxes[BOX].astype("float32")
     if "instance" in boxes:
         given = boxes["instance"].dropna()
         _check_known(table, given, pd.concat([queries["instance"], database["instance"]]), "instance")
@@ -183,5 +167,4 @@ def _query_boxes(root: Path, queries: pd.DataFrame, boxes: pd.DataFrame) -> pd.D
     repeated = boxes["image"][boxes["image"].duplicated()]
     if len(repeated):
         raise ValueError(f"{root / 'boxes.csv'} has several boxes for {repeated.iloc[0]}; a query has at most one")
-    columns: dict[str, Any] = {"image": "path"}
-    return queries.merge(boxes[["image", *BOX]].rename(columns=columns), on="path", how="left")
+    return queries.merge(boxes[["image", *BOX]].set_axis(["path", *BOX], axis=1), on="path", how="left")

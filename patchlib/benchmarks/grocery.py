@@ -13,19 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, IMAGES, Benchmark
 from patchlib.benchmarks.image_files import assemble, image_sizes, nan_boxes
 from patchlib.support import paths
 
 SPLITS = ("train", "val", "test")
 PHOTOS = {"train": 2640, "val": 296, "test": 2485}  # of all classes
 DRAWN_BOXES = Path(__file__).with_name("grocery_boxes.csv")
-CITATION = """@inproceedings{klasson2019hierarchical,
-  title     = {A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels},
-  author    = {Klasson, Marcus and Zhang, Cheng and Kjellstr{\\"o}m, Hedvig},
-  booktitle = {IEEE Winter Conference on Applications of Computer Vision (WACV)},
-  year      = {2019}
-}"""
 
 
 def load(root: Path | None = None, classes: str = "packages", split: str = "all", skip_bad: bool = False) -> Benchmark:
@@ -67,23 +61,16 @@ def load(root: Path | None = None, classes: str = "packages", split: str = "all"
     boxed = positives.dropna().drop_duplicates(["query_id", "image_id"])
     meta = {
         "title": "Grocery Store Dataset" + (" (cartons)" if classes == "packages" else ""),
-        "licence": "MIT",
-        "citation": CITATION,
-        "k": None,
-        "options": {"classes": classes, "split": split, "skip_bad": skip_bad},
+        "options": {"classes": classes, "split": split},
         "counts": _published(classes, splits),
         "found": {
             "splits": {name: int((photos["split"] == name).sum()) for name in splits},
             "positives with a box": len(boxed),
-            "positives without a box": int(positives["x0"].isna().sum()),
             "boxes": int(positives["x0"].notna().sum()),
             "classes without a photograph": int((~iconic.index.isin(photos["label"])).sum()),
         },
-        "notes": ["Boxes are the companion's own, drawn on 10 training photographs of each of 31 cartons."],
     }
-    return assemble(
-        "grocery", base, photos[["image_id", "path", "width", "height"]], queries, positives, meta, skip_bad
-    )
+    return assemble("grocery", base, photos[IMAGES], queries, positives, meta, skip_bad)
 
 
 def _published(classes: str, splits: list[str]) -> dict[str, int]:

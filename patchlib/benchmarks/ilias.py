@@ -25,25 +25,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import assemble, find_images, image_sizes, nan_boxes, read_xywh
+from patchlib.benchmarks.benchmark import BOX, POSITIVES, Benchmark
+from patchlib.benchmarks.image_files import (
+    around,
+    assemble,
+    find_images,
+    first_three,
+    image_sizes,
+    nan_boxes,
+    read_xywh,
+    to_numbers,
+)
 from patchlib.benchmarks.tar_shards import count_missing, read_distractors, read_keys
 from patchlib.support import paths
 
+CORE = "ilias_core"
 MAX_IMAGES = 10_000_000
-DEPTH = 1000  # the protocol's mAP@1k
-IMAGES_IN_PAPER = 4885  # by the paper's storage table; the publishers state 4,715 positives
 SCALE_BOUNDS = (0.06880213760855043, 0.13526567164179104, 0.2729876723163842)  # share of the image's area
 CLUTTER_BOUNDS = (18, 33, 53)
 FETCH = "fetch it with `python -m patchlib data get"
-CITATION = """@inproceedings{ilias2025,
-  title     = {{ILIAS}: Instance-Level Image retrieval At Scale},
-  author    = {Kordopatis-Zilos, Giorgos and Stojni{\\'c}, Vladan and Manko, Anna and {\\v{S}}uma, Pavel and
-               Ypsilantis, Nikolaos-Antonios and Efthymiadis, Nikos and Laskar, Zakaria and Matas, Ji{\\v{r}}{\\'i}
-               and Chum, Ond{\\v{r}}ej and Tolias, Giorgos},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2025}
-}"""
 
 
 def load(
@@ -70,10 +70,8 @@ def load(
 
     Source: Kordopatis-Zilos et al., CVPR 2025; github.com/ilias-vrg/ilias.
     """
-    root, core, queries, positives, meta = _core(root, query_box, skip_bad)
-    meta["options"]["distractors"] = str(distractors)
-    tables = [core]
-    keys = _keys(root, distractors)
+    root, core, queries, positives, meta = _core(root, query_box, distractors)
+    tables, keys = [core], _keys(root, distractors)
     for table in _distractors(root, distractors, keys):
         tables.append(table)
         if sum(map(len, tables)) > MAX_IMAGES:
@@ -100,8 +98,7 @@ def parts(
     Yields:
         Benchmarks with the same queries; all images of all parts are the database.
     """
-    root, core, queries, positives, meta = _core(root, query_box, skip_bad)
-    meta["options"]["distractors"] = str(distractors)
+    root, core, queries, positives, meta = _core(root, query_box, distractors)
     yield assemble("ilias", root, core, queries, positives, meta, skip_bad)
     for table in _distractors(root, distractors, _keys(root, distractors)):
         if len(table):
@@ -119,55 +116,41 @@ def groups(scale: NDArray[np.float64], bounds: tuple[float, ...]) -> NDArray[np.
 
 
 def _core(
-    root: Path | None, query_box: str, skip_bad: bool
+    root: Path | None, query_box: str, distractors: str | Path
 ) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Root folder, images [image_id, path, width, height], queries, positives and meta of the core."""
     if query_box not in ("box", "whole"):
         raise ValueError(f"query_box is {query_box!r}, expected 'box' or 'whole'")
-    root, prefix = _locate(paths.data() / "ilias" if root is None else root)
-    base = root / prefix
-    files, others = find_images(base)
+    root = _locate(paths.data() / "ilias" if root is None else root)
+    files, others = find_images(root / CORE)
     on_disk = {encoded(path): path for path in files}
     database, listed = _ids(root, "positive_ids.txt", [name for name in on_disk if _kind(name) == "pos"])
     query_ids, _ = _ids(root, "image_query_ids.txt", [name for name in on_disk if _kind(name) == "query"])
-    images = _rows(root, prefix, database["id"].tolist(), on_disk, "image_id")
-    queries = _rows(root, prefix, query_ids["id"].tolist(), on_disk, "query_id")
+    images = _rows(root, database["id"].tolist(), on_disk, "image_id")
+    queries = _rows(root, query_ids["id"].tolist(), on_disk, "query_id")
     queries["instance"] = queries["query_id"].str.split("/").str[0]
     queries[BOX] = _query_boxes(root, queries["path"].tolist()) if query_box == "box" else nan_boxes(len(queries))
-    positives, unboxed = _positives(root, images, queries)
+    positives = _positives(root, images, queries)
     texts = [path for path in others if _kind(path) == "query" and path.rsplit("/", 1)[1].startswith("T")]
     meta: dict[str, Any] = {
-        "title": "ILIAS",
-        "licence": "captured images CC BY 4.0; downloaded ones under their own (see _url.txt)",
-        "citation": CITATION,
-        "k": DEPTH,
-        "options": {"query_box": query_box, "skip_bad": skip_bad},
-        "counts": {
-            "images": 4715,
-            "images the paper's storage table implies": IMAGES_IN_PAPER,
-            "queries": 1232,
-            "text queries": 1000,
-        },
+        "options": {"query_box": query_box, "distractors": str(distractors)},
         "found": {
             "text queries": len(texts),
-            "positives without a box": unboxed,
             "images in pos/ that no id list names": sum(_kind(name) == "pos" for name in on_disk) - len(images),
         },
         "groups": _groups(database) if listed else _groups(database[:0]),
         "bounds": {"scale": list(SCALE_BOUNDS), "clutter": list(CLUTTER_BOUNDS)},
-        "notes": ["Text queries take no part.", f"AP is cut at {DEPTH} (mAP@1k)."],
     }
     images[["width", "height"]] = image_sizes(root, images["path"].tolist())
     return root, images, queries, positives, meta
 
 
-def _locate(root: Path) -> tuple[Path, str]:
-    """The folder that holds the core, and the core's path below it."""
-    if (root / "ilias_core").is_dir():
-        return root, "ilias_core"
-    if root.name == "ilias_core" and root.is_dir():
-        return root.parent, "ilias_core"
-    raise FileNotFoundError(f"no ilias_core/ in {root}; {FETCH} ilias-core`")
+def _locate(root: Path) -> Path:
+    """The folder that holds the core, if ``root`` is that or the core itself."""
+    for folder in (root, root.parent) if root.name == CORE else (root,):
+        if (folder / CORE).is_dir():
+            return folder
+    raise FileNotFoundError(f"no {CORE}/ in {root}; {FETCH} ilias-core`")
 
 
 def _kind(name: str) -> str:
@@ -176,11 +159,11 @@ def _kind(name: str) -> str:
     return parts[1] if len(parts) == 3 else ""
 
 
-def _ids(root: Path, name: str, found: list[str]) -> tuple[pd.DataFrame, bool]:
+def _ids(root: Path, name: str, on_disk: list[str]) -> tuple[pd.DataFrame, bool]:
     """Ids of an id list (with scale and clutter, if it has them), else those found on disk; sorted."""
     table = root / "image_ids" / name
     if not table.is_file():
-        return pd.DataFrame({"id": sorted(found)}), False
+        return pd.DataFrame({"id": sorted(on_disk)}), False
     rows = pd.read_csv(table, header=None, dtype=str, skipinitialspace=True)
     names = ["id", "scale", "clutter"] if name.startswith("positive") else ["id"]
     if rows.shape[1] < len(names) or rows[: len(names)].isna().to_numpy().any():
@@ -188,23 +171,19 @@ def _ids(root: Path, name: str, found: list[str]) -> tuple[pd.DataFrame, bool]:
             f"{table}: expected lines of {', '.join(names)}, separated by commas; its first is {rows[:1].values}"
         )
     rows = rows.iloc[:, : len(names)].set_axis(names, axis=1)
-    for column in names[1:]:
-        rows[column] = pd.to_numeric(rows[column], errors="coerce")
-        if rows[column].isna().any():
-            raise ValueError(f"{table}, line {int(rows[column].isna().argmax()) + 1}: {column} is no number")
+    to_numbers(rows, names[1:], table, first_line=1)
     return rows.sort_values("id", kind="stable", ignore_index=True), True
 
 
-def _rows(root: Path, prefix: str, ids: list[str], on_disk: dict[str, str], column: str) -> pd.DataFrame:
+def _rows(root: Path, ids: list[str], on_disk: dict[str, str], column: str) -> pd.DataFrame:
     """Ids with their paths; an id may have ``#Uxxxx`` where the file name has the character itself."""
-    found = [on_disk.get(encoded(name)) for name in ids]
-    missing = [name for name, path in zip(ids, found, strict=True) if path is None]
+    missing = [name for name in ids if encoded(name) not in on_disk]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(ids)} images that the id list names are not in {root / prefix}: "
-            f"{', '.join(missing[:3])}{', ...' if missing[3:] else ''}; {FETCH} ilias-core`"
+            f"{len(missing)} of {len(ids)} images that the id list names are not in {root / CORE}: "
+            f"{first_three(missing)}; {FETCH} ilias-core`"
         )
-    return pd.DataFrame({column: ids, "path": [f"{prefix}/{path}" for path in found]})
+    return pd.DataFrame({column: ids, "path": [f"{CORE}/{on_disk[encoded(name)]}" for name in ids]})
 
 
 def _boxes(root: Path, path: str) -> NDArray[np.float32]:
@@ -216,12 +195,11 @@ def _boxes(root: Path, path: str) -> NDArray[np.float32]:
 
 def _query_boxes(root: Path, files: list[str]) -> NDArray[np.float32]:
     rows = [_boxes(root, path) for path in files]
-    around = [np.concatenate([b[:, :2].min(axis=0), b[:, 2:].max(axis=0)]) if len(b) else nan_boxes(1)[0] for b in rows]
-    return np.array(around, np.float32).reshape(-1, 4)
+    return np.concatenate([around(boxes) if len(boxes) else nan_boxes(1) for boxes in rows])
 
 
-def _positives(root: Path, images: pd.DataFrame, queries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """A query's positives are the images of its instance: one row a box; and how many pairs have none."""
+def _positives(root: Path, images: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
+    """A query's positives are the images of its instance: one row a box, NaN where an image has none."""
     boxes = [_boxes(root, path) for path in images["path"]]
     boxes = [rows if len(rows) else nan_boxes(1) for rows in boxes]
     repeated = images["image_id"].repeat([len(rows) for rows in boxes]).reset_index(drop=True)
@@ -229,7 +207,7 @@ def _positives(root: Path, images: pd.DataFrame, queries: pd.DataFrame) -> tuple
     table.insert(0, "image_id", repeated)
     table["instance"] = repeated.str.split("/").str[0]
     pairs = queries[["query_id", "instance"]].merge(table, on="instance")
-    return pairs[["query_id", "image_id", *BOX]], int(pairs["x0"].isna().sum())
+    return pairs[POSITIVES]
 
 
 def _groups(database: pd.DataFrame) -> pd.DataFrame:

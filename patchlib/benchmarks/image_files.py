@@ -1,20 +1,19 @@
-"""What the loaders share: finding images, their sizes, box files beside them, and the assembly of the record."""
+"""What the loaders share: finding images, their sizes, box files beside them, and the assembly of the benchmark."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import NDArray
 
-from patchlib import boxes as box_ops
 from patchlib import images
-from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark, clipped_boxes
 from patchlib.support import paths
 from patchlib.support.provenance import atomic_write, config_hash
 
@@ -28,15 +27,15 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
     Returns:
         The images, and the other files (neither counts hidden files and folders).
     """
-    found: list[str] = []
+    pictures: list[str] = []
     others: list[str] = []
     for base, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if not name.startswith("."):
                 path = (Path(base) / name).relative_to(folder).as_posix()
-                (found if Path(name).suffix.lower() in SUFFIXES else others).append(path)
-    return sorted(found), sorted(others)
+                (pictures if Path(name).suffix.lower() in SUFFIXES else others).append(path)
+    return sorted(pictures), sorted(others)
 
 
 def read_xywh(path: str | Path) -> NDArray[np.float32]:
@@ -79,9 +78,8 @@ def image_sizes(root: Path, files: Sequence[str]) -> NDArray[np.int32]:
     stamps = [_stamp(f"{root}/{path}") for path in files]
     missing = [path for path, stamp in zip(files, stamps, strict=True) if stamp is None]
     if missing:
-        shown = ", ".join(missing[:3])
         raise FileNotFoundError(
-            f"{len(missing)} of {len(files)} images are not under {root}: {shown}{', ...' if missing[3:] else ''}. "
+            f"{len(missing)} of {len(files)} images are not under {root}: {first_three(missing)}. "
             "Fetch them again, or ask `python -m patchlib data verify` what misses"
         )
     table = paths.cache() / "image_sizes" / f"{root.name}-{config_hash(root.resolve())}.csv"
@@ -91,12 +89,18 @@ def image_sizes(root: Path, files: Sequence[str]) -> NDArray[np.int32]:
         row = known.get(path)
         if row is None or row[:2] != stamp:
             unseen += 1
-            row = (*stamp, *_size(f"{root}/{path}"))  # type: ignore[misc]  # stamps are complete here
+            row = (*stamp, *size_or_zero(f"{root}/{path}"))  # type: ignore[misc]  # stamps are complete here
             known[path] = row
         sizes.append(row[2:])
     if unseen and len(files) >= CACHE_FROM:
         _write_table(table, known)
     return np.asarray(sizes, np.int32).reshape(-1, 2)
+
+
+def image_table(root: Path, files: Sequence[str]) -> pd.DataFrame:
+    """DataFrame[image_id, path, width, height] of files below ``root``; a path is its own id."""
+    sizes = image_sizes(root, files)
+    return pd.DataFrame({"image_id": files, "path": files, "width": sizes[:, 0], "height": sizes[:, 1]})
 
 
 def assemble(
@@ -108,18 +112,23 @@ def assemble(
     meta: dict[str, Any],
     skip_bad: bool = False,
 ) -> Benchmark:
-    """Make the record: read image sizes, refuse or leave out unreadable images, clip query boxes.
+    """Make the benchmark: read image sizes, refuse or leave out unreadable images, clip query boxes.
 
     Args:
-        name, root, queries, positives, meta: as in :class:`Benchmark`.
+        name, root, queries, positives: as in :class:`Benchmark`.
+        meta: what was asked for ("options") and found ("found"), beside what :func:`published` says.
         database: DataFrame[image_id, path]; a ``width`` and ``height`` already there are kept.
-        skip_bad: leave out images without a readable header and say how many in ``meta["skipped"]``.
+        skip_bad: leave out images without a readable header and name them in ``meta["skipped"]``.
+
+    Returns:
+        The benchmark; ``meta["options"]`` has ``skip_bad``, ``meta["found"]`` the positives without a box as well.
 
     Raises:
         images.ImageError: some images are unreadable and ``skip_bad`` is False.
         FileNotFoundError: some images are missing.
     """
     database, queries = database.reset_index(drop=True), queries.reset_index(drop=True)
+    unboxed = int(positives["x0"].isna().sum())
     if "width" not in database:
         database[["width", "height"]] = image_sizes(root, database["path"].tolist())
     query_sizes = image_sizes(root, queries["path"].tolist())
@@ -132,31 +141,54 @@ def assemble(
                 f"{len(bad)} image(s) of {name} cannot be read:{listing}\n"
                 "Replace them, or leave them out with skip_bad=True (--skip-bad)"
             )
-        database, queries, query_sizes = database[~unreadable[0]], queries[~unreadable[1]], query_sizes[~unreadable[1]]
+        database, queries = database[~unreadable[0]], queries[~unreadable[1]].copy()
+        query_sizes = query_sizes[~unreadable[1]]
         positives = positives[positives["image_id"].isin(database["image_id"])]
         positives = positives[positives["query_id"].isin(queries["query_id"])]
-    queries = queries.assign(**_clipped(name, queries, query_sizes))
-    return Benchmark(name, root, database, queries, positives, {**meta, "skipped": bad})
+    queries[BOX] = clipped_boxes(name, queries, query_sizes, "path")
+    meta = {
+        **published(name),
+        **meta,
+        "options": {**meta["options"], "skip_bad": skip_bad},
+        "found": {**meta["found"], "positives without a box": unboxed},
+        "skipped": bad,
+    }
+    return Benchmark(name, root, database, queries, positives, meta)
+
+
+def published(name: str) -> dict[str, Any]:
+    """What is stated about a benchmark beforehand: title, licence, citation, depth of AP, counts."""
+    return yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))[name]
+
+
+def first_three(names: Sequence[str]) -> str:
+    """Some of the names, for a message."""
+    return ", ".join(names[:3]) + (", ..." if names[3:] else "")
+
+
+def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_line: int) -> None:
+    """Make numbers of text, in place.
+
+    Raises:
+        ValueError: one is no finite number; names the table, the line and the column.
+    """
+    for column in columns:
+        values = pd.to_numeric(rows[column], errors="coerce")
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            got = rows[column].iloc[bad[0]]
+            raise ValueError(f"{table}, line {bad[0] + first_line}: {column} is {got!r}, expected a number")
+        rows[column] = values
+
+
+def around(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1, 4), the box around all of (B, 4)."""
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
 
 
 def nan_boxes(count: int) -> NDArray[np.float32]:
     """(count, 4) boxes that say "unknown"."""
     return np.full((count, 4), np.nan, np.float32)
-
-
-def _clipped(name: str, queries: pd.DataFrame, sizes: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
-    boxes = queries[BOX].to_numpy(np.float32)
-    clipped = box_ops.clip(boxes, sizes[:, 0], sizes[:, 1])
-    outside = (np.abs(clipped - boxes) > 0).any(axis=1)
-    gone = (clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3])
-    gone &= (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])  # an inverted one is the record's to refuse
-    if gone.any():
-        row = queries[gone].iloc[0]
-        raise ValueError(f"{name}: box {row[BOX].tolist()} lies wholly outside its query image {row['path']}")
-    if outside.any():
-        first = queries["path"][outside].iloc[0]
-        warnings.warn(f"{name}: {int(outside.sum())} query box(es) were clipped, first in {first}", stacklevel=4)
-    return {column: clipped[:, i] for i, column in enumerate(BOX)}
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -167,7 +199,8 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _size(path: str) -> tuple[int, int]:
+def size_or_zero(path: str) -> tuple[int, int]:
+    """Width and height of an image, (0, 0) where its header cannot be read."""
     try:
         return images.size(path)
     except images.ImageError:

@@ -25,25 +25,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import assemble, nan_boxes, read_xywh
+from patchlib.benchmarks.image_files import around, assemble, nan_boxes, read_xywh
 from patchlib.support import paths
 
 GROUND_TRUTH = "gnd_instre.mat"
-IMAGES_PUBLISHED = 27293
-QUERIES_PUBLISHED = 1250
-IMAGES_IN_PAPER = 26543  # what the storage table of the paper implies; no source explains the difference
-CITATION = """@article{wang2015instre,
-  title   = {{INSTRE}: A New Benchmark for Instance-Level Object Retrieval and Recognition},
-  author  = {Wang, Shuang and Jiang, Shuqiang},
-  journal = {ACM Transactions on Multimedia Computing, Communications, and Applications},
-  volume  = {11}, number = {3}, year = {2015}
-}
-@inproceedings{iscen2017efficient,
-  title     = {Efficient Diffusion on Region Manifolds: Recovering Small Objects with Compact {CNN} Representations},
-  author    = {Iscen, Ahmet and Tolias, Giorgos and Avrithis, Yannis and Furon, Teddy and Chum, Ond{\\v{r}}ej},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2017}
-}"""
 
 
 def load(root: Path | None = None, pair_boxes: str = "each", skip_bad: bool = False) -> Benchmark:
@@ -71,28 +56,14 @@ def load(root: Path | None = None, pair_boxes: str = "each", skip_bad: bool = Fa
     root = paths.data() / "instre" if root is None else root
     names, query_names, relevant, query_boxes = _ground_truth(root)
     base = _locate(root, names)
-    queries = pd.DataFrame(
-        {"query_id": query_names, "path": query_names, "instance": [_folder(n) for n in query_names]}
-    )
+    queries = pd.DataFrame({"query_id": query_names, "path": query_names})
+    queries["instance"] = queries["path"].str.rsplit("/", n=1).str[0]
     queries[BOX] = query_boxes
-    positives, unboxed = _positives(base, names, queries, relevant, pair_boxes)
+    positives = _positives(base, names, queries, relevant, pair_boxes)
     parts = pd.Series([name.split("/")[0] for name in names]).value_counts(sort=False)
     meta: dict[str, Any] = {
-        "title": "INSTRE",
-        "licence": "none stated; for research, do not redistribute",
-        "citation": CITATION,
-        "k": None,
-        "options": {"pair_boxes": pair_boxes, "skip_bad": skip_bad},
-        "counts": {
-            "images": IMAGES_PUBLISHED,
-            "images the paper's storage table implies": IMAGES_IN_PAPER,
-            "queries": QUERIES_PUBLISHED,
-        },
-        "found": {
-            **{f"images in {part}": int(count) for part, count in parts.items()},
-            "positives without a box": unboxed,
-        },
-        "notes": ["AP is over the whole database."],
+        "options": {"pair_boxes": pair_boxes},
+        "found": {f"images in {part}": int(count) for part, count in parts.items()},
     }
     database = pd.DataFrame({"image_id": names, "path": names})
     return assemble("instre", base, database, queries, positives, meta, skip_bad)
@@ -148,18 +119,14 @@ def _locate(root: Path, names: list[str]) -> Path:
     )
 
 
-def _folder(name: str) -> str:
-    return name.rsplit("/", 1)[0]
-
-
 def _part(name: str) -> str:
     return name.split("/")[0].upper().removeprefix("INSTRE-")
 
 
 def _positives(
     base: Path, names: list[str], queries: pd.DataFrame, relevant: list[NDArray[np.int64]], pair_boxes: str
-) -> tuple[pd.DataFrame, int]:
-    """One row per box of a positive; and how many query-image pairs have none."""
+) -> pd.DataFrame:
+    """One row per box of a positive, NaN where it has none."""
     shown = np.unique(np.concatenate([*relevant, np.empty(0, np.int64)])).tolist()
     boxes = {image: _boxes(base, names[image]) for image in shown}
     pairs = {image for image in shown if _part(names[image]) == "M"}
@@ -175,7 +142,7 @@ def _positives(
             image_ids += [names[image]] * len(blocks[-1])
     table = pd.DataFrame({"query_id": query_ids, "image_id": image_ids})
     table[BOX] = np.concatenate(blocks) if blocks else nan_boxes(0)
-    return table, int(table["x0"].isna().sum())
+    return table
 
 
 def _boxes(base: Path, name: str) -> NDArray[np.float32]:
@@ -194,8 +161,8 @@ def _letter(query: str) -> str | None:
     """``a`` or ``b`` of an INSTRE-S1 class folder like ``01a_canada_book``; ``M`` for a query that covers both."""
     if _part(query) == "M":
         return "M"
-    found = re.match(r"\d+([ab])(?![a-z])", query.split("/")[1]) if _part(query) == "S1" else None
-    return found[1] if found else None
+    numbered = re.match(r"\d+([ab])(?![a-z])", query.split("/")[1]) if _part(query) == "S1" else None
+    return numbered[1] if numbered else None
 
 
 def _of_pair(
@@ -203,8 +170,7 @@ def _of_pair(
 ) -> NDArray[np.float32]:
     """Those of the two boxes of an INSTRE-M image that show what the query asks for."""
     if letter == "M":
-        union = np.concatenate([rows[:, :2].min(axis=0), rows[:, 2:].max(axis=0)])
-        return rows if pair_boxes == "each" else union[None]
+        return rows if pair_boxes == "each" else around(rows)
     if letter is None:
         raise ValueError(
             f"{image} is a positive of {query}, but its two boxes belong to classes of INSTRE-S1 named like '01a_...' "

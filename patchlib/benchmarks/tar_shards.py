@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib import images
-from patchlib.benchmarks.image_files import SUFFIXES, find_images, image_sizes
+from patchlib.benchmarks.image_files import SUFFIXES, find_images, image_table, size_or_zero
 from patchlib.images import MEMBER
 from patchlib.support import paths
 from patchlib.support.progress import track
@@ -39,10 +38,7 @@ def read_distractors(folder: Path, root: Path, keys: NDArray[np.bytes_] | None =
     loose = [] if shards else find_images(folder)[0]
     if loose:
         place = Path(os.path.relpath(folder, root)).as_posix()
-        names = [f"{place}/{path}" for path in loose]
-        table = pd.DataFrame({"image_id": names, "path": names})
-        table[["width", "height"]] = image_sizes(root, names)
-        yield table
+        yield image_table(root, [f"{place}/{path}" for path in loose])
 
 
 def key_of(member: str) -> str:
@@ -97,8 +93,8 @@ def read_keys(path: Path) -> NDArray[np.bytes_]:
 
 def count_missing(keys: NDArray[np.bytes_], image_ids: Sequence[str]) -> int:
     """How many of the keys no image has."""
-    found = np.array([image_id.rsplit("/", 1)[1] for image_id in image_ids], np.bytes_)
-    return int((~_contained(keys, np.unique(found))).sum())
+    there = np.array([image_id.rsplit("/", 1)[1] for image_id in image_ids], np.bytes_)
+    return int((~_contained(keys, np.unique(there))).sum())
 
 
 def _contained(values: NDArray[np.bytes_], keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
@@ -123,17 +119,10 @@ def _table(shard: Path) -> pd.DataFrame:
         sizes = []
         with track(f"sizes in {shard.name}", len(members), "image") as bar:
             for name in members:
-                sizes.append(_size(f"{shard}{MEMBER}{name}"))
+                sizes.append(size_or_zero(f"{shard}{MEMBER}{name}"))
                 bar.update()
         table = pd.DataFrame(sizes, columns=["width", "height"])
         table.insert(0, "member", members)
         with atomic_write(cached, "w") as file:
             table.to_csv(file, index=False)
     return pd.read_csv(cached, dtype={"member": str, "width": np.int32, "height": np.int32}, keep_default_na=False)
-
-
-def _size(path: str) -> tuple[int, int]:
-    try:
-        return images.size(path)
-    except images.ImageError:
-        return 0, 0

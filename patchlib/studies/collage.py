@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from patchlib import boxes as box_ops
 from patchlib import images
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.benchmarks.procedural import derived
+from patchlib.benchmarks.procedural import rendering
 from patchlib.studies.controlled import Study, study
 
 SCALES = (1.0, 0.6, 0.4, 0.25)  # side of a photo in a collage, share of the collage's side
@@ -97,7 +97,7 @@ def _photos(
     return chosen, others
 
 
-def _collage(job: tuple[str, NDArray[np.float32] | None, float, tuple[str, ...], int, int]) -> derived.Picture:
+def _collage(job: tuple[str, NDArray[np.float32] | None, float, tuple[str, ...], int, int]) -> rendering.Picture:
     path, boxes, scale, around, seed, number = job
     photo = images.read(path)
     if not around:  # a query, cut to its box where it has one

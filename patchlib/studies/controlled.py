@@ -8,7 +8,7 @@ negatives at each level: what changes between two levels can only come from the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ import pandas as pd
 
 from patchlib import images
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.procedural import derived
+from patchlib.benchmarks.image_files import image_table
+from patchlib.benchmarks.procedural import rendering
 from patchlib.benchmarks.procedural.config import ProceduralConfig
-from patchlib.benchmarks.procedural.loader import VERSION, make_query, make_scene
+from patchlib.benchmarks.procedural.loader import VERSION
+from patchlib.benchmarks.procedural.scenes import make_query, make_scene
 from patchlib.studies.attributes import BRIGHTNESS, Bins
 from patchlib.studies.brightness import scale_lightness
 
@@ -110,7 +112,7 @@ def brightened(benchmark: Benchmark, factor: float, workers: int | None = None) 
     jobs: dict[str, Any] = {name: (benchmark.image_path(i), factor) for i, name in enumerate(names)}
     asked = [f"queries/{i:06d}.png" for i in range(len(benchmark.queries))]
     jobs |= {name: (benchmark.query_path(i), 1.0) for i, name in enumerate(asked)}
-    folder, _ = derived.render(
+    folder, _ = rendering.render_derived(
         "brightness", {"benchmark": benchmark.hash, "factor": factor}, jobs, _brightened, workers
     )
     return dataclasses.replace(
@@ -126,7 +128,7 @@ def study(
     name: str,
     settings: dict[str, Any],
     jobs: dict[str, Any],
-    make: derived.Render,
+    make: Callable[[Any], rendering.Picture],
     owners: dict[str, list[tuple[str, str, int]]],
     labels: dict[str, list[str]],
     workers: int | None,
@@ -137,17 +139,17 @@ def study(
         name: of its benchmark.
         settings: everything that decides its pictures.
         jobs: path -> what ``make`` needs for the picture; what lies in ``queries/`` is a query, all else the database.
-        make: of :func:`patchlib.benchmarks.procedural.derived.render`.
+        make: of :func:`patchlib.benchmarks.procedural.rendering.render_derived`.
         owners: series -> (query, image, level) of every positive.
         labels: series -> names of its levels.
         workers: processes that render.
     """
-    folder, boxes = derived.render(name, settings, jobs, make, workers)
+    folder, boxes = rendering.render_derived(name, settings, jobs, make, workers)
     asked = [file for file in jobs if file.startswith("queries/")]
     queries = pd.DataFrame({"query_id": asked, "path": asked, "instance": asked}).assign(**dict.fromkeys(BOX, np.nan))
     pairs = {(query, image): None for rows in owners.values() for query, image, _ in rows}
     rows = [(query, image, *box) for query, image in pairs for box in boxes[image]]
-    table = derived.image_table(folder, [file for file in jobs if not file.startswith("queries/")])
+    table = image_table(folder, [file for file in jobs if not file.startswith("queries/")])
     meta = {"title": f"controlled study: {name}", "licence": "as its source", "k": None, "options": settings}
     benchmark = Benchmark(
         name, folder, table, queries, pd.DataFrame(rows, columns=["query_id", "image_id", *BOX]), meta
@@ -163,7 +165,7 @@ def _scene_file(instance: int, look: int) -> str:
     return f"scenes/{instance:03d}-{look:02d}.jpg"
 
 
-def _scene(job: tuple[ProceduralConfig, int | None, Any]) -> derived.Picture:
+def _scene(job: tuple[ProceduralConfig, int | None, Any]) -> rendering.Picture:
     config, instance, look = job
     if instance is None:
         return make_scene(config, None, look).image, None
@@ -177,6 +179,6 @@ def _scene(job: tuple[ProceduralConfig, int | None, Any]) -> derived.Picture:
     return scene.image, scene.boxes
 
 
-def _brightened(job: tuple[str, float]) -> derived.Picture:
+def _brightened(job: tuple[str, float]) -> rendering.Picture:
     path, factor = job
     return scale_lightness(images.read(path), factor), None

@@ -9,7 +9,8 @@ import pandas as pd
 
 from patchlib import features, regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.procedural import loader
+from patchlib.benchmarks.procedural import loader, scenes
+from patchlib.benchmarks.procedural.config import ProceduralConfig
 from patchlib.encoders import Encoder
 from patchlib.studies import controlled
 
@@ -82,7 +83,7 @@ def halves(benchmark: Benchmark) -> tuple[Benchmark, Benchmark]:
 
 def new_scenes(benchmark: Benchmark, workers: int | None = None) -> Benchmark:
     """The same instances of a procedural benchmark in as many scenes again, none of which it shows."""
-    config = loader.ProceduralConfig(**benchmark.meta["options"])
+    config = ProceduralConfig(**benchmark.meta["options"])
     jobs = {
         f"scenes/{i:04d}-{view:02d}.jpg": (config, i, view)
         for i in range(config.instances)
@@ -103,9 +104,9 @@ def other_instances(benchmark: Benchmark, workers: int | None = None) -> Benchma
     return loader.load(workers=workers, **options)
 
 
-def _scene(job: tuple[loader.ProceduralConfig, int, int | None]) -> Any:
+def _scene(job: tuple[ProceduralConfig, int, int | None]) -> Any:
     config, instance, view = job
     if view is None:
-        return loader.make_query(config, instance), None
-    scene = loader.make_scene(config, instance, view)
+        return scenes.make_query(config, instance), None
+    scene = scenes.make_scene(config, instance, view)
     return scene.image, scene.boxes

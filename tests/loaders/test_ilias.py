@@ -227,7 +227,10 @@ def test_what_is_missing_is_named(root, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a/pos/b.jpg\n", "expected lines of id, scale, clutter"), ("a/pos/b.jpg,x,3\n", "line 1: scale is no number")],
+    [
+        ("a/pos/b.jpg\n", "expected lines of id, scale, clutter"),
+        ("a/pos/b.jpg,x,3\n", "line 1: scale is 'x', expected a number"),
+    ],
 )
 def test_damaged_lists(root, text, message):
     (root / "image_ids/positive_ids.txt").write_text(text)

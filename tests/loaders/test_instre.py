@@ -166,8 +166,8 @@ def test_sizes_are_kept_until_a_file_changes(root, monkeypatch):
     monkeypatch.setattr(image_files, "CACHE_FROM", 1)
     load("instre", root)
     read = []
-    size = image_files._size
-    monkeypatch.setattr(image_files, "_size", lambda path: read.append(path) or size(path))
+    size = image_files.size_or_zero
+    monkeypatch.setattr(image_files, "size_or_zero", lambda path: read.append(path) or size(path))
     assert load("instre", root).images["width"].tolist() == [40] * 6
     assert read == []
     layouts.picture(root / M3, (50, 20), seed=77)

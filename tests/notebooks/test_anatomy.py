@@ -17,6 +17,8 @@ from patchlib.support import paths
 FOLDER = paths.notebooks()
 PATHS = sorted(FOLDER.rglob("*.ipynb"))
 CODE_CELLS, LINES, WORDS, BYTES = range(8, 17), 15, range(300, 901), 1_500_000
+COLUMNS, CODE_LINES = 100, 110
+REUSED = {"_", "fig", "axes", "ax", "caption"}  # names that may stand for another thing in another cell
 SECTIONS = ("what we see", "paper vs ours", "exercises")
 # an absolute path with two folders at least; addresses of the web and fractions are none
 ABSOLUTE = re.compile(r"(?<![\w:/.<>])/(?:\w[\w.-]*/){2,}")
@@ -78,7 +80,10 @@ def test_size(path: Path, notebook: NotebookNode) -> None:
     assert len(_code(notebook)) in CODE_CELLS
     assert len(_prose(notebook).split()) in WORDS
     for number, cell in enumerate(_code(notebook), 1):
-        assert 1 <= len(cell.source.splitlines()) <= LINES, f"code cell {number}"
+        lines = cell.source.splitlines()
+        assert 1 <= len(lines) <= LINES, f"code cell {number}"
+        assert not [line for line in lines if len(line) > COLUMNS], f"code cell {number}: a line over {COLUMNS}"
+    assert sum(len(cell.source.splitlines()) for cell in _code(notebook)) <= CODE_LINES
     assert path.stat().st_size <= BYTES
 
 
@@ -86,6 +91,27 @@ def test_logic_lives_in_the_package(notebook: NotebookNode) -> None:
     for node in _nodes(notebook):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             assert (node.end_lineno or 0) - node.lineno < 3, f"{node.name} is longer than three lines"
+
+
+def test_cells_need_no_second_look(notebook: NotebookNode) -> None:
+    for cell in _code(notebook):
+        last = getattr(ast.parse(cell.source).body[-1], "value", None)
+        nothing = isinstance(last, ast.IfExp) and isinstance(last.orelse, ast.Constant) and last.orelse.value is None
+        assert not nothing, f"ends with a condition and `else None`: {ast.unparse(last)}"
+    for node in _nodes(notebook):
+        captured = isinstance(node, ast.Lambda) and (node.args.defaults or any(node.args.kw_defaults))
+        assert not captured, f"a lambda with captured defaults: {ast.unparse(node)}"
+
+
+def test_a_name_stands_for_one_thing(notebook: NotebookNode) -> None:
+    """No name gets a value by plain assignment in two cells; loops bind their variables otherwise."""
+    bound: set[str] = set()
+    for cell in _code(notebook):
+        targets = [t for node in ast.parse(cell.source).body if isinstance(node, ast.Assign) for t in node.targets]
+        stored = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+        names = {name.id for name in stored if isinstance(name.ctx, ast.Store)} - REUSED
+        assert not names & bound, f"bound to another thing again: {', '.join(sorted(names & bound))}"
+        bound |= names
 
 
 def test_values_are_hidden_by_name(notebook: NotebookNode) -> None:

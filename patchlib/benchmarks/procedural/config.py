@@ -101,12 +101,12 @@ def _objects(config: ProceduralConfig) -> tuple[tuple[int, int], ...]:
     return tuple((first + family, v) for family, k in enumerate(order) for v in range(groups[k]))
 
 
-def design(config: ProceduralConfig, instance: int, view: int) -> tuple[float, float]:
+def design(config: ProceduralConfig, instance: int, number: int) -> tuple[float, float]:
     """Area and place of a positive: strata of log-area and of the way from centre to corner, in independent order."""
     rng, count = stream(_LAYOUT, config.seed, instance), config.positives
     areas, places = rng.permutation(count), rng.permutation(count)
     jitter = rng.random((count, 2))
-    row = view % count
+    row = number % count
     low, high = (math.log(v) for v in config.area)
     area = math.exp(low + (high - low) * (areas[row] + jitter[row, 0]) / count)
     return area, float((places[row] + jitter[row, 1]) / count)

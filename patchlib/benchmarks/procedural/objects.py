@@ -12,11 +12,10 @@ import math
 import numpy as np
 from PIL import Image, ImageChops
 
-from patchlib.benchmarks.procedural import shapes as shapes
 from patchlib.benchmarks.procedural.patterns import palette, stream
-from patchlib.benchmarks.procedural.shapes import Face, ProceduralObject
+from patchlib.benchmarks.procedural.shapes import SHAPES, Face, ProceduralObject
 
-KINDS = ("carton", "box", "bottle", "can", "mug", "sign", "toy", "pouch", "book", "plate")
+KINDS = tuple(SHAPES)
 SIBLING_DIFFERENCE = 0.05
 _FAMILY, _VARIANT = 1, 2  # first key of the two streams
 _PATIENCE = 6  # attempts at print alone, and then at some colours
@@ -28,13 +27,7 @@ def _build(seed: int, variant: int, attempt: int) -> ProceduralObject:
     colours = palette(family)
     if attempt >= _PATIENCE:  # too little print to tell siblings apart: they get other colours as well
         colours = [colours[0], *palette(own)[1:4], *colours[4:]] if attempt < 2 * _PATIENCE else palette(own)
-    if kind in ("carton", "box", "book"):
-        return shapes.block(kind, family, own, colours)
-    if kind in ("bottle", "can", "mug"):
-        return shapes.revolved(kind, family, own, colours)
-    return {"sign": shapes.sign, "toy": shapes.toy, "pouch": shapes.pouch, "plate": shapes.plate}[kind](
-        family, own, colours
-    )
+    return SHAPES[kind](kind, family, own, colours)
 
 
 def difference(a: ProceduralObject, b: ProceduralObject) -> float:
@@ -73,10 +66,9 @@ def _padded(texture: Image.Image, scale: float) -> Image.Image:
     factor = max(1, int(1 / max(scale, 1e-3)))
     if factor > 1:
         texture = texture.reduce(factor)
-    rim = np.pad(np.asarray(texture), ((1, 1), (1, 1), (0, 0)), mode="edge")
-    rim[[0, -1], :, 3] = 0
-    rim[:, [0, -1], 3] = 0
-    return Image.fromarray(rim)
+    rimmed = np.pad(np.asarray(texture), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rimmed[[0, -1], :, 3] = rimmed[:, [0, -1], 3] = 0
+    return Image.fromarray(rimmed)
 
 
 def _turned(item: ProceduralObject, yaw: float) -> tuple[Face, ...]:
@@ -128,11 +120,11 @@ def render(
             continue
         seen = math.sqrt(facing / (face.texture.width * face.texture.height))
         texture = _padded(face.texture, seen)
-        inner = _coefficients(points, texture.width - 2, texture.height - 2)
-        layer = texture.transform(size, Image.Transform.PERSPECTIVE, _shifted(inner), Image.Resampling.BILINEAR)
-        if face.brightness != 1.0:
-            layer = _lit(layer, face.brightness)
-        canvas.alpha_composite(layer)
+        a, b, c, d, e, f, g, h = _coefficients(points, texture.width - 2, texture.height - 2)
+        onto = (a + g, b + h, c + 1, d + g, e + h, f + 1, g, h)  # the texture has gained a rim of one pixel
+        layer = texture.transform(size, Image.Transform.PERSPECTIVE, onto, Image.Resampling.BILINEAR)
+        light = [min(255, round(v * face.brightness)) for v in range(256)]
+        canvas.alpha_composite(layer.point(light * 3 + list(range(256))))
     alpha = canvas.getchannel("A").point([min(255, v * 4 // 3) for v in range(256)])
     canvas.putalpha(alpha)
     box = alpha.point([0] * 128 + [255] * 128).getbbox()
@@ -142,14 +134,3 @@ def render(
 def _projected(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
     space = points @ turn.T
     return space[:, :2] * (5.0 / (5.0 + space[:, 2:]))
-
-
-def _shifted(c: tuple[float, ...]) -> tuple[float, ...]:
-    """Coefficients for a texture that has gained a rim of one pixel."""
-    a, b, cc, d, e, f, g, h = c
-    return (a + g, b + h, cc + 1, d + g, e + h, f + 1, g, h)
-
-
-def _lit(layer: Image.Image, brightness: float) -> Image.Image:
-    table = [min(255, round(v * brightness)) for v in range(256)]
-    return layer.point(table * 3 + list(range(256)))

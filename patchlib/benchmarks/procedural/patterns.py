@@ -10,10 +10,12 @@ import numpy as np
 from PIL import ImageDraw
 
 Colour = tuple[int, int, int]
+Draw = ImageDraw.ImageDraw
 Point = tuple[float, float]
+Rng = np.random.Generator
 
 
-def stream(*key: int) -> np.random.Generator:
+def stream(*key: int) -> Rng:
     """Independent random stream of an integer key; the only source of randomness of the procedural benchmark."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
@@ -24,7 +26,7 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def palette(rng: np.random.Generator) -> list[Colour]:
+def palette(rng: Rng) -> list[Colour]:
     """Six colours: ground, second, accent, third, light, dark. A third of the grounds is white-ish, some are dark."""
     hue = rng.random()
     spread = (0.5, 0.33, 0.08, 0.42, 0.2)[rng.integers(5)]
@@ -50,15 +52,20 @@ def star(cx: float, cy: float, radius: float, points: int, inner: float, phase: 
     return corners
 
 
-def disc(draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float, fill: Colour, squeeze: float = 1.0) -> None:
+def disc(draw: Draw, cx: float, cy: float, radius: float, fill: Colour | int, squeeze: float = 1.0) -> None:
     """Filled ellipse around a centre; `squeeze` is height over width."""
     ry = radius * squeeze
     draw.ellipse([round(cx - radius), round(cy - ry), round(cx + radius), round(cy + ry)], fill=fill)
 
 
-def pattern(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, box: Sequence[int], ink: Colour, other: Colour
-) -> None:
+def sunburst(draw: Draw, cx: float, cy: float, radius: float, rays: int, fill: Colour, gap: float = 1.0) -> None:
+    """Rays from a centre, as wide as the gaps between them; `gap` is the second corner's distance over the first's."""
+    rim = star(cx, cy, radius, rays, gap)
+    for i in range(0, 2 * rays, 2):
+        draw.polygon([(round(cx), round(cy)), rim[i], rim[i + 1]], fill=fill)
+
+
+def pattern(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour, other: Colour) -> None:
     """Fills `box` = (x0, y0, x1, y1) with one of ten repeated patterns, drawn over what is there."""
     x0, y0, x1, y1 = box
     size = max(x1 - x0, y1 - y0)
@@ -83,42 +90,38 @@ def pattern(
         for y in range(y0 - step, y1 + step, step):
             zigzag = [(x0 + i * step // 2, y + (i % 2) * step // 2) for i in range(2 * size // step + 3)]
             draw.line(zigzag, fill=ink, width=thin, joint="curve")
-    else:
-        _more_patterns(draw, rng, box, ink, other, step, thin, kind)
-
-
-def _more_patterns(
-    draw: ImageDraw.ImageDraw,
-    rng: np.random.Generator,
-    box: Sequence[int],
-    ink: Colour,
-    other: Colour,
-    step: int,
-    thin: int,
-    kind: int,
-) -> None:
-    x0, y0, x1, y1 = box
-    size = max(x1 - x0, y1 - y0)
-    if kind == 5:
-        cx, cy, rays = float(rng.integers(x0, x1)), float(rng.integers(y0, y1)), int(rng.integers(6, 15))
-        fan = star(cx, cy, 3.0 * size, rays, 1.0)
-        for i in range(0, 2 * rays, 2):
-            draw.polygon([(int(cx), int(cy)), fan[i], fan[i + 1]], fill=ink)
-    elif kind == 6:
-        cx, cy = float(rng.integers(x0, x1)), float(rng.integers(y0, y1))
-        for i in range(2 * size // step, 0, -1):
-            disc(draw, cx, cy, i * step / 2, ink if i % 2 else other)
     elif kind == 7:
         for x in range(x0, x1, step):
             draw.rectangle([x, y0, x + thin, y1], fill=ink)
         for y in range(y0, y1, step):
             draw.rectangle([x0, y, x1, y + thin // 2], fill=other)
+    else:
+        _loose_pattern(kind, draw, rng, box, (ink, other), step, thin)
+
+
+def _loose_pattern(
+    kind: int, draw: Draw, rng: Rng, box: Sequence[int],
+    inks: tuple[Colour, Colour], step: int, thin: int,
+) -> None:  # fmt: skip
+    """Rays, rings, confetti or a wave: what lies anywhere in the box."""
+    x0, y0, x1, y1 = box
+    size = max(x1 - x0, y1 - y0)
+    if kind == 5:
+        sunburst(draw, *_point_in(box, rng), 3.0 * size, int(rng.integers(6, 15)), inks[0])
+    elif kind == 6:
+        cx, cy = _point_in(box, rng)
+        for i in range(2 * size // step, 0, -1):
+            disc(draw, cx, cy, i * step / 2, inks[(i + 1) % 2])
     elif kind == 8:
         for _ in range(int(rng.integers(20, 60))):
-            cx, cy = float(rng.integers(x0, x1)), float(rng.integers(y0, y1))
-            draw.polygon(star(cx, cy, thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6)), fill=ink)
+            corners = star(*_point_in(box, rng), thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6))
+            draw.polygon(corners, fill=inks[0])
     else:
         edge = y0 + (y1 - y0) * rng.uniform(0.2, 0.8)
         swing, waves = size * rng.uniform(0.03, 0.12), rng.uniform(0.5, 2.5)
         crest = [(x, round(edge + swing * math.sin(waves * 6.3 * (x - x0) / size))) for x in range(x0, x1 + 4, 4)]
-        draw.polygon([*crest, (x1 + 4, y1 + 4), (x0 - 4, y1 + 4)], fill=ink)
+        draw.polygon([*crest, (x1 + 4, y1 + 4), (x0 - 4, y1 + 4)], fill=inks[0])
+
+
+def _point_in(box: Sequence[int], rng: Rng) -> Point:
+    return float(rng.integers(box[0], box[2])), float(rng.integers(box[1], box[3]))

@@ -1,4 +1,7 @@
-"""Rooms, shelves, streets and gardens of the procedural benchmark, still empty."""
+"""Rooms, shelves, streets and gardens of the procedural benchmark, still empty.
+
+A surface is a grey material, tinted; a painter returns the picture and the heights that things stand on.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,16 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchlib.benchmarks.procedural.camera import paste
-from patchlib.benchmarks.procedural.patterns import Colour, hsv, pattern, stream
+from patchlib.benchmarks.procedural.canvas import Placed, paste
+from patchlib.benchmarks.procedural.patterns import Colour, Draw, Rng, hsv, pattern, stream
 
-PLACES = ("table", "shelf", "street", "garden", "desk", "wall")
 FORMATS = ((384, 288), (336, 336), (288, 384))  # landscape, square, portrait: pixels
 _MATERIAL = 7  # first key of the materials' streams
 _SIZE = 448  # pixels of a material's side
+Place = tuple[Image.Image, list[int]]
 
 
-# ------------------------------------------------------------------ materials
-
-
-def noise(rng: np.random.Generator, width: int, height: int, cells: Sequence[tuple[int, int]]) -> Image.Image:
+def noise(rng: Rng, width: int, height: int, cells: Sequence[tuple[int, int]]) -> Image.Image:
     """Grey cloud noise: random grids of the given (columns, rows), enlarged and averaged, coarse ones weighing most."""
     image = Image.new("L", (width, height), 128)
     for k, (columns, rows) in enumerate(cells):
@@ -30,38 +30,38 @@ def noise(rng: np.random.Generator, width: int, height: int, cells: Sequence[tup
     return image
 
 
-def _planks(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size: int) -> None:
+def _planks(rng: Rng, draw: Draw) -> None:
     step = int(rng.integers(40, 110))
-    for x in range(0, size, step):
-        draw.line([(x, 0), (x, size)], fill=20, width=2)
-        joint = int(rng.integers(size))
+    for x in range(0, _SIZE, step):
+        draw.line([(x, 0), (x, _SIZE)], fill=20, width=2)
+        joint = int(rng.integers(_SIZE))
         draw.line([(x, joint), (x + step, joint)], fill=30, width=2)
 
 
-def _bricks(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size: int) -> None:
+def _bricks(rng: Rng, draw: Draw) -> None:
     high, wide = int(rng.integers(16, 40)), int(rng.integers(40, 90))
-    for row, y in enumerate(range(0, size, high)):
-        draw.line([(0, y), (size, y)], fill=225, width=3)
-        for x in range((row % 2) * wide // 2, size, wide):
+    for row, y in enumerate(range(0, _SIZE, high)):
+        draw.line([(0, y), (_SIZE, y)], fill=225, width=3)
+        for x in range((row % 2) * wide // 2, _SIZE, wide):
             draw.line([(x, y), (x, y + high)], fill=225, width=3)
 
 
-def _tiles(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size: int) -> None:
+def _tiles(rng: Rng, draw: Draw) -> None:
     step, joint = int(rng.integers(36, 90)), int(rng.choice((30, 230)))
-    for v in range(0, size, step):
-        draw.line([(0, v), (size, v)], fill=joint, width=3)
-        draw.line([(v, 0), (v, size)], fill=joint, width=3)
+    for v in range(0, _SIZE, step):
+        draw.line([(0, v), (_SIZE, v)], fill=joint, width=3)
+        draw.line([(v, 0), (v, _SIZE)], fill=joint, width=3)
 
 
-def _blades(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size: int) -> None:
-    x, y = rng.integers(0, size, (2, 5000))
+def _blades(rng: Rng, draw: Draw) -> None:
+    x, y = rng.integers(0, _SIZE, (2, 5000))
     lean, tall, grey = rng.integers(-5, 6, 5000), rng.integers(4, 14, 5000), rng.integers(30, 235, 5000)
-    for blade in zip(x.tolist(), y.tolist(), lean.tolist(), tall.tolist(), grey.tolist(), strict=True):
-        draw.line([blade[:2], (blade[0] + blade[2], blade[1] - blade[3])], fill=blade[4], width=1)
+    for x0, y0, x1, y1, fill in np.stack([x, y, x + lean, y - tall, grey], axis=1).tolist():
+        draw.line([(x0, y0), (x1, y1)], fill=fill, width=1)
 
 
-def _leaves(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size: int) -> None:
-    for x, y, r, grey in zip(*rng.integers((0, 0, 5, 10), (size, size, 20, 230), (1400, 4)).T.tolist(), strict=True):
+def _leaves(rng: Rng, draw: Draw) -> None:
+    for x, y, r, grey in rng.integers((0, 0, 5, 10), (_SIZE, _SIZE, 20, 230), (1400, 4)).tolist():
         draw.ellipse([x - r, y - r // 2, x + r, y + r // 2 + 2], fill=grey)
 
 
@@ -84,7 +84,7 @@ def _material(name: str, variant: int) -> Image.Image:
     rng = stream(_MATERIAL, list(MATERIALS).index(name), variant)
     image = noise(rng, _SIZE, _SIZE, cells)
     if detail is not None:
-        detail(rng, ImageDraw.Draw(image), _SIZE)
+        detail(rng, ImageDraw.Draw(image))
     return image
 
 
@@ -94,42 +94,33 @@ def tinted(grey: Image.Image, colour: Colour, contrast: float) -> Image.Image:
     return Image.merge("RGB", [grey.point([min(255, round(c * g)) for g in gains]) for c in colour])
 
 
-def surface(rng: np.random.Generator, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
+def surface(rng: Rng, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
     """A piece of wall of the given size in one of the materials, seen straight on."""
     grey = _material(names[int(rng.integers(len(names)))], int(rng.integers(4)))
     zoom = rng.uniform(0.5, 1.0)
     span = (max(8, round(width * zoom)), max(8, round(height * zoom)))
     x, y = (int(rng.integers(max(1, _SIZE - s))) for s in span)
-    piece = grey.resize(
-        (width, height), Image.Resampling.BILINEAR, (x, y, min(_SIZE, x + span[0]), min(_SIZE, y + span[1]))
-    )
-    return tinted(piece, colour, rng.uniform(0.15, 0.55))
+    box = (x, y, min(_SIZE, x + span[0]), min(_SIZE, y + span[1]))
+    seen = grey.resize((width, height), Image.Resampling.BILINEAR, box)
+    return tinted(seen, colour, rng.uniform(0.15, 0.55))
 
 
-def floor(rng: np.random.Generator, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
+def floor(rng: Rng, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
     """A piece of ground of the given size in perspective: its far edge on top."""
     grey = _material(names[int(rng.integers(len(names)))], int(rng.integers(4)))
     near = rng.uniform(1.8, 2.6)  # how much larger the near edge is seen
     h = round((near - 1) / height, 7)
-    a, b = round(_SIZE / width, 7), round(_SIZE / 2 * h, 7)
-    seen = grey.transform(
-        (width, height),
-        Image.Transform.PERSPECTIVE,
-        (a, b, 0.0, 0.0, round(_SIZE / height * near, 7), 0.0, 0.0, h),
-        Image.Resampling.BILINEAR,
-        fillcolor=128,
-    )
+    onto = (round(_SIZE / width, 7), round(_SIZE / 2 * h, 7), 0.0, 0.0, round(_SIZE / height * near, 7), 0.0, 0.0, h)
+    method, filtered = Image.Transform.PERSPECTIVE, Image.Resampling.BILINEAR
+    seen = grey.transform((width, height), method, onto, filtered, fillcolor=128)
     return tinted(seen, colour, rng.uniform(0.2, 0.6))
 
 
-# ------------------------------------------------------------------ places
-
-
-def _muted(rng: np.random.Generator, low: float = 0.35, high: float = 0.95) -> Colour:
+def _muted(rng: Rng, low: float = 0.35, high: float = 0.95) -> Colour:
     return hsv(rng.random(), rng.uniform(0.02, 0.4) * rng.uniform(0.3, 1.3), rng.uniform(low, high))
 
 
-def _wood(rng: np.random.Generator) -> Colour:
+def _wood(rng: Rng) -> Colour:
     return hsv(rng.uniform(0.04, 0.11), rng.uniform(0.2, 0.65), rng.uniform(0.3, 0.9))
 
 
@@ -137,7 +128,7 @@ def _darker(colour: Colour) -> Colour:
     return colour[0] * 3 // 4, colour[1] * 3 // 4, colour[2] * 3 // 4
 
 
-def _wall(rng: np.random.Generator, width: int, height: int) -> Image.Image:
+def _wall(rng: Rng, width: int, height: int) -> Image.Image:
     image = surface(rng, ("plaster", "plaster", "paper", "brick", "tile", "wood"), width, height, _muted(rng))
     if rng.random() < 0.25:
         paper, colour = Image.new("RGB", (width, height), _muted(rng, 0.6)), _muted(rng, 0.4)
@@ -146,12 +137,12 @@ def _wall(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     return image
 
 
-def _window(rng: np.random.Generator, image: Image.Image, horizon: int) -> None:
+def _window(rng: Rng, image: Image.Image, horizon: int) -> None:
     """A window or a picture on the wall above the horizon."""
     wide, high = int(rng.integers(60, 130)), int(rng.integers(50, 120))
     x, y = int(rng.integers(-20, image.width - 30)), int(rng.integers(-30, max(-29, horizon - high + 20)))
-    view = noise(rng, wide, high, [(4, 4), (12, 12)])
-    picture = tinted(view, hsv(rng.uniform(0.45, 0.7), rng.uniform(0.1, 0.5), rng.uniform(0.7, 1)), 0.25)
+    clouds = noise(rng, wide, high, [(4, 4), (12, 12)])
+    picture = tinted(clouds, hsv(rng.uniform(0.45, 0.7), rng.uniform(0.1, 0.5), rng.uniform(0.7, 1)), 0.25)
     image.paste(picture, (x, y))
     draw, frame = ImageDraw.Draw(image), _muted(rng, 0.2)
     draw.rectangle([x, y, x + wide, y + high], outline=frame, width=5)
@@ -159,7 +150,7 @@ def _window(rng: np.random.Generator, image: Image.Image, horizon: int) -> None:
         draw.line([(x + wide // 2, y), (x + wide // 2, y + high)], fill=frame, width=4)
 
 
-def _table(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def _table(rng: Rng, width: int, height: int) -> Place:
     horizon = int(height * rng.uniform(0.28, 0.55))
     image = Image.new("RGB", (width, height))
     image.paste(_wall(rng, width, horizon))
@@ -172,7 +163,7 @@ def _table(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Ima
     return image, [horizon]
 
 
-def _shelf(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def _shelf(rng: Rng, width: int, height: int) -> Place:
     image, wood = _wall(rng, width, height), _wood(rng) if rng.random() < 0.7 else _muted(rng)
     count, thick = int(rng.integers(2, 5)), int(rng.integers(6, 13))
     first = rng.uniform(0.5, 1.0)
@@ -188,7 +179,7 @@ def _shelf(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Ima
     return image, boards
 
 
-def _sky(rng: np.random.Generator, width: int, height: int) -> Image.Image:
+def _sky(rng: Rng, width: int, height: int) -> Image.Image:
     blue, white = hsv(rng.uniform(0.53, 0.64), rng.uniform(0.1, 0.6), rng.uniform(0.7, 1)), (245, 245, 246)
     image = Image.new("RGB", (width, height), blue)
     clouds = noise(rng, width, height, [(5, 3), (11, 7), (30, 20)])
@@ -196,7 +187,7 @@ def _sky(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     return image
 
 
-def _street(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def _street(rng: Rng, width: int, height: int) -> Place:
     horizon = int(height * rng.uniform(0.5, 0.72))
     image = _sky(rng, width, height)
     draw, x = ImageDraw.Draw(image), int(rng.integers(-60, 0))
@@ -204,15 +195,12 @@ def _street(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Im
         wide, top = int(rng.integers(70, 180)), int(height * rng.uniform(-0.1, 0.3))
         front = surface(rng, ("brick", "plaster", "plaster", "tile"), wide, horizon - top, _muted(rng, 0.4))
         image.paste(front, (x, top))
-        step, pane = (
-            int(rng.integers(30, 48)),
-            hsv(rng.uniform(0.5, 0.65), rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.8)),
-        )
+        step = int(rng.integers(30, 48))
+        glass = hsv(rng.uniform(0.5, 0.65), rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.8))
         for wy in range(top + 12, horizon - 20, step):
             for wx in range(x + 10, x + wide - 20, step):
-                draw.rectangle(
-                    [wx, wy, wx + step // 2, wy + step * 2 // 3], fill=pane, outline=(225, 225, 222), width=2
-                )
+                pane = [wx, wy, wx + step // 2, wy + step * 2 // 3]
+                draw.rectangle(pane, fill=glass, outline=(225, 225, 222), width=2)
         x += wide
     ground = floor(rng, ("asphalt", "asphalt", "tile", "brick"), width, height - horizon, _muted(rng, 0.3, 0.7))
     image.paste(ground, (0, horizon))
@@ -220,7 +208,7 @@ def _street(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Im
     return image, [horizon]
 
 
-def _garden(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def _garden(rng: Rng, width: int, height: int) -> Place:
     horizon = int(height * rng.uniform(0.3, 0.55))
     image = _sky(rng, width, height)
     green = hsv(rng.uniform(0.2, 0.36), rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.75))
@@ -236,15 +224,10 @@ def _garden(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Im
     return image, [horizon]
 
 
-def _desk(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def _desk(rng: Rng, width: int, height: int) -> Place:
     """Seen from above: a surface with sheets of paper and pens."""
-    image = surface(
-        rng,
-        ("wood", "wood", "cloth", "plaster", "tile", "grass"),
-        width,
-        height,
-        _wood(rng) if rng.random() < 0.5 else _muted(rng),
-    )
+    colour = _wood(rng) if rng.random() < 0.5 else _muted(rng)
+    image = surface(rng, ("wood", "wood", "cloth", "plaster", "tile", "grass"), width, height, colour)
     for _ in range(int(rng.integers(0, 4))):
         wide, high = int(rng.integers(50, 170)), int(rng.integers(60, 190))
         sheet = surface(rng, ("paper", "cloth"), wide, high, _muted(rng, 0.6, 1)).convert("RGBA")
@@ -252,11 +235,11 @@ def _desk(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Imag
         for y in range(14, high - 12, 10):
             draw.line([(10, y), (int(rng.integers(wide // 2, wide)) - 10, y)], fill=(90, 90, 96), width=2)
         turned = sheet.rotate(int(rng.integers(-60, 60)), Image.Resampling.BILINEAR, expand=True)
-        paste(image, turned, int(rng.integers(-60, width)), int(rng.integers(-60, height)), (3, 4))
+        paste(image, Placed(turned, int(rng.integers(-60, width)), int(rng.integers(-60, height))), (3, 4))
     return image, []
 
 
-def _poster_wall(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def _poster_wall(rng: Rng, width: int, height: int) -> Place:
     image = _wall(rng, width, height)
     if rng.random() < 0.5:
         _window(rng, image, height)
@@ -264,15 +247,11 @@ def _poster_wall(rng: np.random.Generator, width: int, height: int) -> tuple[Ima
 
 
 _PAINTERS = {
-    "table": _table,
-    "shelf": _shelf,
-    "street": _street,
-    "garden": _garden,
-    "desk": _desk,
-    "wall": _poster_wall,
-}
+    "table": _table, "shelf": _shelf, "street": _street, "garden": _garden, "desk": _desk, "wall": _poster_wall,
+}  # fmt: skip
+PLACES = tuple(_PAINTERS)
 
 
-def place(name: str, rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, list[int]]:
+def place(name: str, rng: Rng, width: int, height: int) -> Place:
     """Paints an empty place; returns it and the heights (pixels) things stand on: none, a horizon, or boards."""
     return _PAINTERS[name](rng, width, height)
