@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,14 +35,8 @@ NEIGHBOURS = 64  # different photos that fill the collages
 _THUMBNAIL = 320  # their longer side, pixels
 
 
-@dataclass(frozen=True)
-class Study:
-    """A benchmark whose positives exist at several levels of one or more attributes.
-
-    Attributes:
-        benchmark: all images together.
-        series: attribute -> its levels as bins, for :func:`patchlib.studies.attributes.evaluate`.
-    """
+class Study(NamedTuple):
+    """A benchmark whose positives exist at several levels of some attributes, and attribute -> its levels as bins."""
 
     benchmark: Benchmark
     series: dict[str, Bins]
@@ -57,13 +50,13 @@ def study(
     owners: Mapping[str, Sequence[tuple[str, str, str]]],
     workers: int | None,
 ) -> Study:
-    """Render a study and put its tables together.
+    """Render a study (see :func:`patchlib.benchmarks.procedural.derived.render`) and put its tables together.
 
     Args:
         name: of its benchmark.
         settings: everything that decides its pictures.
         jobs: path -> what ``make`` needs for the picture; what lies in ``queries/`` is a query, all else the database.
-        make: of :func:`patchlib.benchmarks.procedural.derived.render`.
+        make: (job) -> image and boxes.
         owners: attribute -> (query, image, label of the level) of every positive, levels in order.
         workers: processes that render.
     """
@@ -72,16 +65,15 @@ def study(
     queries = pd.DataFrame({"query_id": asked, "path": asked, "instance": asked}).assign(**dict.fromkeys(BOX, np.nan))
     pairs = dict.fromkeys((query, image) for rows in owners.values() for query, image, _ in rows)
     positives = [(*pair, *box) for pair in pairs for box in boxes[pair[1]]]
-    table = derived.image_table(folder, [file for file in jobs if file not in asked])
+    table = derived.image_table(folder, [file for file in jobs if not file.startswith("queries/")])
     meta = {"title": f"controlled study: {name}", "licence": "as its source", "k": None, "options": settings}
     frame = pd.DataFrame(positives, columns=[*PAIR, *BOX])
-    return Study(Benchmark(name, folder, table, queries, frame, meta), {key: _bins(owners[key]) for key in owners})
-
-
-def _bins(owners: Sequence[tuple[str, str, str]]) -> Bins:
-    members = pd.DataFrame(owners, columns=[*PAIR, "label"])
-    numbers, labels = pd.factorize(members.pop("label"))
-    return Bins(tuple(labels), members.assign(bin=numbers, value=numbers))
+    series = {}
+    for attribute, rows in owners.items():
+        members = pd.DataFrame(rows, columns=[*PAIR, "value"])
+        numbers, labels = pd.factorize(members["value"])
+        series[attribute] = Bins(tuple(labels), members.assign(bin=numbers))
+    return Study(Benchmark(name, folder, table, queries, frame, meta), series)
 
 
 def scenes(
@@ -101,8 +93,7 @@ def scenes(
         instances: objects, each with one query and one scene at all levels, where it is shown once.
         distractors: scenes without any of them.
         areas: levels of the size, at the centre of the image.
-        places: levels of the place at the middle area: 0 = centre, 1 = the centre of the box in the corner (it is
-            moved inwards until the box lies in the image).
+        places: levels of the place: 0 = centre, 1 = corner, moved inwards until the box lies in the image.
         factors: levels of the exposure.
         workers: processes that render.
     """
