@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from patchlib import charts, plots
+from patchlib import plots
 
 RECORD = {"label": "built-in benchmark", "profile": "builtin"}
 
@@ -73,38 +73,6 @@ def test_box_is_drawn_where_it_is() -> None:
     assert [patch.get_bbox().bounds for patch in ax.patches] == [(1, 2, 4, 6)] * 2
 
 
-def _bins(n: int) -> pd.DataFrame:
-    rows = [("small", "global"), ("small", "Patchify"), ("small", "gain"), ("large", "global"), ("large", "Patchify")]
-    table = pd.DataFrame(rows, columns=["bin", "method"])
-    return table.assign(positives=3, mean=[1.0, 2, 1, 4, 5], low=0.5, high=6.0, n=n)
-
-
-def test_bins_show_methods_with_intervals_and_counts() -> None:
-    ax = charts.attributes.bin_points(plt.subplots()[1], _bins(2), "CNN: ")
-    assert ax.get_legend_handles_labels()[1] == ["CNN: global", "CNN: Patchify"]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["small\nn=3", "large\nn=3"]
-    assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[1, 4], [2, 5]]
-
-
-@pytest.mark.parametrize("table", [_bins(0), pd.DataFrame()])
-def test_bins_without_boxes_say_so(table: pd.DataFrame) -> None:
-    ax = charts.attributes.bin_points(plt.subplots()[1], table)
-    assert [text.get_text() for text in ax.texts] == ["no boxes"]
-
-
 def test_parts_of_a_score_are_bars_of_the_stated_height() -> None:
     ax = plots.score_parts(plt.subplots()[1], [1, 4], [1.0, 0.5], [0.2, 0.4])
     assert [bar.get_height() for bar in ax.patches] == [1.0, 0.5, 1.0 * 0.2, 0.5 * 0.4]
-
-
-def test_families_have_their_own_colours() -> None:
-    colours = plots.family_colours({"a": "CNN", "b": "Transformer", "c": "CNN", "d": "Baseline"})
-    assert len({tuple(colour) for colour in colours.values()}) == 4
-    assert colours["a"][0] > colours["a"][2] and colours["b"][2] > colours["b"][0]  # orange has more red than blue
-
-
-def test_points_carry_their_names_and_regions() -> None:
-    table = pd.DataFrame({"mean": [5.0, 9], "low": [4.0, 8], "high": [6.0, 10]}, ["one", "two"])
-    ax = plots.cost_points(plt.subplots()[1], [1, 30], table, ["red", "blue"])
-    assert ax.get_legend_handles_labels()[1] == ["one", "two"]
-    assert [container.lines[0].get_xydata().tolist() for container in ax.containers] == [[[1, 5]], [[30, 9]]]

@@ -3,6 +3,6 @@
 Begin at the notebook whose figure you want; style, saving and the basic panels are in :mod:`patchlib.plots`.
 """
 
-from patchlib.charts import attributes, collation, compression, examples, reranking, scale
+from patchlib.charts import attributes, collation, compression, encoders, examples, regions, reranking, scale
 
-__all__ = ["attributes", "collation", "compression", "examples", "reranking", "scale"]
+__all__ = ["attributes", "collation", "compression", "encoders", "examples", "regions", "reranking", "scale"]

@@ -1,35 +1,31 @@
-"""Properties that may decide whether retrieval succeeds: size and place of the instance, brightness of the image.
+"""Attributes that may decide whether retrieval succeeds: size and place of the instance, brightness of the image.
 
-A :class:`Bins` says which positives belong to which bin of a property. :func:`evaluate` measures each bin by itself:
-positives outside the bin are taken out of the ranking, they do not count as wrong images.
+A :class:`Bins` says which positives belong to which bin of an attribute. :func:`evaluate` measures each bin by itself:
+positives outside the bin are taken out of the ranking, they do not count as negatives.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from patchlib import boxes as box_ops
-from patchlib import metrics
+from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.features import FeatureSet
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
-from patchlib.studies.brightness import lightness, scale_lightness
 from patchlib.support.suggest import unknown
 
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-
-__all__ = ["BRIGHTNESS", "Bins", "at", "attributes", "bins", "each", "edges", "evaluate", "lightness", "paired"]
-__all__ += ["reachable", "restrict", "scale_lightness"]
 PAIR = ["query_id", "image_id"]
-BRIGHTNESS = (0.2, 0.6, 1.0, 1.4, 1.8)  # factors of L*; supplement S3.2
+SCORES = {"mAP (%)": "ap", "LocScore (%)": "loc_score"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,13 @@ class Bins:
         return np.bincount(self.members["bin"], minlength=len(self.labels)).tolist()
 
 
+class Binned(NamedTuple):
+    """Bins of an attribute, and method -> scores per bin and query: DataFrame[bin, query_id, ap, loc_score, ...]."""
+
+    groups: Bins
+    tables: dict[str, pd.DataFrame]
+
+
 def attributes(benchmark: Benchmark) -> pd.DataFrame:
     """Size and place of every positive box.
 
@@ -71,17 +74,18 @@ def attributes(benchmark: Benchmark) -> pd.DataFrame:
     return known[PAIR].reset_index(drop=True).assign(area=area, distance=distance)
 
 
+def median_positive(benchmark: Benchmark) -> tuple[int, int]:
+    """Row of the query and of the image of the positive of median size; without boxes, of the one in the middle."""
+    by_size = attributes(benchmark).sort_values("area", kind="stable")
+    pairs = by_size if len(by_size) else benchmark.positives
+    query_id, image_id = pairs[PAIR].iloc[len(pairs) // 2]
+    return benchmark.query_row(query_id), int(pd.Index(benchmark.images["image_id"]).get_loc(image_id))
+
+
 def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.float64]:
-    """Borders of bins.
+    """(count + 1,) ascending borders of bins of the values; the last bin includes its upper one. NaN without values.
 
-    Args:
-        values: (n,) numbers to be binned.
-        count: number of bins, >= 1.
-        by: ``"count"`` = equally many values a bin (equal values stay together), ``"width"`` = equally wide
-            bins between the smallest and the largest value.
-
-    Returns:
-        (count + 1,) ascending borders; the last bin includes its upper one. NaN without values.
+    Bins hold equally many values, equal ones together (``by="count"``), or are equally wide (``by="width"``).
 
     Raises:
         ValueError: another ``by``, or no bins.
@@ -92,84 +96,91 @@ def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.fl
         raise ValueError(unknown("way to bin", by, ("count", "width")))
     if count < 1:
         raise ValueError(f"{count} bins, expected at least 1")
-    sample = np.sort(np.asarray(values, np.float64))
-    if not len(sample):
+    ascending = np.sort(np.asarray(values, np.float64))
+    if not len(ascending):
         return np.full(count + 1, np.nan)
     if by == "width":
-        return np.linspace(sample[0], sample[-1], count + 1)
-    return np.append(sample[np.arange(count) * len(sample) // count], sample[-1])
+        return np.linspace(ascending[0], ascending[-1], count + 1)
+    return np.append(ascending[np.arange(count) * len(ascending) // count], ascending[-1])
 
 
-def bins(benchmark: Benchmark, factor: str, count: int = 5, by: str = "count") -> Bins:
+def bins(benchmark: Benchmark, attribute: str, count: int = 5, by: str = "count") -> Bins:
     """Positives by the size or the place of their box; of several boxes of an instance the largest counts.
 
     Args:
         benchmark: its boxes; positives without a box belong to no bin.
-        factor: ``"area"`` or ``"distance"`` of :func:`attributes`.
-        count: number of bins.
-        by: as in :func:`edges`.
+        attribute: ``"area"`` or ``"distance"`` of :func:`attributes`.
+        count, by: number of bins and how they are cut, see :func:`edges`.
     """
-    if factor not in ("area", "distance"):
-        raise ValueError(unknown("factor", factor, ("area", "distance")))
+    if attribute not in ("area", "distance"):
+        raise ValueError(unknown("attribute", attribute, ("area", "distance")))
     largest = attributes(benchmark).sort_values("area", ascending=False, kind="stable").drop_duplicates(PAIR)
-    value = largest[factor].to_numpy(np.float64)
+    value = largest[attribute].to_numpy(np.float64)
     borders = edges(value, count, by)
     members = largest[PAIR].assign(value=value, bin=np.searchsorted(borders[1:-1], value, side="right"))
-    shown = [f"{100 * v:.2g}" if factor == "area" else f"{v:.2f}".lstrip("0") for v in borders]
+    shown = [f"{100 * v:.2g}" if attribute == "area" else f"{v:.2f}".lstrip("0") for v in borders]
     labels = [f"{low}–{high}" if len(value) else "no boxes" for low, high in zip(shown, shown[1:], strict=False)]
     return Bins(tuple(labels), members.sort_index())
-
-
-def each(benchmark: Benchmark, labels: Sequence[str]) -> Bins:
-    """Every positive in every bin, for a factor that is set for the whole benchmark, such as brightness."""
-    pairs = benchmark.positives[PAIR].drop_duplicates()
-    parts = [pairs.assign(value=float(number), bin=number) for number in range(len(labels))]
-    return Bins(tuple(labels), pd.concat(parts, ignore_index=True))
 
 
 def restrict(ranking: Ranking, benchmark: Benchmark, kept: pd.DataFrame) -> tuple[Ranking, Benchmark]:
     """A benchmark with some of its positives, and the ranking without the others.
 
-    What is taken out moves to the end of its query's ranking, as an image without a winning region; all images behind
-    it move up. So it is neither right nor wrong.
-
-    Args:
-        ranking: (Q, K), not changed.
-        benchmark: owner of the positives.
-        kept: DataFrame[query_id, image_id, ...] of the positives that stay.
+    What is not among the pairs ``kept`` (DataFrame[query_id, image_id, ...]) moves to the end of its query's ranking,
+    as an image without a winning region; images behind it move up. So it is neither a positive nor a negative.
     """
     pairs = pd.MultiIndex.from_frame(kept[PAIR])
     stays = pd.MultiIndex.from_frame(benchmark.positives[PAIR]).isin(pairs)
     smaller = dataclasses.replace(benchmark, positives=benchmark.positives[stays])
-    result = Ranking(ranking.images.copy(), ranking.scores.copy(), ranking.regions.copy())
+    removed = np.zeros(ranking.images.shape, bool)
     for query in range(len(benchmark.queries)):
         gone = np.setdiff1d(benchmark.relevant(query)[0], smaller.relevant(query)[0])
-        removed = np.isin(ranking.images[query], gone)
-        order = np.argsort(removed, kind="stable")
-        for part in (result.images, result.scores, result.regions):
-            part[query] = part[query, order]
-        last = len(order) - int(removed.sum())
-        result.scores[query, last:], result.regions[query, last:] = -np.inf, -1
-    return result, smaller
+        removed[query] = np.isin(ranking.images[query], gone)
+    order = np.argsort(removed, axis=1, kind="stable")
+    parts = ranking.images, np.where(removed, -np.inf, ranking.scores), np.where(removed, -1, ranking.regions)
+    return Ranking(*(np.take_along_axis(part, order, axis=1) for part in parts)), smaller
 
 
 def evaluate(
-    ranking: Ranking, benchmark: Benchmark, features: FeatureSet, groups: Bins, k: int | None = None
-) -> pd.DataFrame:
-    """:func:`patchlib.metrics.evaluate` for each bin by itself; queries without a positive in a bin are left out of it.
+    sets: Mapping[str, FeatureSet], benchmark: Benchmark, series: Mapping[str, Bins], k: int | None = None
+) -> dict[str, Binned]:
+    """Rank the whole database by each feature set, and score the bins of every attribute, each bin by itself.
 
-    Returns:
-        DataFrame[bin, query_id, n_positives, ap, loc_score, ...], values in [0, 1].
+    Args:
+        sets: feature sets by method, e.g. ``{"global": whole, "Patchify": patches}``.
+        benchmark: owner of the positives; queries without one in a bin are left out of it.
+        series: attribute -> its bins.
+        k: depth of AP, as in :func:`patchlib.metrics.evaluate`.
 
     Source: supplement S3.2.
     """
-    parts = []
-    for number in range(len(groups.labels)):
-        members = groups.members[groups.members["bin"] == number]
-        scores = metrics.evaluate(*restrict(ranking, benchmark, members), features, k=k)
-        parts.append(scores.assign(bin=number))
-    table = pd.concat(parts, ignore_index=True)
-    return table[["bin", *table.columns.drop("bin")]]
+    # whole rankings: images behind the first k move up where a bin takes positives out
+    rankings = {method: search.rank(part.query_descriptors, part) for method, part in sets.items()}
+
+    def scores(method: str, groups: Bins) -> pd.DataFrame:
+        members = [groups.members[groups.members["bin"] == number] for number in range(len(groups.labels))]
+        parts = [restrict(rankings[method], benchmark, kept) for kept in members]
+        return _stack([metrics.evaluate(*part, sets[method], k=k) for part in parts])
+
+    return {
+        name: Binned(groups, {method: scores(method, groups) for method in sets}) for name, groups in series.items()
+    }
+
+
+def changed(benchmark: Benchmark, scores: Mapping[str, Mapping[str, pd.DataFrame]]) -> Binned:
+    """Bins of an attribute that is set for all images at once, such as brightness: each holds every positive.
+
+    ``scores``: label of the bin -> method -> table of :func:`patchlib.metrics.evaluate`.
+    """
+    pairs = benchmark.positives[PAIR].drop_duplicates()
+    members = [pairs.assign(value=number, bin=number) for number in range(len(scores))]
+    groups = Bins(tuple(scores), pd.concat(members, ignore_index=True))
+    methods = next(iter(scores.values()))
+    return Binned(groups, {method: _stack([tables[method] for tables in scores.values()]) for method in methods})
+
+
+def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([table.assign(bin=number) for number, table in enumerate(tables)], ignore_index=True)
 
 
 def at(table: pd.DataFrame, number: int, score: str = "ap") -> pd.Series:
@@ -177,27 +188,28 @@ def at(table: pd.DataFrame, number: int, score: str = "ap") -> pd.Series:
     return 100 * table[table["bin"] == number].set_index("query_id")[score]
 
 
-def paired(tables: Mapping[str, pd.DataFrame], groups: Bins, score: str, resamples: int = 1000) -> pd.DataFrame:
+def compare(binned: Mapping[tuple[str, str], Binned], owner: str, resamples: int = 1000) -> pd.DataFrame:
     """Means per bin of two methods, and of their difference, with bootstrap intervals over queries.
 
     Args:
-        tables: two methods -> result of :func:`evaluate`.
-        groups: the bins.
-        score: column to average, e.g. ``"ap"``.
+        binned: (owner, attribute) -> scores of two methods.
+        owner: what the first part of a key names, e.g. ``"encoder"``.
         resamples: of the bootstrap.
 
     Returns:
-        DataFrame[bin, positives, method, mean, low, high, standard_error, n] in percent, three rows per bin: the two
-        methods and ``gain``, the second minus the first. A bin without queries has n = 0 and NaN.
+        DataFrame[bin, positives, method, mean, low, high, n] in percent, indexed by owner, attribute and metric (of
+        :data:`SCORES`); three rows per bin: the two methods and ``gain``, the second minus the first. A bin without
+        queries has n = 0 and NaN.
     """
-    (_, first), (_, second) = tables.items()
-    rows = []
-    for number, (label, size) in enumerate(zip(groups.labels, groups.sizes, strict=True)):
-        a, b = at(first, number, score), at(second, number, score)
-        for method, values in {**dict(zip(tables, (a, b), strict=True)), "gain": b - a}.items():
-            found = bootstrap.bootstrap(values, resamples)._asdict()
-            rows.append({"bin": label, "positives": size, "method": method} | found)
-    return pd.DataFrame(rows)
+    keys, parts = [], []
+    for key, (groups, tables) in binned.items():
+        for (metric, score), number in itertools.product(SCORES.items(), range(len(groups.labels))):
+            less, more = (at(table, number, score) for table in tables.values())
+            values = dict(zip([*tables, "gain"], [less, more, more - less], strict=True))
+            keys.append((*key, metric, groups.labels[number], groups.sizes[number]))
+            parts.append(bootstrap.intervals(values, resamples))
+    names = [owner, "factor", "metric", "bin", "positives", "method"]
+    return pd.concat(parts, keys=keys, names=names).reset_index(names[3:]).drop(columns="standard_error")
 
 
 def reachable(benchmark: Benchmark, features: FeatureSet) -> pd.DataFrame:
@@ -207,12 +219,11 @@ def reachable(benchmark: Benchmark, features: FeatureSet) -> pd.DataFrame:
         DataFrame[query_id, image_id, area, reachable], one row per positive with a box; ``area`` of its largest box as
         a share of the image, ``reachable`` in [0, 1], 0 for an image without regions.
     """
-    rows = attributes(benchmark).groupby(PAIR, sort=False, as_index=False)["area"].max()
-    index = pd.Index(benchmark.images["image_id"]).get_indexer(rows["image_id"])
-    known = benchmark.positives.dropna(subset=BOX).groupby(PAIR)[BOX]
-    truth = {pair: group.to_numpy(np.float32) for pair, group in known}
-    best = []
-    for pair, image in zip(rows[PAIR].itertuples(index=False, name=None), index, strict=True):
-        owned = features.boxes[features.offsets[image] : features.offsets[image + 1]]
-        best.append(float(box_ops.iou(owned, truth[pair]).max(initial=0)))
-    return rows.assign(reachable=np.asarray(best, np.float64))
+    areas = attributes(benchmark).groupby(PAIR, sort=False)["area"].max()
+    known = benchmark.positives.dropna(subset=BOX).groupby(PAIR, sort=False)[BOX]
+    index = pd.Index(benchmark.images["image_id"])
+    best = [
+        box_ops.iou(features.boxes[features.rows(index.get_loc(image))], truth.to_numpy(np.float32)).max(initial=0)
+        for (_, image), truth in known
+    ]
+    return areas.reset_index().assign(reachable=np.asarray(best, np.float64))

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+LEVEL = 0.95  # coverage of the intervals
+
 
 class Interval(NamedTuple):
     """A mean over queries and how sure it is; ``n`` is the number of values it rests on."""
@@ -20,16 +22,13 @@ class Interval(NamedTuple):
     n: int
 
 
-def bootstrap(values: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of the mean.
-
-    For a paired comparison pass the differences per query: both methods are then resampled together.
+def bootstrap(values: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Percentile bootstrap interval of the mean; for a paired comparison pass the differences of :func:`paired`.
 
     Args:
         values: (Q,) one value per query; NaN values take no part.
         resamples: number of resamples, >= 100.
         seed: of the resampling.
-        level: coverage of the interval, in (0, 1).
 
     Returns:
         Interval in the unit of the values; NaN throughout when no value is left.
@@ -49,22 +48,23 @@ def bootstrap(values: ArrayLike, resamples: int = 1000, seed: int = 0, level: fl
     # how often each query is drawn: a resample's mean is one row of a product
     counts = rng.multinomial(len(sample), np.full(len(sample), 1 / len(sample)), size=resamples)
     means = counts @ sample / len(sample)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(sample.mean()), float(low), float(high), float(means.std(ddof=1)), len(sample))
 
 
-def intervals(values: Mapping[str, ArrayLike], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+def intervals(values: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.DataFrame:
     """Bootstrap intervals by name: one row each, columns mean, low, high, standard_error, n."""
-    rows = [bootstrap(sample, resamples, seed) for sample in values.values()]
+    rows = [bootstrap(sample, resamples) for sample in values.values()]
     return pd.DataFrame(rows, index=list(values), columns=Interval._fields)
 
 
-def over_runs(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval of the mean of repeated runs, e.g. of one training with several seeds, by Student's t.
+def paired(less: pd.DataFrame, more: pd.DataFrame, score: str = "ap") -> pd.Series:
+    """Differences per query of two tables of ``metrics.evaluate``, ``more`` minus ``less``, in points."""
+    return 100 * (more.set_index("query_id")[score] - less.set_index("query_id")[score])
 
-    Args:
-        values: (S,) one value per run.
-        level: coverage of the interval, in (0, 1).
+
+def over_runs(values: ArrayLike) -> Interval:
+    """Interval of the mean of repeated runs, e.g. of one training with several seeds, by Student's t.
 
     Returns:
         Interval in the unit of the values; NaN for what one run alone cannot tell.
@@ -72,10 +72,8 @@ def over_runs(values: ArrayLike, level: float = 0.95) -> Interval:
     from scipy import stats
 
     sample = np.asarray(values, np.float64)
-    if len(sample) < 2:
-        return Interval(float(sample.mean()) if len(sample) else np.nan, np.nan, np.nan, np.nan, len(sample))
-    error = float(sample.std(ddof=1) / np.sqrt(len(sample)))
-    reach = float(stats.t.ppf((1 + level) / 2, len(sample) - 1)) * error
-    return Interval(
-        float(sample.mean()), float(sample.mean()) - reach, float(sample.mean()) + reach, error, len(sample)
-    )
+    mean, error, reach = float(sample.mean()) if len(sample) else np.nan, np.nan, np.nan
+    if len(sample) > 1:
+        error = float(sample.std(ddof=1) / np.sqrt(len(sample)))
+        reach = float(stats.t.ppf((1 + LEVEL) / 2, len(sample) - 1)) * error
+    return Interval(mean, mean - reach, mean + reach, error, len(sample))

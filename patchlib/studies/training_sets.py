@@ -90,12 +90,9 @@ def new_scenes(benchmark: Benchmark, workers: int | None = None) -> Benchmark:
         for view in range(config.positives, 2 * config.positives)
     }
     queries = {f"queries/{i:04d}.png": (config, i, None) for i in range(config.instances)}
-    owners = [(f"queries/{i:04d}.png", file, 0) for file, (_, i, _) in jobs.items()]
+    owners = [(f"queries/{i:04d}.png", file, "new") for file, (_, i, _) in jobs.items()]
     settings = {"benchmark": benchmark.hash, "version": loader.VERSION, "options": benchmark.meta["options"]}
-    labels = {"scenes": ["new"]}
-    return controlled.study(
-        "new-scenes", settings, {**queries, **jobs}, _scene, {"scenes": owners}, labels, workers
-    ).benchmark
+    return controlled.study("new-scenes", settings, {**queries, **jobs}, _scene, {"scenes": owners}, workers).benchmark
 
 
 def other_instances(benchmark: Benchmark, workers: int | None = None) -> Benchmark:

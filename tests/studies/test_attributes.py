@@ -14,20 +14,13 @@ from PIL import Image
 
 from patchlib import features, metrics, regions, search, studies
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.search import Ranking
 from patchlib.studies import attributes
 
 
-def ranking_of(*orders: list[int]) -> Ranking:
-    images = np.array(orders, np.int32)
-    scores = np.linspace(1, 0, images.shape[1], dtype=np.float32) * np.ones((len(images), 1), np.float32)
-    return Ranking(images, scores, images.copy())  # one region an image: region = image
-
-
-def whole(n_images: int, n_queries: int, side: int = 100) -> features.FeatureSet:
-    """A feature set of whole images, for tests that bring their own ranking."""
-    boxes = np.tile([0, 0, side, side], (n_images, 1))
-    return feature_set(np.ones((n_images, 2)), [1] * n_images, np.ones((n_queries, 2)), boxes)
+def ranked(*orders: list[int]) -> features.FeatureSet:
+    """Features of whole images of 100 x 100 pixels that rank the images as told, one order a query."""
+    queries, images = np.eye(len(orders)), np.stack([-np.argsort(order) for order in orders], axis=1)
+    return feature_set(images, [1] * len(images), queries, np.tile([0, 0, 100, 100], (len(images), 1)))
 
 
 def test_edges_by_count_and_by_width() -> None:
@@ -44,78 +37,100 @@ def test_edges_by_count_and_by_width() -> None:
 @given(st.lists(st.floats(1, 90), min_size=5, max_size=40, unique=True), st.integers(1, 5))
 def test_each_positive_is_in_one_bin_and_bins_of_equal_count_are_equal(sides: list[float], count: int) -> None:
     data = benchmark_of(len(sides), 1, [(0, i, (0, 0, side, side)) for i, side in enumerate(sides)])
-    found = attributes.bins(data, "area", count)
-    assert sum(found.sizes) == len(sides) == len(found.members)
-    assert max(found.sizes) - min(found.sizes) <= 1
+    groups = attributes.bins(data, "area", count)
+    assert sum(groups.sizes) == len(sides) == len(groups.members)
+    assert max(groups.sizes) - min(groups.sizes) <= 1
     # bins ascend with the value
-    low, high = (found.members.groupby("bin")["value"].agg(f) for f in ("min", "max"))
+    low, high = (groups.members.groupby("bin")["value"].agg(f) for f in ("min", "max"))
     assert (high.to_numpy()[:-1] <= low.to_numpy()[1:]).all()
 
 
 def test_of_several_boxes_the_largest_decides_and_boxless_positives_are_in_no_bin() -> None:
     data = benchmark_of(3, 1, [(0, 0, (0, 0, 10, 10)), (0, 0, (40, 40, 60, 60)), (0, 1, (0, 0, 50, 50)), (0, 2, None)])
-    found = attributes.bins(data, "area", 2)
-    assert found.members["value"].tolist() == pytest.approx([20 * 20 / 100**2, 50 * 50 / 100**2])
-    assert found.members["bin"].tolist() == [0, 1]
-    assert found.labels == ("4–25", "25–25")  # % of the image; a bin begins with its smallest value
+    groups = attributes.bins(data, "area", 2)
+    assert groups.members["value"].tolist() == pytest.approx([20 * 20 / 100**2, 50 * 50 / 100**2])
+    assert groups.members["bin"].tolist() == [0, 1]
+    assert groups.labels == ("4–25", "25–25")  # % of the image; a bin begins with its smallest value
     centre = attributes.bins(data, "distance", 2).members.set_index("image_id")["value"]
     assert centre["i0"] == 0  # (40, 40, 60, 60) lies in the centre
     assert centre["i1"] == pytest.approx(25 / 50)  # (25, 25) against (50, 50)
 
 
 def test_without_boxes_the_bins_are_empty_and_nothing_fails() -> None:
-    data = benchmark_of(3, 1, [(0, 0, None)])
-    found = attributes.bins(data, "distance", 3)
-    assert found.sizes == [0, 0, 0] and set(found.labels) == {"no boxes"}
-    table = attributes.evaluate(ranking_of([0, 1, 2]), data, whole(3, 1), found)
-    assert table.empty
-    paired = attributes.paired({"global": table, "Patchify": table}, found, "ap", 100)
-    assert paired["n"].tolist() == [0] * 9 and paired["mean"].isna().all()
-    assert attributes.reachable(data, whole(3, 1)).empty
-    with pytest.raises(ValueError, match="factor 'size'"):
+    data, images = benchmark_of(3, 1, [(0, 1, None)]), ranked([0, 1, 2])
+    groups = attributes.bins(data, "distance", 3)
+    assert groups.sizes == [0, 0, 0] and set(groups.labels) == {"no boxes"}
+    binned = attributes.evaluate({"global": images, "Patchify": images}, data, {"distance": groups})
+    table = attributes.compare({("cnn", "distance"): binned["distance"]}, "encoder", 100)
+    assert table["n"].tolist() == [0] * 18 and table["mean"].isna().all()
+    assert attributes.reachable(data, images).empty
+    assert attributes.median_positive(data) == (0, 1)
+    with pytest.raises(ValueError, match="attribute 'size'"):
         attributes.bins(data, "size")
 
 
-def test_positives_outside_the_bin_are_neither_right_nor_wrong() -> None:
+def test_positives_outside_the_bin_are_neither_positives_nor_negatives() -> None:
     data = benchmark_of(5, 1, [(0, i, (0, 0, 10, 10)) for i in (0, 1, 2)])
-    ranking = ranking_of([2, 0, 3, 1, 4])
+    images = ranked([2, 0, 3, 1, 4])
+    ranking = search.rank(images.query_descriptors, images)
     kept = pd.DataFrame({"query_id": ["q0", "q0"], "image_id": ["i0", "i1"]})
-    found, smaller = attributes.restrict(ranking, data, kept)
-    assert found.images[0].tolist() == [0, 3, 1, 4, 2] and found.regions[0].tolist() == [0, 3, 1, 4, -1]
-    assert found.scores[0, -1] == -np.inf
-    ap = metrics.evaluate(found, smaller, whole(5, 1))["ap"]
-    # ranks 1 and 3 of what is left; as a wrong image, 2 would have pushed them to 2 and 4
+    rest, smaller = attributes.restrict(ranking, data, kept)
+    assert rest.images[0].tolist() == [0, 3, 1, 4, 2] and rest.regions[0].tolist() == [0, 3, 1, 4, -1]
+    assert rest.scores[0, -1] == -np.inf and rest.scores.dtype == np.float32
+    ap = metrics.evaluate(rest, smaller, images)["ap"]
+    # ranks 1 and 3 of what is left; as a negative, 2 would have pushed them to 2 and 4
     assert ap.tolist() == pytest.approx([(1 / 1 + 2 / 3) / 2])
     assert ranking.images[0].tolist() == [2, 0, 3, 1, 4] and len(data.positives) == 3  # arguments stay
 
 
 def test_a_bin_measures_its_own_positives_and_its_own_queries() -> None:
     data = benchmark_of(4, 2, [(0, 0, (0, 0, 10, 10)), (0, 1, (0, 0, 90, 90)), (1, 2, (0, 0, 20, 20))])
-    groups = attributes.bins(data, "area", 2, "width")
-    table = attributes.evaluate(ranking_of([1, 3, 0, 2], [3, 2, 0, 1]), data, whole(4, 2), groups)
+    series = {"area": attributes.bins(data, "area", 2, "width")}
+    images = ranked([1, 3, 0, 2], [3, 2, 0, 1])
+    table = attributes.evaluate({"global": images}, data, series)["area"].tables["global"]
     assert table[["bin", "query_id"]].to_numpy().tolist() == [[0, "q0"], [0, "q1"], [1, "q0"]]
     # small bin of q0: image 1 is removed, so image 0 is second; large bin: image 1 is first
     assert table["ap"].tolist() == [1 / 2, 1 / 2, 1]
     assert table["loc_score"].tolist() == pytest.approx([1 / 2 * 0.01, 1 / 2 * 0.04, 0.81])
 
 
-def test_paired_means_and_gain_by_hand() -> None:
-    first = pd.DataFrame({"bin": [0, 0, 1], "query_id": ["a", "b", "a"], "ap": [0.1, 0.3, 0.5]})
+def test_what_a_bin_takes_out_makes_room_within_the_first_k() -> None:
+    data = benchmark_of(3, 1, [(0, 0, (0, 0, 90, 90)), (0, 1, (0, 0, 10, 10))])
+    series = {"area": attributes.bins(data, "area", 2)}
+    table = attributes.evaluate({"global": ranked([0, 1, 2])}, data, series, k=1)["area"].tables["global"]
+    # image 0 is no negative of the small bin, so image 1 is its first image
+    assert table["ap"].tolist() == [1, 1]
+
+
+def test_an_attribute_of_all_images_has_every_positive_in_every_bin() -> None:
+    data = benchmark_of(3, 1, [(0, 0, None), (0, 1, (0, 0, 9, 9)), (0, 1, (20, 20, 40, 40))])
+    scores = {
+        label: {"global": pd.DataFrame({"query_id": ["q0"], "ap": [ap]})} for label, ap in (("dark", 0.2), ("1", 0.6))
+    }
+    groups, tables = attributes.changed(data, scores)
+    assert groups.labels == ("dark", "1") and groups.sizes == [2, 2]
+    assert [attributes.at(tables["global"], number).tolist() for number in (0, 1)] == [[20], [60]]
+
+
+def test_means_and_gain_by_hand() -> None:
+    first = pd.DataFrame({"bin": [0, 0, 1], "query_id": ["a", "b", "a"], "ap": [0.1, 0.3, 0.5], "loc_score": np.nan})
     second = first.assign(ap=[0.2, 0.8, 0.4])
     groups = attributes.Bins(("x", "y", "z"), pd.DataFrame({"bin": [0, 0, 0, 1]}))
-    table = attributes.paired({"global": first, "Patchify": second}, groups, "ap", 200)
+    binned = attributes.Binned(groups, {"global": first, "Patchify": second})
+    table = attributes.compare({("cnn", "area"): binned}, "encoder", 200).loc[[("cnn", "area", "mAP (%)")]]
     assert table["method"].tolist() == ["global", "Patchify", "gain"] * 3
-    assert table["positives"].tolist() == [3, 3, 3, 1, 1, 1, 0, 0, 0]
+    assert table["positives"].tolist() == [3, 3, 3, 1, 1, 1, 0, 0, 0] and table["bin"].tolist()[::3] == ["x", "y", "z"]
     assert table["mean"].tolist()[:6] == pytest.approx([20, 50, (10 + 50) / 2, 50, 40, -10])
     assert table["n"].tolist() == [2, 2, 2, 1, 1, 1, 0, 0, 0]
-    assert table["low"][2] == pytest.approx(10) and table["high"][2] == pytest.approx(50)
+    assert table[["low", "high"]].iloc[2].tolist() == pytest.approx([10, 50])
 
 
 def test_the_ceiling_is_the_best_iou_of_any_region() -> None:
     data = benchmark_of(2, 1, [(0, 0, (0, 0, 50, 50)), (0, 1, (0, 0, 10, 10)), (0, 1, (50, 50, 100, 80))])
     boxes, offsets = regions.of_benchmark(data, "L1")
-    found = features.FeatureSet(np.ones((10, 2)), boxes, offsets, np.ones((1, 2), np.float32))
-    table = attributes.reachable(data, found)
+    table = attributes.reachable(
+        data, features.FeatureSet(np.ones((10, 2)), boxes, offsets, np.ones((1, 2), np.float32))
+    )
     # the first box is a patch of the 2x2 grid; of the second image the larger box counts 30 of 50 rows of a patch
     assert table["reachable"].tolist() == pytest.approx([1.0, 50 * 30 / 50**2])
     assert table["area"].tolist() == pytest.approx([0.25, 50 * 30 / 100**2])
@@ -158,11 +173,8 @@ def _centre_only(crops: np.ndarray) -> np.ndarray:
 def test_an_encoder_that_only_sees_the_centre_shows(tmp_path: Path) -> None:
     data = _coloured_squares(tmp_path)
     patches = features.extract(data, "L3", encoder_of(_centre_only, 4, 20), tmp_path / "out", workers=1)
-    groups = attributes.bins(data, "distance", 5)
-    tables = {}
-    for method, found in {"global": patches.at_level(0), "Patchify": patches}.items():
-        ranking = search.rank(found.query_descriptors, found)
-        tables[method] = attributes.evaluate(ranking, data, found, groups)
+    series = {"distance": attributes.bins(data, "distance", 5)}
+    groups, tables = attributes.evaluate({"global": patches.at_level(0), "Patchify": patches}, data, series)["distance"]
     near, far = (attributes.at(tables["global"], n).mean() for n in (0, groups.last))
     assert near == 100 and far < 30  # by chance: the expected AP of one positive among dozens of images
     claims = studies.claims_by_bin("stub", "distance", tables, groups)

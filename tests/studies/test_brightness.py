@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from builders import benchmark_on_disk
 from PIL import Image
 
+from patchlib import images
 from patchlib.studies import brightness
 
 
@@ -34,10 +38,10 @@ def test_lightness_of_a_colour(rgb: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("rgb", [(100, 110, 120), (130, 100, 90), (70, 90, 60)])
 def test_only_lightness_changes(rgb: tuple[int, int, int], factor: float) -> None:
     light, *chroma = lab_of(*rgb)
-    found = lab_of(*brightness.scale_lightness(colour(*rgb), factor).getpixel((0, 0)))
+    scaled = lab_of(*brightness.scale_lightness(colour(*rgb), factor).getpixel((0, 0)))
     # half a code of 8 bits is up to 0.3 of L* and 0.7 of a*, b* at these lightnesses
-    assert found[0] == pytest.approx(factor * light, abs=0.5)
-    assert found[1:] == pytest.approx(chroma, abs=1.2)
+    assert scaled[0] == pytest.approx(factor * light, abs=0.5)
+    assert scaled[1:] == pytest.approx(chroma, abs=1.2)
 
 
 def test_factor_one_changes_nothing_and_white_cannot_get_lighter() -> None:
@@ -47,3 +51,22 @@ def test_factor_one_changes_nothing_and_white_cannot_get_lighter() -> None:
     assert brightness.scale_lightness(colour(90, 120, 30), 0.0).getpixel((0, 0))[0] <= 90
     with pytest.raises(ValueError, match="-1, expected >= 0"):
         brightness.scale_lightness(colour(1, 2, 3), -1)
+
+
+def test_a_brightened_benchmark_keeps_tables_and_queries_and_is_rendered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path / "cache"))
+    data = benchmark_on_disk(tmp_path / "photos", n_images=4, n_queries=2)
+    dark = brightness.brightened(data, 0.5, workers=1)
+    assert dark.positives.equals(data.positives) and dark.hash != data.hash
+    assert dark.images["image_id"].tolist() == data.images["image_id"].tolist()
+    for index in range(4):
+        before, after = (brightness.lightness(images.read(b.image_path(index))) for b in (data, dark))
+        assert after == pytest.approx(before / 2, abs=1.5)
+    for index in range(2):
+        before, after = (np.asarray(images.read(b.query_path(index))) for b in (data, dark))
+        assert (before == after).all()
+    monkeypatch.setattr(brightness, "scale_lightness", None)  # must not be called again
+    again = brightness.brightened(data, 0.5, workers=1)
+    assert again.hash == dark.hash and again.root == dark.root

@@ -12,7 +12,7 @@ from PIL import Image
 from patchlib import boxes as box_ops
 from patchlib import images
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.studies import attributes, brightness, collage, controlled
+from patchlib.studies import attributes, brightness, controlled
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def study(tmp_path_factory: pytest.TempPathFactory) -> controlled.Study:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATCHLIB_CACHE", str(tmp_path_factory.mktemp("scenes")))
-        return controlled.scenes(2, 1, areas=(0.02, 0.1, 0.3), places=(0.0, 0.6), brightness=(0.4, 1.0), workers=1)
+        return controlled.scenes(2, 1, areas=(0.02, 0.1, 0.3), places=(0.0, 0.6), factors=(0.4, 1.0), workers=1)
 
 
 def _truth(study: controlled.Study, series: str) -> np.ndarray:
@@ -75,28 +75,6 @@ def test_brightness_changes_the_light_and_no_box(study: controlled.Study) -> Non
     assert light[0] < 0.7 * light[1]
 
 
-def test_a_study_is_rendered_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = benchmark_on_disk(cache / "photos", n_images=4, n_queries=2)
-    first = controlled.brightened(data, 0.5, workers=1)
-    monkeypatch.setattr(controlled, "scale_lightness", None)  # must not be called again
-    again = controlled.brightened(data, 0.5, workers=1)
-    assert again.hash == first.hash and again.root == first.root
-    assert first.hash != data.hash
-
-
-def test_brightened_images_keep_tables_and_queries(cache: Path) -> None:
-    data = benchmark_on_disk(cache / "photos", n_images=4, n_queries=2)
-    dark = controlled.brightened(data, 0.5, workers=1)
-    assert dark.positives.equals(data.positives)
-    assert dark.images["image_id"].tolist() == data.images["image_id"].tolist()
-    for index in range(4):
-        before, after = (brightness.lightness(images.read(b.image_path(index))) for b in (data, dark))
-        assert after == pytest.approx(before / 2, abs=1.5)
-    for index in range(2):
-        before, after = (np.asarray(images.read(b.query_path(index))) for b in (data, dark))
-        assert (before == after).all()
-
-
 def _photographs(folder: Path) -> Benchmark:
     """Six photographs of 120 x 90 pixels: the instance of query i is a rectangle of its own colour on grey noise."""
     data = benchmark_on_disk(folder, n_images=6, n_queries=3, sizes=[(120, 90)])
@@ -115,30 +93,30 @@ def test_boxes_go_along_into_the_collage(cache: Path) -> None:
     # fill with blue, so that red is the shrunk instance alone
     for row in (1, 4):
         Image.new("RGB", (120, 90), (0, 0, 250)).save(data.image_path(row))
-    found = collage.shrunk(data, scales=(1.0, 0.4), photos=1, distractors=2, workers=1)
-    assert found.series["size"].labels == ("0.4", "1") and found.series["size"].sizes == [2, 2]
-    for query, image, *box in found.benchmark.positives.itertuples(index=False, name=None):
-        pixels = np.asarray(images.read(found.benchmark.root / image)).astype(int)
+    shrunk = controlled.collages(data, scales=(0.4, 1.0), photos=1, distractors=2, workers=1)
+    assert shrunk.series["size"].labels == ("0.4", "1") and shrunk.series["size"].sizes == [2, 2]
+    for query, image, *box in shrunk.benchmark.positives.itertuples(index=False, name=None):
+        pixels = np.asarray(images.read(shrunk.benchmark.root / image)).astype(int)
         red = (pixels[..., 0] > 150) & (pixels[..., 2] < 100)
         rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
         seen = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
         assert box == pytest.approx(seen, abs=1.6), (query, image)
     # at scale 1 the collage is the photograph
-    alone = found.series["size"].members.query("bin == 1")["image_id"].iloc[0]
-    assert np.abs(np.asarray(images.read(found.benchmark.root / alone))[5, 5].astype(int) - 60).max() < 4
+    alone = shrunk.series["size"].members.query("bin == 1")["image_id"].iloc[0]
+    assert np.abs(np.asarray(images.read(shrunk.benchmark.root / alone))[5, 5].astype(int) - 60).max() < 4
 
 
 def test_no_collage_shows_another_positive_of_a_chosen_query(cache: Path) -> None:
     data = _photographs(cache / "photos")
-    chosen, others = collage._photos(data, queries=40, photos=3)
+    chosen, others = controlled._photos(data, queries=40, photos=3)
     assert [query for query, _, _ in chosen] == [0, 0, 2, 2]  # every second query, its two photos each
     assert others.tolist() == [1, 4]
 
 
 def test_collages_that_cannot_be_made_say_why(cache: Path) -> None:
     with pytest.raises(ValueError, match="has no boxes"):
-        collage.shrunk(benchmark_of(3, 1, [(0, 0, None)]))
+        controlled.collages(benchmark_of(3, 1, [(0, 0, None)]))
     with pytest.raises(ValueError, match="positive of the chosen queries"):
-        collage.shrunk(benchmark_of(1, 1, [(0, 0, (0, 0, 9, 9))]))
+        controlled.collages(benchmark_of(1, 1, [(0, 0, (0, 0, 9, 9))]))
     with pytest.raises(ValueError, match=r"scales are \(2,\)"):
-        collage.shrunk(benchmark_of(1, 1, []), scales=(2,))
+        controlled.collages(benchmark_of(1, 1, []), scales=(2,))

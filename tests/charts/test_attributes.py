@@ -1,0 +1,65 @@
+"""Charts of bins say what the table says, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from builders import benchmark_on_disk
+
+from patchlib import charts
+from patchlib.studies import attributes
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def _bins(n: int) -> pd.DataFrame:
+    rows = [("small", "global"), ("small", "Patchify"), ("small", "gain"), ("large", "global"), ("large", "Patchify")]
+    table = pd.DataFrame(rows, columns=["bin", "method"])
+    return table.assign(positives=3, mean=[1.0, 2, 1, 4, 5], low=0.5, high=6.0, n=n)
+
+
+def test_bins_show_methods_with_intervals_and_counts() -> None:
+    ax = charts.attributes.bin_points(plt.subplots()[1], _bins(2), "CNN: ")
+    assert ax.get_legend_handles_labels()[1] == ["CNN: global", "CNN: Patchify"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["small\nn=3", "large\nn=3"]
+    assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[1, 4], [2, 5]]
+
+
+@pytest.mark.parametrize("table", [_bins(0), pd.DataFrame()])
+def test_bins_without_boxes_say_so(table: pd.DataFrame) -> None:
+    ax = charts.attributes.bin_points(plt.subplots()[1], table)
+    assert [text.get_text() for text in ax.texts] == ["no boxes"]
+
+
+def test_a_panel_takes_its_rows_out_of_the_table() -> None:
+    keys = [("a", "area", "mAP (%)"), ("b", "area", "mAP (%)"), ("a", "distance", "mAP (%)")]
+    table = pd.concat([_bins(2)] * 3, keys=keys, names=["encoder", "factor", "metric"]).droplevel(-1)
+    ax = charts.attributes.encoder_points(plt.subplots()[1], table, "area", "mAP (%)")
+    assert ax.get_legend_handles_labels()[1] == ["a: global", "a: Patchify", "b: global", "b: Patchify"]
+    table = pd.concat({("scenes", "size", "mAP (%)"): _bins(2)}, names=["study", "factor", "metric"])
+    ax = charts.attributes.study_points(plt.subplots()[1], table, "scenes", "size", "mAP (%)")
+    assert len(ax.containers) == 2 and ax.get_xlabel() == "box area (% of image)"
+
+
+def test_headline_speaks_of_the_best_and_the_largest() -> None:
+    assert "up to +7.0 points of mAP, -2.0 on the largest" in charts.attributes.headline(pd.Series([3.0, 7.0, -2.0]))
+    assert charts.attributes.headline(pd.Series([np.nan] * 2)) == "No boxes, no sizes."
+
+
+def test_examples_are_the_first_of_each_bin_and_empty_bins_stay_empty(tmp_path: Path) -> None:
+    data = benchmark_on_disk(tmp_path)
+    members = data.positives[["query_id", "image_id"]].assign(bin=[0, 0, 2, 2, 2, 2])
+    axes = charts.attributes.examples(plt.subplots(1, 4)[1], data, attributes.Bins(("a", "b", "c"), members))
+    assert [ax.get_title() for ax in axes] == ["a", "", "c", ""]
+    assert [len(ax.images) for ax in axes] == [1, 0, 1, 0]
+    # image 2 is 64 x 20 pixels, its box the left half
+    assert axes[2].images[0].get_size() == (20, 64) and axes[2].patches[0].get_width() == 32
