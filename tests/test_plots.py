@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from patchlib import charts, plots
 
@@ -42,21 +41,6 @@ def test_a_figure_is_three_files_and_says_what_it_shows(tmp_path: Path, monkeypa
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _save(tmp_path / "a", monkeypatch) == _save(tmp_path / "b", monkeypatch)
-
-
-def test_similarity_map_writes_every_cosine() -> None:
-    ax = plots.similarity_map(
-        plt.figure().add_subplot(), Image.new("RGB", (8, 8)), [[0, 0, 4, 8], [4, 0, 8, 8]], [0.25, 0.75], (0, 1)
-    )
-    assert [text.get_text() for text in ax.texts] == ["0.25", "0.75"]
-    assert [text.get_weight() for text in ax.texts] == ["normal", "bold"]
-
-
-def test_gains_are_sorted_and_coloured_by_sign() -> None:
-    ax = plots.gains(plt.figure().add_subplot(), [-1.0, 3.0, 0.5])
-    assert [bar.get_height() for bar in ax.patches] == [3.0, 0.5, -1.0]
-    colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
-    assert colours == [plots.METHODS["Patchify"]] * 2 + [plots.METHODS["global"]]
 
 
 def test_level_curve_has_a_band_only_where_there_is_an_interval() -> None:
@@ -90,11 +74,6 @@ def test_bins_show_methods_with_intervals_and_counts() -> None:
 def test_bins_without_boxes_say_so(table: pd.DataFrame) -> None:
     ax = charts.attributes.bin_points(plt.subplots()[1], table)
     assert [text.get_text() for text in ax.texts] == ["no boxes"]
-
-
-def test_parts_of_a_score_are_bars_of_the_stated_height() -> None:
-    ax = plots.score_parts(plt.subplots()[1], [1, 4], [1.0, 0.5], [0.2, 0.4])
-    assert [bar.get_height() for bar in ax.patches] == [1.0, 0.5, 1.0 * 0.2, 0.5 * 0.4]
 
 
 def test_families_have_their_own_colours() -> None:

@@ -3,6 +3,7 @@
 Begin at the notebook whose figure you want; style, saving and the basic panels are in :mod:`patchlib.plots`.
 """
 
-from patchlib.charts import attributes, collation, compression, examples, reranking, scale
+from patchlib.charts import attributes, collation, compression, examples, heat_maps, levels, locscore, reranking, scale
 
-__all__ = ["attributes", "collation", "compression", "examples", "reranking", "scale"]
+__all__ = ["attributes", "collation", "compression", "examples", "heat_maps", "levels", "locscore"]
+__all__ += ["reranking", "scale"]
