@@ -1,4 +1,7 @@
-"""Style sheet, figure saving, panel functions. A panel draws into the axes it is given; the notebook owns layout."""
+"""Style sheet, figure saving, basic panels. A panel draws into the axes it is given; the notebook owns layout.
+
+Panels of one family of figures are in :mod:`patchlib.charts`.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
@@ -31,6 +32,7 @@ METHODS = {"global": "#D55E00", "Patchify": "#0072B2"}
 LEVELS = {"L0": "#D55E00", "L1": "#56B4E9", "L2": "#0072B2", "L3": "#00365C"}
 BOXES = {"winning": "#0072B2", "truth": "#F0E442", "right": "#009E73", "wrong": "#D55E00"}
 HEAT = "cividis"
+PALETTE = 128  # colours of a figure of many photographs, which then takes a quarter of the bytes
 
 
 def use_style() -> None:
@@ -44,9 +46,9 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, colour
     Args:
         fig: the figure.
         item: name of the paper's item, e.g. ``"fig_1_teaser"``.
-        record: of ``Profile.record``; its label is written into the lower right corner.
+        record: its label is written into the lower right corner.
         caption: its first sentence is the message; kept in the record, also as alternative text.
-        colours: of a palette for the png; None = all. Many photographs then take a quarter of the bytes.
+        colours: of a palette for the png, e.g. :data:`PALETTE`; None = all.
     """
     fig.supxlabel(record["label"], x=0.995, ha="right", fontsize=7, color="#666666")
     # no time stamps: the same figure gives the same bytes
@@ -60,7 +62,7 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, colour
     return fig
 
 
-def paletted(fig: Figure, colours: int) -> Image.Image:
+def paletted(fig: Figure, colours: int = PALETTE) -> Image.Image:
     """A figure as pixels with a palette of at most 256 colours, those of :data:`BOXES` among them, however rare."""
     fig.savefig(pixels := io.BytesIO(), format="png")
     return images.paletted(Image.open(pixels), colours, list(BOXES.values()))
@@ -78,69 +80,71 @@ def picture(ax: Axes, image: Image.Image, title: str = "") -> Axes:
 
 def box(ax: Axes, xyxy: ArrayLike, kind: str = "winning", width: float = 1.8) -> Axes:
     """One box, with a thin dark edge so that it shows on any picture. ``kind`` is a key of :data:`BOXES`."""
-    x0, y0, x1, y1 = np.asarray(xyxy, float)
-    for colour, line in (("black", width + 1.2), (BOXES[kind], width)):
-        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line))
-    return ax
+    one = np.asarray(xyxy, float)[None]
+    grid_lines(ax, one, "black", width + 1.2)
+    return grid_lines(ax, one, BOXES[kind], width)
 
 
-def grid_lines(ax: Axes, boxes: ArrayLike, colour: str = "white") -> Axes:
+def grid_lines(ax: Axes, boxes: ArrayLike, colour: str = "white", width: float = 0.8) -> Axes:
     """Outlines of many regions."""
     for x0, y0, x1, y1 in np.asarray(boxes, float):
-        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=0.8))
+        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=width))
     return ax
 
 
-def similarity_map(
-    ax: Axes, image: Image.Image, boxes: ArrayLike, scores: ArrayLike, limits: tuple[float, float]
-) -> Axes:
-    """The regions of one grid coloured by their cosine to the query, the number in each.
-
-    Args:
-        ax: axes.
-        image: the database image.
-        boxes: (P, 4) regions that do not overlap.
-        scores: (P,) cosines.
-        limits: cosines of the darkest and the brightest colour.
-    """
-    picture(ax, image.convert("L").convert("RGB"))
-    colours, norm = plt.get_cmap(HEAT), Normalize(*limits)
-    scores = np.asarray(scores, float)
-    for (x0, y0, x1, y1), score in zip(np.asarray(boxes, float), scores, strict=True):
-        ax.add_patch(
-            Rectangle((x0, y0), x1 - x0, y1 - y0, facecolor=colours(norm(score)), alpha=0.62, edgecolor="white")
-        )
-        size = 10 if len(scores) <= 4 else 8 if len(scores) <= 9 else 6.5
-        ax.text((x0 + x1) / 2, (y0 + y1) / 2, f"{score:.2f}", ha="center", va="center", fontsize=size, color="white",
-                weight="bold" if score == scores.max() else "normal",
-                path_effects=[withStroke(linewidth=1.5, foreground="black")])  # fmt: skip
+def truth(ax: Axes, boxes: ArrayLike, width: float = 1.8) -> Axes:
+    """Ground-truth boxes (B, 4), those that are known."""
+    for xyxy in np.asarray(boxes, float):
+        if not np.isnan(xyxy).any():
+            box(ax, xyxy, "truth", width)
     return ax
+
+
+def read_query(benchmark: Benchmark, query: int) -> Image.Image:
+    """The image of a query, cut to its box where it has one."""
+    image, region = images.read(benchmark.query_path(query)), benchmark.query_box(query)
+    return image if region is None else image.crop(tuple(np.rint(region).astype(int).tolist()))
 
 
 def query_picture(ax: Axes, benchmark: Benchmark, query: int, title: str = "query") -> Axes:
     """A query, cut to its box where it has one."""
-    image = images.read(benchmark.query_path(query))
-    region = benchmark.query_box(query)
-    return picture(ax, image if region is None else image.crop(tuple(np.rint(region).astype(int))), title)
+    return picture(ax, read_query(benchmark, query), title)
 
 
 def ranking_row(
     axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, ranking: Ranking, query: int
 ) -> Sequence[Axes]:
     """First images of a ranking, one an axis: winning region, ground truth, frame green (right) or orange (wrong)."""
-    positives, truth = benchmark.relevant(query)
-    for ax, index, region in zip(axes, ranking.images[query], ranking.regions[query], strict=False):
-        picture(ax, images.read(benchmark.image_path(index)))
-        right = index in positives
-        for xyxy in truth[positives == index]:
-            if not np.isnan(xyxy).any():
-                box(ax, xyxy, "truth", 1.2)
+    positives, boxes = benchmark.relevant(query)
+    for ax, image, region in zip(axes, ranking.images[query], ranking.regions[query], strict=False):
+        picture(ax, images.read(benchmark.image_path(image)))
+        truth(ax, boxes[positives == image], 1.2)
         if region >= 0:
             box(ax, features.boxes[region], "winning")
+        kind = "right" if image in positives else "wrong"
         ax.spines[:].set_visible(True)
-        ax.spines[:].set(color=BOXES["right" if right else "wrong"], linewidth=3)
-        ax.set_xlabel("right" if right else "wrong", fontsize=7, labelpad=2, color=BOXES["right" if right else "wrong"])
+        ax.spines[:].set(color=BOXES[kind], linewidth=3)
+        ax.set_xlabel(kind, fontsize=7, labelpad=2, color=BOXES[kind])
     return axes
+
+
+def contact_sheet(
+    axes: NDArray[Any], benchmark: Benchmark, rows: Sequence[int], boxes: Mapping[int, ArrayLike] | None = None
+) -> NDArray[Any]:
+    """Database images, with ground-truth boxes where given (image index -> (B, 4))."""
+    for ax, index in zip(axes.flat, rows, strict=False):
+        truth(picture(ax, images.read(benchmark.image_path(index))), (boxes or {}).get(index, ()))
+    return axes
+
+
+def band(
+    ax: Axes, x: ArrayLike, table: pd.DataFrame, label: str, colour: str, style: str = "-", marker: str = ""
+) -> Axes:
+    """A curve over numbers ``x`` with its interval; ``table`` has a row per x, see :func:`level_curve`."""
+    ax.plot(x, table["mean"], style, marker=marker, color=colour, label=label)
+    if "low" in table:
+        ax.fill_between(np.asarray(x, float), table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
+    return ax
 
 
 def level_curve(
@@ -154,62 +158,15 @@ def level_curve(
         label: in the legend.
         colour: of the line.
         style: of the line, e.g. ``"--"`` for published numbers.
-        annotate: write the values beside the points.
+        annotate: write the values below the points.
     """
     x = np.arange(len(table))
-    ax.plot(x, table["mean"], style, marker="o", color=colour, label=label)
-    if "low" in table:
-        ax.fill_between(x, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
-    if annotate:
-        ground = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}  # other curves may pass behind
-        for place, value in zip(x, table["mean"], strict=True):
-            text = ax.annotate(f"{value:.1f}", (place, value), (0, -6), textcoords="offset points", ha="center")
-            text.set(fontsize=7, va="top", bbox=ground)
+    band(ax, x, table, label, colour, style, "o")
+    ground = {"facecolor": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0}  # other curves may pass behind
+    for position, value in zip(x, table["mean"] if annotate else [], strict=False):
+        ax.annotate(f"{value:.1f}", (position, value), (0, -6), textcoords="offset points", ha="center", va="top",
+                    fontsize=7, bbox=ground)  # fmt: skip
     ax.set_xticks(x, table.index)
     return ax
 
-
-def gains(ax: Axes, differences: ArrayLike) -> Axes:
-    """Per-query gains in percentage points, sorted: what improves and what it costs."""
-    values = np.sort(np.asarray(differences, float))[::-1]
-    colours = np.where(values >= 0, METHODS["Patchify"], METHODS["global"])
-    ax.bar(np.arange(len(values)), values, width=1.0, color=colours, linewidth=0)
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.set(xlabel="queries, sorted by gain", ylabel="AP gain (points)", xlim=(-0.5, len(values) - 0.5))
-    return ax
-
-
-def contact_sheet(
-    axes: NDArray[Any],
-    benchmark: Benchmark,
-    rows: Sequence[int],
-    truth: Mapping[int, NDArray[np.float32]] | None = None,
-) -> NDArray[Any]:
-    """Database images, with boxes where given (image index -> (B, 4))."""
-    for ax, index in zip(axes.flat, rows, strict=False):
-        picture(ax, images.read(benchmark.image_path(index)))
-        for xyxy in (truth or {}).get(index, ()):
-            if not np.isnan(xyxy).any():
-                box(ax, xyxy, "truth")
-    return axes
-
-
-def band(ax: Axes, x: ArrayLike, table: pd.DataFrame, label: str, colour: str, style: str = "-") -> Axes:
-    """A curve over numbers ``x`` with its interval; ``table`` as in :func:`level_curve`, one row per x."""
-    ax.plot(x, table["mean"], style, color=colour, label=label)
-    ax.fill_between(np.asarray(x, float), table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
-    return ax
-
-
-def score_parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> Axes:
-    """What each positive brings to AP (the whole bar, P(k)) and to LocScore (its filled part, P(k) x IoU(k))."""
-    x, precision, iou = np.arange(len(np.asarray(ranks))), np.asarray(precision, float), np.asarray(iou, float)
-    ax.bar(x, precision, width=0.6, color="white", edgecolor=METHODS["global"], label="P(k): its part of AP")
-    ax.bar(x, precision * iou, width=0.6, color=METHODS["Patchify"], label="P(k) × IoU(k): of LocScore")
-    for place, p, overlap in zip(x, precision, iou, strict=True):
-        ax.annotate(f"{p:.2f}", (place, p), (0, 2), textcoords="offset points", ha="center", fontsize=7)
-        ax.annotate(f"{p * overlap:.2f}", (place, p * overlap), (0, 2), textcoords="offset points", ha="center",
-                    fontsize=7, color=METHODS["Patchify"])  # fmt: skip
-    ax.set_xticks(x, [f"rank {k}\nIoU {v:.2f}" for k, v in zip(np.asarray(ranks), iou, strict=True)], fontsize=7)
-    ax.set(ylim=(0, 1.45), yticks=[0, 0.5, 1])
     return ax

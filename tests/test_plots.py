@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from patchlib import plots
 
@@ -44,21 +43,6 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytes
     assert _save(tmp_path / "a", monkeypatch) == _save(tmp_path / "b", monkeypatch)
 
 
-def test_similarity_map_writes_every_cosine() -> None:
-    ax = plots.similarity_map(
-        plt.figure().add_subplot(), Image.new("RGB", (8, 8)), [[0, 0, 4, 8], [4, 0, 8, 8]], [0.25, 0.75], (0, 1)
-    )
-    assert [text.get_text() for text in ax.texts] == ["0.25", "0.75"]
-    assert [text.get_weight() for text in ax.texts] == ["normal", "bold"]
-
-
-def test_gains_are_sorted_and_coloured_by_sign() -> None:
-    ax = plots.gains(plt.figure().add_subplot(), [-1.0, 3.0, 0.5])
-    assert [bar.get_height() for bar in ax.patches] == [3.0, 0.5, -1.0]
-    colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
-    assert colours == [plots.METHODS["Patchify"]] * 2 + [plots.METHODS["global"]]
-
-
 def test_level_curve_has_a_band_only_where_there_is_an_interval() -> None:
     table = pd.DataFrame({"mean": [1.0, 2.0]}, index=["L0", "L1"])
     assert not plots.level_curve(plt.figure().add_subplot(), table, "a", "black").collections
@@ -71,8 +55,3 @@ def test_level_curve_has_a_band_only_where_there_is_an_interval() -> None:
 def test_box_is_drawn_where_it_is() -> None:
     ax = plots.box(plt.figure().add_subplot(), np.array([1, 2, 5, 8]))
     assert [patch.get_bbox().bounds for patch in ax.patches] == [(1, 2, 4, 6)] * 2
-
-
-def test_parts_of_a_score_are_bars_of_the_stated_height() -> None:
-    ax = plots.score_parts(plt.subplots()[1], [1, 4], [1.0, 0.5], [0.2, 0.4])
-    assert [bar.get_height() for bar in ax.patches] == [1.0, 0.5, 1.0 * 0.2, 0.5 * 0.4]

@@ -3,6 +3,19 @@
 Begin at the notebook whose figure you want; style, saving and the basic panels are in :mod:`patchlib.plots`.
 """
 
-from patchlib.charts import attributes, collation, compression, encoders, examples, regions, reranking, scale
+from patchlib.charts import (
+    attributes,
+    collation,
+    compression,
+    encoders,
+    examples,
+    heat_maps,
+    levels,
+    locscore,
+    regions,
+    reranking,
+    scale,
+)
 
-__all__ = ["attributes", "collation", "compression", "encoders", "examples", "regions", "reranking", "scale"]
+__all__ = ["attributes", "collation", "compression", "encoders", "examples", "heat_maps", "levels", "locscore"]
+__all__ += ["regions", "reranking", "scale"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
 from patchlib import images, plots
-from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.charts import levels
 from patchlib.studies import examples
 from patchlib.support import paths
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
     from patchlib.search import Ranking
 
-COLOURS = 128  # of the palette of a page of photographs
 WIDTH = 840  # pixels of a page in a notebook
 # colours of the cases; the marker tells them apart where colours do not
 MARKS = {
@@ -122,75 +122,20 @@ def _explain_colours(fig: Figure) -> None:
     fig.legend(handles, list(named.values()), loc="upper right", ncols=4, fontsize=6.5)
 
 
-def heat_maps(
-    axes: Sequence[Axes], benchmark: Benchmark, image: int, scores: pd.DataFrame, limits: tuple[float, float]
-) -> Sequence[Axes]:
-    """The patches of one image coloured by their score, one grid an axis; the winning one framed.
-
-    Args:
-        axes: one for each grid; what is left over stays empty.
-        benchmark: its images.
-        image: index of the image.
-        scores: of :func:`patchlib.studies.examples.patch_scores`.
-        limits: scores of the darkest and the brightest colour.
-    """
-    photo = images.read(benchmark.image_path(image))
-    winner = int(scores["score"].to_numpy().argmax()) if len(scores) else -1
-    grids = list(scores.groupby("grid"))
-    for ax in axes[len(grids) :]:
-        ax.set_axis_off()
-    for ax, (side, rows) in zip(axes, grids, strict=False):
-        plots.similarity_map(ax, photo, rows[BOX], rows["score"], limits)
-        for number in ax.texts if len(rows) > 9 else ():
-            number.set_fontsize(5.5)
-        ax.set_title(f"{side}×{side}: best {rows['score'].max():.2f}", fontsize=7, loc="center", pad=2)
-        if winner in rows.index:
-            plots.box(ax, rows.loc[winner, BOX].to_numpy(float), "winning")
-    return axes
-
-
-def heat_page(benchmark: Benchmark, features: FeatureSet, ranking: Ranking, queries: Mapping[str, int]) -> Figure:
-    """Where the similarity lies: for each query the best-ranked right image, and the best-ranked wrong one.
-
-    Args:
-        benchmark: its images and positives.
-        features: owner of the patches.
-        ranking: of the whole database.
-        queries: what is said of a query -> its row number.
-    """
-    shown = [(name, query, kind, image) for name, query in queries.items()
-             for kind, image in examples.best_of_each_kind(ranking, benchmark, query).items()]  # fmt: skip
-    fig = Figure(figsize=(plots.PAGE, 1.55 * len(shown)), layout="constrained")
-    axes = fig.subplots(len(shown), 5, squeeze=False)
-    for row, (name, query, kind, image) in zip(axes, shown, strict=True):
-        images_, boxes = benchmark.relevant(query)
-        scores = {other: examples.patch_scores(features, features.query_descriptors[query], other)
-                  for _, of, _, other in shown if of == query}  # fmt: skip
-        both = limits(pd.concat(scores)["score"])  # one scale a query, so that its images can be compared
-        heat_maps(row[1:], benchmark, image, scores[image], both)
-        for ax, xyxy in ((ax, xyxy) for ax in row[1:] for xyxy in boxes[images_ == image] if not np.isnan(xyxy).any()):
-            plots.box(ax, xyxy, "truth", 1.0)
-        plots.query_picture(row[0], benchmark, query, name if kind == "right" else "")
-        row[0].title.set_fontsize(7)
-        place = int(np.flatnonzero(ranking.images[query] == image)[0]) + 1
-        row[0].set_xlabel(f"{kind} image, rank {place}", fontsize=7, color=plots.BOXES[kind])
-    return fig
-
-
-def shown(fig: Figure, item: str, record: Mapping[str, Any], caption: str) -> display.Image:
-    """Save a figure of photographs with a palette; returns a smaller copy with the caption as alternative text."""
+def small_copy(item: str, caption: str) -> display.Image:
+    """A saved figure of photographs, small enough for a notebook; the caption is its alternative text."""
     from IPython import display
 
-    plots.save(fig, item, record, caption, COLOURS)
     with Image.open(paths.figures() / f"{item}.png") as saved:
         small = saved.convert("RGB").resize((WIDTH, round(WIDTH * saved.height / saved.width)), Image.Resampling.BOX)
-    images.paletted(small, COLOURS, list(plots.BOXES.values())).save(content := io.BytesIO(), "PNG", optimize=True)
+    small = images.paletted(small, plots.PALETTE, list(plots.BOXES.values()))
+    small.save(content := io.BytesIO(), "PNG", optimize=True)
     return display.Image(data=content.getvalue(), alt=caption)
 
 
 def rule(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
     """Gains of all queries, sorted, with the groups of :func:`patchlib.studies.examples.by_gain` and their queries."""
-    plots.gains(ax, 100 * table["gain"])
+    levels.gains(ax, 100 * table["gain"])
     # bars run from the largest gain down, the groups from the smallest up
     edges = len(table) - np.concatenate([[0], np.cumsum(chosen["queries"])])
     for edge in edges[1:-1]:
@@ -222,9 +167,3 @@ def failures(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
     handles.append(Line2D([], [], marker="o", mfc="none", mec="black", markersize=8, linestyle=""))
     ax.legend(handles, [*labels, "shown"], loc="upper left", fontsize=6.5)
     return ax
-
-
-def limits(scores: ArrayLike) -> tuple[float, float]:
-    """Least and largest score, for the colours of :func:`heat_maps`."""
-    values = np.asarray(scores, float)
-    return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from patchlib import benchmarks, encoders, features, images, metrics, profiles, search
+from patchlib import encoders, images, metrics, plots, profiles, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.encoders import Encoder
 from patchlib.features import cut
 from patchlib.pq import index
+from patchlib.session import Session
 from patchlib.studies import examples
 from patchlib.support.suggest import unknown
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
-    from patchlib.profiles import Profile
     from patchlib.search import Ranking
 
 INDEXES = ("exact", "PQ")
@@ -33,7 +32,7 @@ class Choice:
     """What to search in, and how.
 
     Attributes:
-        benchmark: a name of :attr:`Workbench.profiles`.
+        benchmark: one of the profile's.
         encoder: a name of the encoders' registry.
         level: 0..3.
         index: ``"exact"`` or ``"PQ"`` (IVFPQ; all lists are probed, so the codes are the only approximation).
@@ -47,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One query and what was found.
+    """One query and its ranking.
 
     Attributes:
         name: of the query: its id, or the file of one's own photo.
@@ -56,7 +55,7 @@ class Answer:
         benchmark: what was searched.
         features: owner of the regions.
         ranking: (1, N) of all images.
-        positives: (B,) right images with repetition, (B, 4) their boxes; None for one's own photo.
+        positives: (B,) images with repetition, (B, 4) their boxes; None for one's own photo.
         scores: row of ``metrics.evaluate``; None for one's own photo or a query without positives.
     """
 
@@ -69,9 +68,11 @@ class Answer:
     positives: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
     scores: pd.Series | None = None
 
-    def is_right(self, image: int) -> bool | None:
-        """Whether an image is a positive; None where nobody knows."""
-        return None if self.positives is None else bool((self.positives[0] == image).any())
+    def kind(self, image: int) -> str | None:
+        """``"right"`` or ``"wrong"``; None where nobody knows."""
+        if self.positives is None:
+            return None
+        return "right" if (self.positives[0] == image).any() else "wrong"
 
     def truth(self, image: int) -> NDArray[np.float32]:
         """(B, 4) known boxes of the object in an image."""
@@ -90,71 +91,51 @@ class Answer:
             return f"{self.name}: a photo of your own, so nobody knows which images are right."
         if self.scores is None:
             return f"{self.name}: no image of this benchmark is right."
-        found = np.flatnonzero(np.isin(self.ranking.images[0], self.positives[0]) & (self.ranking.regions[0] >= 0)) + 1
-        shown = int((found <= examples.SHOWN).sum())
-        ranks = ", ".join(map(str, found[:20])) + (", ..." if len(found) > 20 else "")
+        hits = np.isin(self.ranking.images[0], self.positives[0]) & (self.ranking.regions[0] >= 0)
+        ranks = [str(rank) for rank in np.flatnonzero(hits) + 1]
+        listed = ", ".join(ranks[:20] + ["..."] * (len(ranks) > 20))
         loc = self.scores["loc_score"]
-        place = "no boxes" if np.isnan(loc) else f"LocScore {loc:.3f}"
+        located = "no boxes" if np.isnan(loc) else f"LocScore {loc:.3f}"
         return (
-            f"{self.name}: AP {self.scores['ap']:.3f}, {place}; {shown} of {self.scores['n_positives']:.0f} right "
-            f"images among the first {examples.SHOWN}; all at ranks {ranks}."
+            f"{self.name}: AP {self.scores['ap']:.3f}, {located}; {hits[: examples.SHOWN].sum()} of "
+            f"{self.scores['n_positives']:.0f} right images among the first {examples.SHOWN}; all at ranks {listed}."
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Workbench:
-    """Benchmarks, encoders, features and indexes, each made when first asked for and kept.
+class SearchSession:
+    """The benchmarks of a profile, searched one query at a time; encoders, features and codes are made once and kept.
 
     Attributes:
-        profiles: name of a benchmark -> the profile's settings for it, the default one first.
+        runs: name of a benchmark -> its session, the profile's own first.
+        encoders: names to choose from, the profile's own first.
+        default: the profile's benchmark and encoder, L3, exact.
     """
 
-    profiles: dict[str, Profile]
-    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    def __init__(self, profile: str, **overrides: Any) -> None:
+        """Arguments as of :func:`patchlib.profiles.open`."""
+        run = profiles.open(profile, **overrides)
+        settings = run.settings
+        others = [name for name in settings.benchmarks if name != settings.benchmark]
+        self.runs = {settings.benchmark: run}
+        self.runs |= {name: profiles.open(profile, **overrides | {"benchmark": name}) for name in others}
+        self.encoders = list(dict.fromkeys([settings.encoder, *settings.encoders]))
+        self.default = Choice(benchmark=settings.benchmark, encoder=settings.encoder)
+        self._encoder, self._codes = cache(encoders.create), cache(self._build_codes)
+        self._features = cache(self._read_features)
 
-    @classmethod
-    def of(cls, profile: str, **overrides: Any) -> Workbench:
-        """All benchmarks of a profile. Arguments as of :func:`patchlib.profiles.load`."""
-        first = profiles.load(profile, **overrides)
-        others = [name for name in first.benchmarks if name != first.benchmark]
-        return cls(
-            {first.benchmark: first}
-            | {name: profiles.load(profile, **overrides | {"benchmark": name}) for name in others}
-        )
-
-    @property
-    def encoders(self) -> list[str]:
-        """Names to choose from, the profile's own first."""
-        first = next(iter(self.profiles.values()))
-        return list(dict.fromkeys([first.encoder, *first.encoders]))
-
-    @property
-    def default(self) -> Choice:
-        """The profile's benchmark and encoder, L3, exact."""
-        return Choice(benchmark=next(iter(self.profiles)), encoder=self.encoders[0])
-
-    def benchmark(self, name: str) -> Benchmark:
-        """A benchmark, loaded once.
+    def run(self, benchmark: str) -> Session:
+        """The session of a benchmark.
 
         Raises:
-            ValueError: a name that is not in :attr:`profiles`.
-            FileNotFoundError: it is not on this machine; the message says which command fetches it.
+            ValueError: the profile lists no such benchmark.
         """
-        if name not in self.profiles:
-            raise ValueError(unknown("benchmark", name, self.profiles))
-        options = self.profiles[name].benchmark_options
-        return self._once(("benchmark", name), lambda: benchmarks.load(name, **options))
+        if benchmark not in self.runs:
+            raise ValueError(unknown("benchmark", benchmark, self.runs))
+        return self.runs[benchmark]
 
     def features(self, choice: Choice) -> FeatureSet:
         """Features at the chosen level; extracted on first use, which may take minutes."""
-        data = self.benchmark(choice.benchmark)
-        settings = self.profiles[choice.benchmark]
-        key = (choice.benchmark, choice.encoder)
-        model = self._encoder(choice)
-        finest = self._once(
-            ("features", *key), lambda: features.extract(data, f"L{FINEST}", model, **settings.extraction)
-        )
-        return self._once(("level", *key, choice.level), lambda: finest.at_level(choice.level))
+        return self._features(choice.benchmark, choice.encoder, choice.level)
 
     def ask(self, choice: Choice, query: int) -> Answer:
         """Search for a query of the benchmark, by row number.
@@ -162,20 +143,17 @@ class Workbench:
         Raises:
             ValueError: no such query, or its image could not be read when features were extracted.
         """
-        data, owned = self.benchmark(choice.benchmark), self.features(choice)
-        if not 0 <= query < len(data.queries):
-            raise ValueError(f"query {query}, expected 0 to {len(data.queries) - 1}")
-        descriptor = owned.query_descriptors[query]
-        name = str(data.queries["query_id"].iloc[query])
+        run, features = self.run(choice.benchmark), self.features(choice)
+        if not 0 <= query < len(run.data.queries):
+            raise ValueError(f"query {query}, expected 0 to {len(run.data.queries) - 1}")
+        descriptor, name = features.query_descriptors[query], str(run.data.queries["query_id"].iloc[query])
         if not descriptor.any():
             raise ValueError(f"the image of query {name} could not be read; choose another")
-        picture = query_picture(data, query)
-        ranking = self._rank(choice, descriptor)
-        one = replace(owned, query_descriptors=descriptor[None])
-        depth = self.profiles[choice.benchmark].k or data.meta.get("k")
-        table = metrics.evaluate(ranking, data.subset(queries=[query]), one, k=depth)
+        picture, ranking = plots.read_query(run.data, query), self._rank(choice, descriptor)
+        one = replace(features, query_descriptors=descriptor[None])
+        table = metrics.evaluate(ranking, run.data.subset(queries=[query]), one, k=run.depth)
         scores = table.iloc[0] if len(table) else None
-        return Answer(name, picture, descriptor, data, owned, ranking, data.relevant(query), scores)
+        return Answer(name, picture, descriptor, run.data, features, ranking, run.data.relevant(query), scores)
 
     def ask_photo(self, choice: Choice, content: bytes, name: str) -> Answer:
         """Search for a photo of one's own, described as a whole.
@@ -189,31 +167,24 @@ class Workbench:
             ImageError: the file is no image, or damaged.
         """
         picture = images.decode(content, name)
-        model, data, owned = self._encoder(choice), self.benchmark(choice.benchmark), self.features(choice)
-        crop = next(cut(picture, np.array([[0, 0, *picture.size]], np.float32), model))
-        descriptor = model.encode(crop[None])[0]
-        return Answer(name, picture, descriptor, data, owned, self._rank(choice, descriptor))
+        run, features = self.run(choice.benchmark), self.features(choice)
+        encoder = self._encoder(choice.encoder, run.settings.device)
+        crop = next(cut(picture, np.array([[0, 0, *picture.size]], np.float32), encoder))
+        descriptor = encoder.encode(crop[None])[0]
+        return Answer(name, picture, descriptor, run.data, features, self._rank(choice, descriptor))
 
     def _rank(self, choice: Choice, descriptor: NDArray[np.float32]) -> Ranking:
         if choice.index not in INDEXES:
             raise ValueError(unknown("index", choice.index, INDEXES))
-        owned = self.features(choice)
-        if choice.index == "exact":
-            return search.rank(descriptor[None], owned)
-        key = ("index", choice.benchmark, choice.encoder, choice.level)
-        return self._once(key, lambda: index.PatchIndex.build(owned)).search(descriptor[None])
+        if choice.index == "PQ":
+            return self._codes(choice).search(descriptor[None])
+        return search.rank(descriptor[None], self.features(choice))
 
-    def _encoder(self, choice: Choice) -> Encoder:
-        device = self.profiles[choice.benchmark].device
-        return self._once(("encoder", choice.encoder), lambda: encoders.create(choice.encoder, device=device))
+    def _build_codes(self, choice: Choice) -> index.PatchIndex:
+        return index.PatchIndex.build(self.features(choice))
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-
-def query_picture(benchmark: Benchmark, query: int) -> Image.Image:
-    """A query, cut to its box where it has one."""
-    box, picture = benchmark.query_box(query), images.read(benchmark.query_path(query))
-    return picture if box is None else picture.crop(tuple(np.rint(box).astype(int).tolist()))
+    def _read_features(self, benchmark: str, encoder: str, level: int) -> FeatureSet:
+        if level < FINEST:
+            return self._features(benchmark, encoder, FINEST).at_level(level)
+        run = self.run(benchmark)
+        return run.features(f"L{FINEST}", encoder=self._encoder(encoder, run.settings.device))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from patchlib import boxes as box_ops
 from patchlib import regions
@@ -49,8 +49,13 @@ def paired(scores: Mapping[str, pd.DataFrame], rankings: Mapping[str, Ranking], 
     # with P(k) as weights, LocScore / AP is the mean IoU of the positives that are found
     table["iou"] = (table["loc"] / table["ap"]).where(table["ap"] > 0)
     for method, column in zip(METHODS, ("hits_global", "hits"), strict=True):
-        table[column] = [len(_found(rankings[method], benchmark, query)) for query in rows]
+        table[column] = [_hits(rankings[method].head(SHOWN), benchmark, query) for query in rows]
     return table
+
+
+def _hits(ranking: Ranking, benchmark: Benchmark, query: int) -> int:
+    """Number of positives in a ranking; an image without regions is not found."""
+    return int(np.isin(ranking.images[query, ranking.regions[query] >= 0], benchmark.relevant(query)[0]).sum())
 
 
 def by_gain(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
@@ -69,27 +74,22 @@ def by_gain(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
     """
     if count < 1 or table.empty:
         raise ValueError(f"{count} groups of {len(table)} queries; expected at least one of each")
-    places = np.array_split(np.arange(len(table)), min(count, len(table)))
+    parts = np.array_split(np.arange(len(table)), min(count, len(table)))
     ordered = table.sort_values("gain", kind="stable")
-    groups = {f"{number} of {len(places)}": ordered.iloc[rows] for number, rows in enumerate(places, 1)}
-    return _typical(groups)
+    return _typical({f"{number} of {len(parts)}": ordered.iloc[rows] for number, rows in enumerate(parts, 1)})
 
 
 def cases(table: pd.DataFrame) -> pd.Series:
     """The case of every query: the first of :data:`CASES` that holds for it, so that each query has exactly one."""
-    conditions = [
-        table["hits"] == 0,
-        table["gain"] < 0,
-        (table["ap"] >= table["ap"].median()) & (table["iou"] < POOR_IOU),
-    ]
-    return pd.Series(np.select(conditions, list(CASES)[:-1], FINE), table.index, name="case")
+    elsewhere = (table["ap"] >= table["ap"].median()) & (table["iou"] < POOR_IOU)
+    held = np.select([table["hits"] == 0, table["gain"] < 0, elsewhere], [MISSED, WORSE, ELSEWHERE], FINE)
+    return pd.Series(held, table.index, name="case")
 
 
 def by_case(table: pd.DataFrame) -> pd.DataFrame:
     """Each kind of failure by the query of median gain among its queries; as :func:`by_gain`, failures that occur."""
-    ordered = table.sort_values("gain", kind="stable")
-    of = cases(ordered)
-    return _typical({case: ordered[of == case] for case in list(CASES)[:-1] if (of == case).any()})
+    groups = dict(iter(table.sort_values("gain", kind="stable").groupby(cases(table))))
+    return _typical({case: groups[case] for case in CASES if case != FINE and case in groups})
 
 
 def at_gain(table: pd.DataFrame, quantile: float) -> int:
@@ -100,7 +100,7 @@ def at_gain(table: pd.DataFrame, quantile: float) -> int:
     """
     if not 0 <= quantile < 1 or table.empty:
         raise ValueError(f"quantile {quantile} of {len(table)} queries; expected one in [0, 1) and at least one query")
-    return int(table["query"].loc[table["gain"].sort_values(kind="stable").index[int(quantile * len(table))]])
+    return int(table.sort_values("gain", kind="stable")["query"].iloc[int(quantile * len(table))])
 
 
 def listed(pages: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -123,11 +123,10 @@ def listed(pages: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def case_table(table: pd.DataFrame) -> pd.DataFrame:
     """How many queries each case holds: indexed by case; queries, share, mean gain, AP, LocScore (all in percent)."""
-    of = cases(table)
-    counts = of.value_counts().reindex(list(CASES), fill_value=0).rename("queries")
-    means = (100 * table.groupby(of)[["gain", "ap", "loc"]].mean()).set_axis(["gain", "AP", "LocScore"], axis=1)
-    found = counts.to_frame().assign(share=100 * counts / len(table)).join(means)
-    return found.rename_axis("case")
+    groups = (100 * table[["gain", "ap", "loc"]]).groupby(cases(table))
+    counts = groups.size().reindex(list(CASES), fill_value=0).rename("queries")
+    means = groups.mean().set_axis(["gain", "AP", "LocScore"], axis=1)
+    return counts.to_frame().assign(share=100 * counts / len(table)).join(means).rename_axis("case")
 
 
 def best_of_each_kind(ranking: Ranking, benchmark: Benchmark, query: int) -> dict[str, int]:
@@ -153,16 +152,16 @@ def patch_scores(
         a g x g grid and 0 for other regions, ``patch`` a name such as "3×3 row 1 column 2", ``iou`` that with the best
         of the boxes (NaN without).
     """
-    owned = slice(*features.offsets[image : image + 2])
-    boxes = np.asarray(features.boxes[owned], np.float32)
-    scores = np.asarray(features.descriptors[owned], np.float32) @ np.asarray(descriptor, np.float32)
+    rows = features.rows(image)
+    boxes = np.asarray(features.boxes[rows], np.float32)
+    scores = np.asarray(features.descriptors[rows], np.float32) @ np.asarray(descriptor, np.float32)
     known = np.empty((0, 4), np.float32) if truth is None else np.asarray(truth, np.float32)
     known = known[~np.isnan(known).any(axis=1)]
     iou = box_ops.iou(boxes, known).max(axis=1) if len(known) else np.full(len(boxes), np.nan)
     grid, names = _patches(features, len(boxes))
-    return pd.DataFrame({"grid": grid, "patch": names, "score": scores, "iou": iou}).join(
-        pd.DataFrame(boxes, columns=BOX)
-    )
+    return pd.DataFrame(boxes, columns=BOX).assign(grid=grid, patch=names, score=scores, iou=iou)[
+        ["grid", "patch", "score", "iou", *BOX]
+    ]
 
 
 def _patches(features: FeatureSet, count: int) -> tuple[list[int], list[str]]:
@@ -175,17 +174,10 @@ def _patches(features: FeatureSet, count: int) -> tuple[list[int], list[str]]:
     return [g for g, _, _ in cells], names
 
 
-def _found(ranking: Ranking, benchmark: Benchmark, query: int) -> NDArray[np.int32]:
-    """Positives among the first ten; an image without regions is not found."""
-    listed = ranking.images[query, :SHOWN][ranking.regions[query, :SHOWN] >= 0]
-    return listed[np.isin(listed, benchmark.relevant(query)[0])]
-
-
 def _typical(groups: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The middle row of every group, each of which is sorted by gain."""
-    columns = ["label", "queries", "lowest", "highest"]
-    if not groups:
-        return pd.DataFrame(columns=columns)
-    middle = pd.concat([group.iloc[[(len(group) - 1) // 2]] for group in groups.values()])
-    facts = [(name, len(g), g["gain"].min(), g["gain"].max()) for name, g in groups.items()]
-    return middle.join(pd.DataFrame(facts, middle.index, columns=columns))
+    rows = []
+    for name, group in groups.items():
+        facts = {"label": name, "queries": len(group), "lowest": group["gain"].min(), "highest": group["gain"].max()}
+        rows.append(group.iloc[[(len(group) - 1) // 2]].assign(**facts))
+    return pd.concat(rows) if rows else pd.DataFrame(columns=["label", "queries", "lowest", "highest"])

@@ -40,13 +40,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> session.Workbench:
+def bench(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> session.SearchSession:
     monkeypatch.setenv("PATCHLIB_CACHE", str(folder.parent / "cache"))
-    return session.Workbench.of("builtin", benchmark=f"folder:{folder}", encoder="colour-histogram", workers=1)
+    return session.SearchSession("builtin", benchmark=f"folder:{folder}", encoder="colour-histogram", workers=1)
 
 
 @pytest.fixture
-def shown(bench: session.Workbench) -> widgets.Explorer:
+def shown(bench: session.SearchSession) -> widgets.Explorer:
     return widgets.Explorer(bench)
 
 
@@ -66,7 +66,7 @@ def captions(shown: widgets.Explorer) -> list[str]:
 
 def expected(shown: widgets.Explorer, query: int) -> list[str]:
     """What stands below the first images, from an exact search of all queries at once."""
-    owned, data = shown.bench.features(shown.choice), shown.answer.benchmark
+    owned, data = shown.session.features(shown.choice), shown.answer.benchmark
     ranking = search.rank(owned.query_descriptors, owned, k=10)
     right = np.isin(ranking.images[query], data.relevant(query)[0])
     named = zip(ranking.scores[query], np.where(right, "right", "wrong"), strict=True)
@@ -103,7 +103,7 @@ def test_queries_turn_page_by_page_and_round(shown: widgets.Explorer) -> None:
 
 @pytest.mark.parametrize(("level", "patches"), [(0, 1), (1, 1 + 4), (2, 1 + 4 + 9), (3, 1 + 4 + 9 + 16)])
 def test_the_level_decides_how_many_patches_are_listed(shown: widgets.Explorer, level: int, patches: int) -> None:
-    shown.level.value = level
+    shown.controls["level"].value = level
     assert shown.table.value.count("<tr>") == patches
     assert captions(shown) == expected(shown, 0)
 
@@ -121,40 +121,40 @@ def test_a_click_on_a_result_shows_its_patches(shown: widgets.Explorer) -> None:
 
 def test_codes_are_searched_when_chosen(shown: widgets.Explorer) -> None:
     exact = shown.answer.ranking.scores
-    shown.index.value = "PQ"
+    shown.controls["index"].value = "PQ"
     assert shown.choice.index == "PQ"
     assert not np.array_equal(shown.answer.ranking.scores, exact)
-    shown.index.value = "exact"
+    shown.controls["index"].value = "exact"
     assert np.array_equal(shown.answer.ranking.scores, exact)
 
 
 def test_another_encoder_describes_anew(shown: widgets.Explorer) -> None:
-    shown.encoder.value = "cnn-small-40"
+    shown.controls["encoder"].value = "cnn-small-40"
     assert shown.answer.features.meta["encoder"] == "cnn-small-40"
     assert captions(shown) == expected(shown, 0)
 
 
 def test_what_cannot_be_done_is_said_and_nothing_changes(shown: widgets.Explorer) -> None:
-    shown.index.value = "PQ"
+    shown.controls["index"].value = "PQ"
     before = captions(shown)
-    shown.level.value = 0  # 14 whole images cannot train 256 codes
+    shown.controls["level"].value = 0  # 14 whole images cannot train 256 codes
     assert "alert" in shown.status.value and "train" in shown.status.value
-    assert (shown.level.value, shown.index.value) == (3, "PQ")
+    assert (shown.controls["level"].value, shown.controls["index"].value) == (3, "PQ")
     assert captions(shown) == before
-    shown.index.value = "exact"
-    shown.level.value = 0
+    shown.controls["index"].value = "exact"
+    shown.controls["level"].value = 0
     assert shown.choice.level == 0 and "alert" not in shown.status.value
 
 
 def test_a_benchmark_that_is_not_there_says_how_to_get_it(
-    bench: session.Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: session.SearchSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATCHLIB_DATA", str(tmp_path))
-    grocery = session.Workbench.of("workshop", encoder="colour-histogram").profiles
-    shown = widgets.Explorer(session.Workbench(bench.profiles | grocery))
-    shown.benchmark.value = "grocery"
+    bench.runs |= session.SearchSession("workshop", encoder="colour-histogram").runs
+    shown = widgets.Explorer(bench)
+    shown.controls["benchmark"].value = "grocery"
     assert "data get grocery" in shown.status.value
-    assert shown.benchmark.value == "folder"
+    assert shown.controls["benchmark"].value == "folder"
 
 
 def test_a_photo_of_ones_own_is_searched_upright(shown: widgets.Explorer) -> None:
@@ -171,7 +171,7 @@ def test_a_photo_of_ones_own_is_searched_upright(shown: widgets.Explorer) -> Non
 def test_a_photo_finds_itself_and_stays_the_query(shown: widgets.Explorer, folder: Path) -> None:
     upload(shown, (folder / "database" / "thing13__database.png").read_bytes())
     assert shown.answer.ranking.images[0, 0] == 13
-    shown.level.value = 1
+    shown.controls["level"].value = 1
     assert shown.answer.name == "mine.png" and shown.answer.ranking.images[0, 0] == 13
     assert shown.table.value.count("<tr>") == 5
     shown.queries.children[2].button.click()
@@ -209,7 +209,7 @@ def test_a_query_that_cannot_be_read_is_grey_and_closes_nothing(
 def test_a_mistake_of_ours_is_not_swallowed(
     shown: widgets.Explorer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(session.Workbench, "ask", lambda *_: 1 / 0)
+    monkeypatch.setattr(session.SearchSession, "ask", lambda *_, **__: 1 / 0)
     shown.queries.children[1].button.click()
     assert "ZeroDivisionError" in caplog.text
     assert "failed" in shown.status.value
@@ -239,8 +239,8 @@ def test_every_picture_to_click_on_has_a_name(shown: widgets.Explorer) -> None:
         assert tile.button.tooltip and not tile.button.disabled
 
 
-def test_scores_are_those_of_the_benchmark(bench: session.Workbench) -> None:
-    owned, data = bench.features(bench.default), bench.benchmark("folder")
+def test_scores_are_those_of_the_benchmark(bench: session.SearchSession) -> None:
+    owned, data = bench.features(bench.default), bench.run("folder").data
     table = metrics.evaluate(search.rank(owned.query_descriptors, owned), data, owned)
     for query, row in table.iterrows():
         found = bench.ask(bench.default, query)
@@ -248,17 +248,17 @@ def test_scores_are_those_of_the_benchmark(bench: session.Workbench) -> None:
         assert found.name == row["query_id"]
 
 
-def test_a_photo_of_a_query_is_answered_as_the_query(bench: session.Workbench, folder: Path) -> None:
+def test_a_photo_of_a_query_is_answered_as_the_query(bench: session.SearchSession, folder: Path) -> None:
     content = (folder / "queries" / "thing03__queries.png").read_bytes()
     photo, query = bench.ask_photo(bench.default, content, "mine"), bench.ask(bench.default, 3)
     assert np.array_equal(photo.ranking.images, query.ranking.images)
     assert np.allclose(photo.descriptor, query.descriptor)
-    assert photo.is_right(0) is None and query.is_right(3) is True and query.is_right(0) is False
+    assert (photo.kind(0), query.kind(3), query.kind(0)) == (None, "right", "wrong")
 
 
-def test_unknown_names_are_named(bench: session.Workbench) -> None:
+def test_unknown_names_are_named(bench: session.SearchSession) -> None:
     with pytest.raises(ValueError, match="unknown benchmark 'foldr'; did you mean folder"):
-        bench.benchmark("foldr")
+        bench.run("foldr")
     with pytest.raises(ValueError, match="unknown index 'pq'"):
         bench.ask(session.Choice(benchmark="folder", encoder="colour-histogram", index="pq"), 0)
     with pytest.raises(ValueError, match="query 12, expected 0 to 11"):

@@ -116,7 +116,7 @@ def test_pretraining_table_and_backbone_table() -> None:
 
 def test_claims_of_encoders_compare_like_with_like() -> None:
     scores = _scores(big=[0.6, 0.8], small=[0.2, 0.4], vit=[0.4, 0.4], hist=[0.1, 0.1])
-    found = {claim: values.tolist() for claim, values in studies.claims_of_encoders(scores, ZOO).items()}
-    assert found.pop("transformers above CNNs (mean of each)") == pytest.approx([-20, -40])
-    assert found.pop("more pretraining is better: big, 40 to 4,000") == pytest.approx([40, 40])
-    assert set(found) == {"big above hist", "vit above hist"}
+    claims = {claim: values.tolist() for claim, values in studies.claims_of_encoders(scores, ZOO).items()}
+    assert claims.pop("transformers above CNNs (mean of each)") == pytest.approx([-20, -40])
+    assert claims.pop("more pretraining is better: big, 40 to 4,000") == pytest.approx([40, 40])
+    assert set(claims) == {"big above hist", "vit above hist"}

@@ -217,7 +217,7 @@ def test_a_page_of_nothing_says_so(world: World) -> None:
 
 
 def test_heat_maps_hold_every_score_and_frame_the_winner(world: World) -> None:
-    fig = charts.examples.heat_page(world.data, world.sets["Patchify"], world.rankings["Patchify"], {"a": 0})
+    fig = charts.heat_maps.page(world.data, world.sets["Patchify"], world.rankings["Patchify"], {"a": 0})
     kinds = examples.best_of_each_kind(world.rankings["Patchify"], world.data, 0)
     rows = np.array(fig.axes).reshape(len(kinds), 5)
     for row, (kind, image) in zip(rows, kinds.items(), strict=True):
@@ -263,7 +263,8 @@ def test_a_shown_figure_is_saved_and_carries_its_caption(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATCHLIB_FIGURES", str(tmp_path))
     fig = Figure(figsize=(2, 1))
     fig.add_subplot().add_patch(matplotlib.patches.Rectangle((0, 0), 1, 1, color=plots.BOXES["wrong"]))
-    picture = charts.examples.shown(fig, "fig_x", RECORD, "Orange fills it.")
+    plots.save(fig, "fig_x", RECORD, "Orange fills it.", plots.PALETTE)
+    picture = charts.examples.small_copy("fig_x", "Orange fills it.")
     assert picture.alt == "Orange fills it."
     assert json.loads((tmp_path / "fig_x.json").read_text())["caption"] == "Orange fills it."
     saved = Image.open(tmp_path / "fig_x.png")

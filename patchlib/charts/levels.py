@@ -1,0 +1,37 @@
+"""Charts of the grid levels: what each buys beside the paper's, which queries gain, which grids win."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from patchlib import paper, plots
+
+
+def beside_paper(ax: Axes, ours: pd.DataFrame, metric: str, label: str) -> Axes:
+    """A metric by level: ours with its interval, in grey the paper's SigLIP at the same levels.
+
+    Args:
+        ax: axes.
+        ours: indexed by level; columns ``mean``, ``low``, ``high``; percent.
+        metric: a column of :func:`patchlib.paper.backbone_levels`, e.g. ``"mAP"``.
+        label: of ours.
+    """
+    plots.level_curve(ax, ours, label, plots.METHODS["Patchify"], annotate=True)
+    for benchmark, style in (("INSTRE", ":"), ("ILIAS", "--")):
+        published = paper.backbone_levels("SigLIP", benchmark).loc[ours.index, metric].to_frame("mean")
+        plots.level_curve(ax, published, f"paper: SigLIP on {benchmark}", "#888888", style)
+    ax.set(ylabel=f"{metric} (%)", ylim=(0, None), xlabel="level")
+    return ax
+
+
+def gains(ax: Axes, differences: ArrayLike) -> Axes:
+    """Per-query gains in percentage points, sorted: what improves and what it costs."""
+    values = np.sort(np.asarray(differences, float))[::-1]
+    colours = np.where(values >= 0, plots.METHODS["Patchify"], plots.METHODS["global"])
+    ax.bar(np.arange(len(values)), values, width=1.0, color=colours, linewidth=0)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="queries, sorted by gain", ylabel="AP gain (points)", xlim=(-0.5, len(values) - 0.5))
+    return ax

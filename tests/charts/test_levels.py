@@ -1,0 +1,28 @@
+"""Charts of the grid levels."""
+
+from __future__ import annotations
+
+import matplotlib
+
+matplotlib.use("Agg")
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from patchlib import charts, paper, plots
+
+
+def test_gains_are_sorted_and_coloured_by_sign() -> None:
+    ax = charts.levels.gains(Figure().add_subplot(), [-1.0, 3.0, 0.5])
+    assert [bar.get_height() for bar in ax.patches] == [3.0, 0.5, -1.0]
+    colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+    assert colours == [plots.METHODS["Patchify"]] * 2 + [plots.METHODS["global"]]
+
+
+@pytest.mark.parametrize("levels", [["L0", "L1", "L2", "L3"], ["L0", "L3"]])
+def test_published_points_stand_above_the_levels_in_use(levels: list[str]) -> None:
+    ours = pd.DataFrame({"mean": 1.0, "low": 0.5, "high": 2.0}, levels)
+    ax = charts.levels.beside_paper(Figure().add_subplot(), ours, "mAP", "ours")
+    expected = paper.backbone_levels("SigLIP", "INSTRE").loc[levels, "mAP"].tolist()
+    assert ax.lines[1].get_ydata().tolist() == expected
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == levels
