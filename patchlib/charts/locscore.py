@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> Axes:
     """What each positive brings to AP (the whole bar, P(k)) and to LocScore (its filled part, P(k) x IoU(k))."""
     x, precision, iou = np.arange(len(np.asarray(ranks))), np.asarray(precision, float), np.asarray(iou, float)
-    whole = ax.bar(x, precision, width=0.6, color="white", edgecolor=plots.METHODS["global"],
-                   label="P(k): its part of AP")  # fmt: skip
-    filled = ax.bar(x, precision * iou, width=0.6, color=plots.METHODS["Patchify"],
-                    label="P(k) × IoU(k): of LocScore")  # fmt: skip
-    ax.bar_label(whole, fmt="%.2f", padding=2, fontsize=7)
-    ax.bar_label(filled, fmt="%.2f", padding=2, fontsize=7, color=plots.METHODS["Patchify"])
+    ax.bar(x, precision, width=0.6, color="white", edgecolor=plots.METHODS["global"], label="P(k): its part of AP")
+    ax.bar(x, precision * iou, width=0.6, color=plots.METHODS["Patchify"], label="P(k) × IoU(k): of LocScore")
+    for values, colour in ((precision, "black"), (precision * iou, plots.METHODS["Patchify"])):
+        for position, value in zip(x, values, strict=True):
+            ax.annotate(f"{value:.2f}", (position, value), (0, 2), textcoords="offset points", ha="center",
+                        fontsize=7, color=colour)  # fmt: skip
     ax.set_xticks(x, [f"rank {k}\nIoU {v:.2f}" for k, v in zip(np.asarray(ranks), iou, strict=True)], fontsize=7)
     ax.set(ylim=(0, 1.45), yticks=[0, 0.5, 1])
     ax.legend(loc="upper right", fontsize=7)
