@@ -80,10 +80,7 @@ def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, w
 
 
 def selective_search(side: int = 160, overlap: float = 0.5, smallest: float = 0.004) -> Proposer:
-    """Class-agnostic proposals of OpenCV's selective search, large ones first.
-
-    OpenCV's own order of the boxes is random. Here larger boxes come first, and a box that overlaps a larger one too
-    much is dropped.
+    """Class-agnostic proposals of OpenCV's selective search, large ones first, as its own order is random.
 
     Args:
         side: the image's longer side is reduced to so many pixels first; larger finds more and takes longer.
@@ -120,8 +117,7 @@ def grounding_dino(
 
     Args:
         prompt: lower-case phrases, each ended by a full stop.
-        box_threshold: smallest score of a box.
-        text_threshold: smallest score of a word.
+        box_threshold, text_threshold: smallest score of a box, and of a word.
         model: name on the Hugging Face hub, or a folder.
         device: torch device.
 
