@@ -260,12 +260,6 @@ def _sparse(
 def _depth(ranking: Ranking, features: FeatureSet, n_images: int, n_queries: int, k: int | None) -> int:
     """How deep to look; refuses rankings and features of another benchmark."""
     _check_depth(k)
-    owner = (features.n_images, len(features.query_descriptors))
-    if owner != (n_images, n_queries):
-        raise ValueError(
-            f"the features are of {owner[0]} images and {owner[1]} queries, the benchmark has {n_images} images and "
-            f"{n_queries} queries; extract the features of this benchmark"
-        )
     queries, depth = ranking.images.shape
     if queries != n_queries:
         raise ValueError(f"the ranking has {queries} queries, the benchmark {n_queries}")
@@ -273,6 +267,12 @@ def _depth(ranking: Ranking, features: FeatureSet, n_images: int, n_queries: int
     if depth < wanted:
         raise ValueError(
             f"the ranking holds {depth} of {n_images} images, {wanted} are needed; rank deeper or pass k={depth}"
+        )
+    owner = (features.n_images, len(features.query_descriptors))
+    if owner != (n_images, n_queries):
+        raise ValueError(
+            f"the features are of {owner[0]} images and {owner[1]} queries, the benchmark has {n_images} images and "
+            f"{n_queries} queries; extract the features of this benchmark"
         )
     return wanted
 
