@@ -52,12 +52,8 @@ def average_precision_of_ranks(
 
     Args:
         ranks: (..., P) k_i, from 1, ascending; may be fractions; NaN where there is none, with k alone.
-        n_positives: (...) R.
-        k: as in :func:`average_precision`.
+        n_positives, k: as in :func:`average_precision`, and so is the result.
         weight: of each summand, e.g. its IoU for LocScore.
-
-    Returns:
-        (...) float64; NaN where R is 0.
     """
     ranks, n_positives = np.asarray(ranks), np.asarray(n_positives)
     summands = np.arange(1, ranks.shape[-1] + 1) / ranks * weight
@@ -140,8 +136,7 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
         ValueError: ranking or features are of another benchmark, k < 1, or the ranking is shorter than k asks for.
     """
     n_images, n_queries = len(benchmark.images), len(benchmark.queries)
-    depth = _depth(ranking, n_images, n_queries, k)
-    _check_owner(features, n_images, n_queries)
+    depth = _depth(ranking, features, n_images, n_queries, k)
     unreadable = ~np.any(features.query_descriptors, axis=1)
     left_out = {"queries_without_positives": 0, "unreadable_queries": int(unreadable.sum())}
     left_out |= {"queries_without_boxes": 0, "positives_without_box": 0}
@@ -180,13 +175,14 @@ def explain(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, query:
         P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
     """
     positives, truth = benchmark.relevant(query)
-    places = np.flatnonzero(np.isin(ranking.images[query], positives) & (ranking.regions[query] >= 0))
-    found = ranking.images[query, places]
-    iou = []
-    for image, region in zip(found, ranking.regions[query, places], strict=True):
-        iou.append(np.fmax.reduce(box_ops.paired_iou(features.boxes[region], truth[positives == image])))
-    table = pd.DataFrame({"rank": places + 1, "image_id": benchmark.images["image_id"].to_numpy()[found]})
-    return table.assign(precision=np.arange(1, len(places) + 1) / table["rank"], iou=np.asarray(iou, float))
+    columns = np.flatnonzero(np.isin(ranking.images[query], positives) & (ranking.regions[query] >= 0))
+    images, winners = ranking.images[query, columns], features.boxes[ranking.regions[query, columns]]
+    iou = [
+        np.fmax.reduce(box_ops.paired_iou(winner, truth[positives == image]))
+        for image, winner in zip(images, winners, strict=True)
+    ]
+    table = pd.DataFrame({"rank": columns + 1, "image_id": benchmark.images["image_id"].to_numpy()[images]})
+    return table.assign(precision=np.arange(1, len(columns) + 1) / table["rank"], iou=np.asarray(iou, float))
 
 
 def winning_grids(ranking: Ranking, benchmark: Benchmark, features: FeatureSet) -> pd.DataFrame:
@@ -261,9 +257,9 @@ def _sparse(
     return float(average_precision_of_ranks(ranks[order] + 1, n_positives, k, weight[order]))
 
 
-def _depth(ranking: Ranking, n_images: int, n_queries: int, k: int | None) -> int:
-    if k is not None and k < 1:
-        raise ValueError(f"k is {k}, expected a depth >= 1")
+def _depth(ranking: Ranking, features: FeatureSet, n_images: int, n_queries: int, k: int | None) -> int:
+    """How deep to look; refuses rankings and features of another benchmark."""
+    _check_depth(k)
     queries, depth = ranking.images.shape
     if queries != n_queries:
         raise ValueError(f"the ranking has {queries} queries, the benchmark {n_queries}")
@@ -272,21 +268,22 @@ def _depth(ranking: Ranking, n_images: int, n_queries: int, k: int | None) -> in
         raise ValueError(
             f"the ranking holds {depth} of {n_images} images, {wanted} are needed; rank deeper or pass k={depth}"
         )
+    owner = (features.n_images, len(features.query_descriptors))
+    if owner != (n_images, n_queries):
+        raise ValueError(
+            f"the features are of {owner[0]} images and {owner[1]} queries, the benchmark has {n_images} images and "
+            f"{n_queries} queries; extract the features of this benchmark"
+        )
     return wanted
 
 
-def _check_owner(features: FeatureSet, n_images: int, n_queries: int) -> None:
-    found = (len(features.offsets) - 1, len(features.query_descriptors))
-    if found != (n_images, n_queries):
-        raise ValueError(
-            f"the features are of {found[0]} images and {found[1]} queries, the benchmark has {n_images} images and "
-            f"{n_queries} queries; extract the features of this benchmark"
-        )
+def _check_depth(k: int | None) -> None:
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}, expected a depth >= 1")
 
 
 def _hits(relevant: ArrayLike, n_positives: ArrayLike, k: int | None) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    if k is not None and k < 1:
-        raise ValueError(f"k is {k}, expected a depth >= 1")
+    _check_depth(k)
     hits, n_positives = np.asarray(relevant, bool), np.asarray(n_positives, np.int64)
     if (hits.sum(axis=-1) > n_positives).any():
         raise ValueError("a ranking holds more positives than n_positives says there are")

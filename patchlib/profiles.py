@@ -31,7 +31,7 @@ TITLES = {
 }
 
 
-def _positive(value: Any) -> bool:
+def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
@@ -39,17 +39,16 @@ def _list_of(kind: type, value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(item, kind) for item in value)
 
 
+WHOLE = (_whole, "a whole number of at least 1")
+WHOLE_OR_NULL = (lambda value: value is None or _whole(value), f"{WHOLE[1]}, or null")
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("workers", "batch", "resamples"), WHOLE),
+    **dict.fromkeys(("k", "sample"), WHOLE_OR_NULL),
     "encoders": (lambda value: _list_of(str, value), "a list of encoders' names"),
     "pair": (lambda value: value is None or (_list_of(str, value) and len(value) == 2), "two encoders' names, or null"),
     "levels": (lambda value: _list_of(int, value) and set(value) <= {0, 1, 2, 3}, "a list of levels 0..3"),
     "device": (lambda value: isinstance(value, str), 'a torch device such as "cpu" or "cuda"'),
-    "workers": (_positive, "a whole number of at least 1"),
-    "batch": (_positive, "a whole number of at least 1"),
     "dtype": (lambda value: value in DTYPES, " or ".join(DTYPES)),
-    "k": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
-    "sample": (lambda value: value is None or _positive(value), "a whole number of at least 1, or null"),
-    "resamples": (_positive, "a whole number of at least 1"),
     "matcher": (lambda value: value is None or value in MATCHERS, " or ".join(MATCHERS)),
     "skip_bad": (lambda value: value is None or isinstance(value, bool), "true or false"),
 }

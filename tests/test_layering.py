@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ HOUSE = """
     session profiles pq paper reranking studies scale charts explorer download training run __main__
 """
 ORDER = HOUSE.split()
+FEATURES = ["feature_set", "cluster", "shards", "extraction", "proposals"]
 HEAVY = {"torch", "faiss", "papermill", "matplotlib", "h5py", "pooch", "pandas"}
 
 
@@ -47,6 +49,14 @@ def test_every_module_has_its_place() -> None:
 @pytest.mark.parametrize("module", ORDER)
 def test_imports_point_one_way(module: str) -> None:
     assert not _graph()[module] - set(ORDER[: ORDER.index(module)])
+
+
+def test_features_have_an_order_of_their_own() -> None:
+    room = PACKAGE / "features"
+    assert sorted(FEATURES) == sorted(path.stem for path in room.glob("*.py") if path.stem != "__init__")
+    for place, module in enumerate(FEATURES):
+        text = (room / f"{module}.py").read_text(encoding="utf-8")
+        assert not [other for other in FEATURES[place:] if re.search(rf"import {other}\b|features\.{other} ", text)]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -50,6 +50,12 @@ def test_paper_compares_the_encoders_of_the_paper() -> None:
     assert len(profile.encoders) == 8 and profile.encoder in profile.encoders
 
 
+def test_mini_ilias_has_the_five_million_distractors() -> None:
+    profile = profiles.load("mini-ilias")
+    assert profile.benchmark_options == {"distractors": "mini"}
+    assert profile.label == "ILIAS (distractors=mini)"
+
+
 def test_every_benchmark_has_a_title() -> None:
     assert set(profiles.TITLES) == set(benchmarks.NAMES)
 

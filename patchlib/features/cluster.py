@@ -1,27 +1,20 @@
 """A bridge to Dask: one function over many items, on the workers of a ``dask.distributed.Client``.
 
-:func:`patchlib.features.extract` and :func:`patchlib.scale.sharded_search.rank` take such a client as ``executor``.
-What it stands on, this machine, Slurm or Kubernetes, is Dask's business; install it with ``pip install '.[scale]'``::
+:func:`patchlib.features.extract` and :func:`patchlib.scale.sharded_search.rank` take such a client as ``executor``;
+what it stands on is Dask's business (``pip install '.[scale]'``, and ``dask-jobqueue`` or ``dask-kubernetes``)::
 
-    from dask.distributed import Client, LocalCluster
-    client = Client(LocalCluster(n_workers=2, threads_per_worker=1))
-
-    from dask_jobqueue import SLURMCluster                  # pip install dask-jobqueue
+    client = Client(LocalCluster(n_workers=2, threads_per_worker=1))                    # dask.distributed
     slurm = SLURMCluster(queue="gpu", cores=16, processes=1, memory="64GB", walltime="08:00:00",
-                         job_extra_directives=["--gres=gpu:1"])
+                         job_extra_directives=["--gres=gpu:1"])                         # dask_jobqueue
     slurm.scale(jobs=8)
     client = Client(slurm)
-    client.wait_for_workers(1)                              # however long the queue is
-
-    from dask_kubernetes.operator import KubeCluster        # pip install dask-kubernetes
-    client = Client(KubeCluster(name="patchlib", image="IMAGE WITH PATCHLIB", n_workers=8))
-
+    client = Client(KubeCluster(name="patchlib", image="IMAGE WITH PATCHLIB", n_workers=8))  # dask_kubernetes.operator
+    client.wait_for_workers(1)                                                          # however long the queue is
     features.extract(data, "L3", encoders.create("SigLIP", "cuda", dtype="bfloat16"), dtype="float16", executor=client)
 
 Images and the output folder (``PATCHLIB_DATA``, ``PATCHLIB_CACHE``) lie on a drive that all machines see under the same
-path: a worker writes its shards there, the caller makes one array of them. Notebooks started later with the same cache
-find the features and need no cluster. A worker on a GPU has one GPU and several threads, so that some decode while
-another encodes. With tar files, as YFCC100M's in ILIAS, a task holds images of one tar file only.
+path: a worker writes its shards there, the caller makes one array of them, and notebooks started later with the same
+cache need no cluster. A worker on a GPU has one GPU and several threads, so that some decode while another encodes.
 
 A worker that dies costs its unfinished task, which Dask gives to another. Where all of them or the scheduler are gone
 for good, the caller gets a :class:`ClusterError`; a second run goes on where the first one stopped.
@@ -44,6 +37,7 @@ POLL = 1.0  # seconds between two looks at the workers
 AHEAD = 2  # tasks given out per thread, so that no worker waits for the next one
 Item = TypeVar("Item")
 AGAIN = "what is finished is kept: see to the cluster and run again"
+LOST = f"the connection to the cluster's scheduler is lost; {AGAIN}"
 
 
 class ClusterError(RuntimeError):
@@ -97,7 +91,7 @@ def run(
     running: dict[Future, Item] = {}
     try:
         while True:
-            room = AHEAD * _threads(client) - len(running)
+            room = AHEAD * threads(client) - len(running)
             for item in islice(left, max(room, 0)):
                 running[client.submit(_call, function, sealed, item, pure=False)] = item
             if not running:
@@ -105,17 +99,27 @@ def run(
             for future in _finished(running):
                 yield running.pop(future), _result(future, label)
     finally:
-        _release(client, [*running, sealed])
+        if client.status == "running":  # forget what is left; tasks that are being worked on end by themselves
+            client.cancel([*running, sealed], reason="the run that asked for it has ended")
 
 
 def threads(client: Client) -> int:
-    """Threads of all workers, at least 1; waits for the first worker.
+    """Threads of all workers there are; waits ``PATIENCE`` seconds for the first worker.
 
     Raises:
         ClusterError, ValueError: as :func:`run`.
     """
     _check(client)
-    return _threads(client)
+    start = time.monotonic()
+    while time.monotonic() - start <= PATIENCE:
+        try:
+            count = sum(client.nthreads().values())
+        except (OSError, AttributeError) as error:  # a closed client has no scheduler to ask
+            raise ClusterError(f"the scheduler of the cluster does not answer; {AGAIN}") from error
+        if count:
+            return count
+        time.sleep(min(POLL, PATIENCE / 10))
+    raise ClusterError(f"the cluster has had no worker for {PATIENCE:.0f} s; {AGAIN}")
 
 
 def _check(client: Any) -> None:
@@ -129,20 +133,6 @@ def _check(client: Any) -> None:
         raise ValueError("executor is an asynchronous client; make it with Client(..., asynchronous=False)")
 
 
-def _threads(client: Client) -> int:
-    """Threads of all workers there are; waits ``PATIENCE`` seconds for one."""
-    start = time.monotonic()
-    while time.monotonic() - start <= PATIENCE:
-        try:
-            count = sum(client.nthreads().values())
-        except (OSError, AttributeError) as error:  # a closed client has no scheduler to ask
-            raise ClusterError(f"the scheduler of the cluster does not answer; {AGAIN}") from error
-        if count:
-            return count
-        time.sleep(min(POLL, PATIENCE / 10))
-    raise ClusterError(f"the cluster has had no worker for {PATIENCE:.0f} s; {AGAIN}")
-
-
 def _finished(running: dict[Future, Any]) -> list[Future]:
     """Those that have ended; after ``POLL`` seconds possibly none."""
     from dask.distributed import CancelledError, wait
@@ -152,7 +142,7 @@ def _finished(running: dict[Future, Any]) -> list[Future]:
     except TimeoutError:
         return []
     except CancelledError as error:
-        raise ClusterError(f"the connection to the cluster's scheduler is lost; {AGAIN}") from error
+        raise ClusterError(LOST) from error
 
 
 def _result(future: Future, label: str) -> Any:
@@ -161,7 +151,7 @@ def _result(future: Future, label: str) -> Any:
     try:
         return future.result()
     except CancelledError as error:
-        raise ClusterError(f"the connection to the cluster's scheduler is lost; {AGAIN}") from error
+        raise ClusterError(LOST) from error
     except KilledWorker as error:
         raise ClusterError(
             f"a {label} ended {error.allowed_failures + 1} worker(s) one after the other, most likely for lack of "
@@ -170,12 +160,6 @@ def _result(future: Future, label: str) -> Any:
     except Exception as error:
         error.add_note(f"raised by a {label} on a worker of the cluster; what is finished is kept")
         raise
-
-
-def _release(client: Client, futures: list[Future]) -> None:
-    """Forget tasks; those that are being worked on end by themselves."""
-    if client.status == "running":
-        client.cancel(futures, reason="the run that asked for it has ended")
 
 
 def _identity(value: Any) -> Any:

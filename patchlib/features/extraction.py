@@ -65,8 +65,7 @@ def extract(
 
     Args:
         benchmark: what to describe.
-        strategy: region strategy: ``"L3"``, ``"sliding-L3-0.5"``, a function (width, height) -> (P, 4), or
-            :class:`patchlib.regions.Regions`.
+        strategy: which regions, see :func:`patchlib.regions.of_benchmark`.
         encoder: of :func:`patchlib.encoders.create`.
         out: folder for feature sets; None = ``paths.cache() / "features"``.
         resume: keep what an earlier, interrupted run finished; False = start afresh.

@@ -67,8 +67,7 @@ def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, w
     digest = provenance.config_hash([benchmark.hash, proposer.config, limit])
     file = paths.cache() / "proposals" / f"{benchmark.name}-{proposer.name}-{digest}.npz"
     if not file.exists():
-        per_image = _propose_all(benchmark, proposer, limit, workers)
-        boxes, offsets = regions.stack(per_image)
+        boxes, offsets = regions.stack(_propose_all(benchmark, proposer, limit, workers))
         with provenance.atomic_write(file) as target:
             np.savez(target, boxes=boxes, offsets=offsets)
     with np.load(file) as stored:
@@ -81,10 +80,7 @@ def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, w
 
 
 def selective_search(side: int = 160, overlap: float = 0.5, smallest: float = 0.004) -> Proposer:
-    """Class-agnostic proposals of OpenCV's selective search, large ones first.
-
-    OpenCV's own order of the boxes is random. Here larger boxes come first, and a box that overlaps a larger one too
-    much is dropped.
+    """Class-agnostic proposals of OpenCV's selective search, large ones first, as its own order is random.
 
     Args:
         side: the image's longer side is reduced to so many pixels first; larger finds more and takes longer.
@@ -103,9 +99,9 @@ def selective_search(side: int = 160, overlap: float = 0.5, smallest: float = 0.
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
         search.setBaseImage(np.asarray(small.convert("RGB"))[:, :, ::-1].copy())
         search.switchToSingleStrategy()
-        found = np.asarray(search.process(), np.float64).reshape(-1, 4)
-        found[:, 2:] += found[:, :2]
-        return _distinct(found * np.tile(np.divide(image.size, small.size), 2), image.size, overlap, smallest)
+        boxes = np.asarray(search.process(), np.float64).reshape(-1, 4)  # x, y, width, height
+        boxes[:, 2:] += boxes[:, :2]
+        return _distinct(boxes * np.tile(np.divide(image.size, small.size), 2), image.size, overlap, smallest)
 
     return Proposer("selective-search", propose, config)
 
@@ -121,8 +117,7 @@ def grounding_dino(
 
     Args:
         prompt: lower-case phrases, each ended by a full stop.
-        box_threshold: smallest score of a box.
-        text_threshold: smallest score of a word.
+        box_threshold, text_threshold: smallest score of a box, and of a word.
         model: name on the Hugging Face hub, or a folder.
         device: torch device.
 
@@ -155,15 +150,12 @@ def grounding_dino(
         inputs = processor(images=image, text=prompt, return_tensors="pt").to(device)
         with torch.inference_mode():
             output = network(**inputs)
-        (found,) = processor.post_process_grounded_object_detection(
-            output,
-            inputs["input_ids"],
-            threshold=box_threshold,
-            text_threshold=text_threshold,
-            target_sizes=[image.size[::-1]],
+        thresholds = {"threshold": box_threshold, "text_threshold": text_threshold}
+        (detected,) = processor.post_process_grounded_object_detection(
+            output, inputs["input_ids"], **thresholds, target_sizes=[image.size[::-1]]
         )
-        order = np.argsort(-found["scores"].cpu().numpy(), kind="stable")
-        return found["boxes"].cpu().numpy().astype(np.float64)[order]
+        order = np.argsort(-detected["scores"].cpu().numpy(), kind="stable")
+        return detected["boxes"].cpu().numpy().astype(np.float64)[order]
 
     return Proposer("grounding-dino", propose, config, parallel=False)
 
@@ -171,36 +163,34 @@ def grounding_dino(
 def _propose_all(
     benchmark: Benchmark, proposer: Proposer, limit: int, workers: int | None
 ) -> list[NDArray[np.float32]]:
-    def one(index: int) -> NDArray[np.float32]:
+    def propose(index: int) -> NDArray[np.float32]:
         try:
             image = images.read(benchmark.image_path(index))
         except images.ImageError:
             return np.empty((0, 4), np.float32)
-        found = np.asarray(proposer.propose(image), np.float32).reshape(-1, 4)[:limit]
-        return box_ops.whole_pixels(found, *image.size)
+        boxes = np.asarray(proposer.propose(image), np.float32).reshape(-1, 4)[:limit]
+        return box_ops.whole_pixels(boxes, *image.size)
 
-    count = len(benchmark.images)
-    per_image = []
-    label = f"{proposer.name} of {benchmark.name}"
+    count, label = len(benchmark.images), f"{proposer.name} of {benchmark.name}"
     threads = (workers or machine.cores()) if proposer.parallel else 1
     with ThreadPoolExecutor(threads) as pool, progress.track(label, count, "image") as bar:
-        for boxes in pool.map(one, range(count)):
+        per_image = []
+        for boxes in pool.map(propose, range(count)):
             per_image.append(boxes)
             bar.update()
     return per_image
 
 
 def _distinct(
-    found: NDArray[np.float64], size: tuple[int, int], overlap: float, smallest: float
+    boxes: NDArray[np.float64], size: tuple[int, int], overlap: float, smallest: float
 ) -> NDArray[np.float64]:
     """Boxes that are neither tiny nor the whole image nor slivers, large ones first, without near-duplicates."""
     import torch
     from torchvision.ops import nms
 
-    sides = np.maximum(found[:, 2:] - found[:, :2], 1e-9)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9)
     area = sides.prod(axis=1) / (size[0] * size[1])
     plausible = (area >= smallest) & (area < 0.95) & (sides.max(axis=1) < 4 * sides.min(axis=1))
-    found, area = found[plausible], area[plausible]
-    order = np.lexsort((*found.T, -area))  # ties by coordinates, for OpenCV's order is random
-    boxes = torch.from_numpy(found[order])
-    return found[order][nms(boxes, torch.from_numpy(area[order].copy()), overlap).numpy()]
+    boxes, area = boxes[plausible], area[plausible]
+    order = np.lexsort((*boxes.T, -area))  # ties by coordinates, for OpenCV's order is random
+    return boxes[order][nms(torch.from_numpy(boxes[order]), torch.from_numpy(area[order]), overlap).numpy()]

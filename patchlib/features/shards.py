@@ -74,9 +74,8 @@ class Shard:
     @property
     def done(self) -> bool:
         """Whether its file is there, and (unless ``skip_bad``) lacks no image."""
-        if not self.path.exists():
-            return False
-        return self.skip_bad or not np.isnan(np.load(self.path, mmap_mode="r")[:, 0]).any()
+        there = self.path.exists()
+        return there and (self.skip_bad or not np.isnan(np.load(self.path, mmap_mode="r")[:, 0]).any())
 
 
 @dataclass(frozen=True)
@@ -201,11 +200,7 @@ def _query_box(file: str, box: NDArray[np.float32], image: Image.Image) -> NDArr
 
 
 def write_missing(job: Job, shards: list[Shard], workers: int, executor: Client | None = None) -> list[str]:
-    """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image.
-
-    Raises:
-        FileNotFoundError: a shard that was written is not there.
-    """
+    """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image."""
     messages: set[str] = set()
     todo = [shard for shard in shards if not shard.done]
     total = sum(len(shard.files) for shard in shards)
