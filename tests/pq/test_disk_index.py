@@ -167,7 +167,7 @@ def test_full_disk_names_the_file_and_keeps_the_parts(
     code = f"""
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 from test_disk_index import PART, SETTINGS, disk_index, features_of
 resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
 disk_index.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
@@ -204,7 +204,7 @@ def test_killed_build_goes_on(features: FeatureSet, built: disk_index.DiskIndex,
     """The process kills itself where a third part begins; the first two are not made again."""
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 from test_disk_index import PART, SETTINGS, disk_index, features_of
 add, calls = disk_index.index.add, []
 def killed(*arguments):
