@@ -28,6 +28,7 @@ NEVER_IMPORTED = {
     "mypy",
     "myst-nb",
     "nbval",
+    "pytest-xdist",
     "ruff",
     "torchvision",
 }
