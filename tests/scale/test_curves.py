@@ -12,6 +12,7 @@ from builders import unit
 
 from patchlib import metrics, search
 from patchlib.pq import disk_lists, file_size
+from patchlib.pq.disk_index import DiskIndex
 from patchlib.pq.index import PatchIndex
 from patchlib.scale import curves, distractors, measure, replicate
 from patchlib.scale.distractors import Distractors, Task
@@ -96,23 +97,26 @@ def test_one_copy_is_the_index_itself(source: PatchIndex, task: Task, tmp_path: 
         np.testing.assert_array_equal(a.scores, b.scores)
 
 
+def codes_by_id(index: PatchIndex | DiskIndex, number: int) -> dict[int, list[int]]:
+    """Entries of a list."""
+    codes, ids = disk_lists.entries(index.ivf, number)
+    return dict(zip(ids.tolist(), codes.reshape(len(ids), -1).tolist(), strict=True))
+
+
 def test_copies_have_codes_of_their_list_and_real_images_come_once(source: PatchIndex, tmp_path: Path) -> None:
     large = replicate.replicate_codes(source, 5, 300, 3, tmp_path)
     assert len(large.offsets) == 300 + 3 * 200 + 1 and large.ivf.ntotal == (300 + 3 * 200) * 5
-    seen = []
+    seen: list[int] = []
+    block = source.ivf.code_size // np.gcd(source.ivf.code_size, 8)
     for number in range(8):
-        codes, ids = disk_lists.entries(large.ivf, number)
-        own_codes, own_ids = disk_lists.entries(source.ivf, number)
-        rows, own = codes.reshape(len(ids), -1), own_codes.reshape(len(own_ids), -1)
-        seen += ids.tolist()
-        first = ids < 500 * 5
-        by_id = dict(zip(own_ids.tolist(), own.tolist(), strict=True))
-        assert {int(i): c for i, c in zip(ids[first], rows[first].tolist(), strict=True)} == by_id
-        # each of the code's blocks is one that another code of the list has at the same place
-        block = own.shape[1] // np.gcd(own.shape[1], 8)
-        for start in range(0, own.shape[1], block):
-            known = {bytes(code) for code in own[own_ids >= 1500][:, start : start + block]}
-            assert {bytes(code) for code in rows[~first][:, start : start + block]} <= known
+        copied, own = codes_by_id(large, number), codes_by_id(source, number)
+        seen += copied
+        assert {i: code for i, code in copied.items() if i < 500 * 5} == own
+        # each of a copy's blocks is one that another code of the list has at the same place
+        for start in range(0, source.ivf.code_size, block):
+            part = slice(start, start + block)
+            known = {tuple(code[part]) for i, code in own.items() if i >= 300 * 5}
+            assert {tuple(code[part]) for i, code in copied.items() if i >= 500 * 5} <= known
     assert sorted(seen) == list(range((300 + 600) * 5))
 
 
@@ -120,13 +124,8 @@ def test_coarser_level_keeps_the_first_patches(source: PatchIndex, tmp_path: Pat
     coarse = replicate.replicate_codes(source, 1, 300, 2, tmp_path)
     assert coarse.ivf.ntotal == 300 + 2 * 200
     for number in range(8):
-        codes, ids = disk_lists.entries(coarse.ivf, number)
-        own_codes, own_ids = disk_lists.entries(source.ivf, number)
-        kept = {
-            i // 5: c for i, c in zip(own_ids, own_codes.reshape(len(own_ids), -1).tolist(), strict=True) if i % 5 == 0
-        }
-        got = dict(zip(ids.tolist(), codes.reshape(len(ids), -1).tolist(), strict=True))
-        assert {i: c for i, c in got.items() if i < 500} == kept
+        kept = {i // 5: code for i, code in codes_by_id(source, number).items() if i % 5 == 0}
+        assert {i: code for i, code in codes_by_id(coarse, number).items() if i < 500} == kept
 
 
 def test_sizes_are_those_of_the_files() -> None:
