@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from patchlib import benchmarks, encoders, plots
+from patchlib import benchmarks, encoders, plots, regions
 from patchlib.session import Session
 from patchlib.support import machine, provenance
 from patchlib.support.suggest import unknown
@@ -21,7 +21,7 @@ from patchlib.support.suggest import unknown
 FOLDER = Path(__file__).parent / "profiles"
 DTYPES = ("float32", "float16")
 MATCHERS = ("built-in", "published")
-REQUIRED = ("encoder", "encoders", "levels", "device", "batch", "dtype", "k", "resamples")
+REQUIRED = ("encoder", "encoders", "levels", "device", "batch", "dtype", "resamples")
 TITLES = {
     "procedural": "built-in benchmark",
     "ilias": "ILIAS",
@@ -36,27 +36,29 @@ def _whole(value: Any) -> bool:
 
 
 def _list_of(kind: type, value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(item, kind) for item in value)
+    return isinstance(value, list | tuple) and len(value) > 0 and all(type(item) is kind for item in value)
+
+
+def _levels(value: Any) -> bool:
+    return _list_of(int, value) and set(value) <= set(regions.LEVELS) and len(set(value)) > 1
 
 
 WHOLE = (_whole, "a whole number of at least 1")
-WHOLE_OR_NULL = (lambda value: value is None or _whole(value), f"{WHOLE[1]}, or null")
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("workers", "batch", "resamples"), WHOLE),
-    **dict.fromkeys(("k", "sample"), WHOLE_OR_NULL),
+    **dict.fromkeys(("workers", "batch", "resamples", "k", "sample"), WHOLE),
     "encoders": (lambda value: _list_of(str, value), "a list of encoders' names"),
-    "pair": (lambda value: value is None or (_list_of(str, value) and len(value) == 2), "two encoders' names, or null"),
-    "levels": (lambda value: _list_of(int, value) and set(value) <= {0, 1, 2, 3}, "a list of levels 0..3"),
+    "pair": (lambda value: _list_of(str, value) and len(value) == 2, "two encoders' names"),
+    "levels": (_levels, "at least two levels of 0..3"),
     "device": (lambda value: isinstance(value, str), 'a torch device such as "cpu" or "cuda"'),
     "dtype": (lambda value: value in DTYPES, " or ".join(DTYPES)),
-    "matcher": (lambda value: value is None or value in MATCHERS, " or ".join(MATCHERS)),
-    "skip_bad": (lambda value: value is None or isinstance(value, bool), "true or false"),
+    "matcher": (lambda value: value in MATCHERS, " or ".join(MATCHERS)),
+    "skip_bad": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Settings of a run.
+    """Settings of a run; null in a profile's file stands for the default.
 
     Attributes:
         name: profile name (the stem of its file).
@@ -66,10 +68,10 @@ class Profile:
         encoder: the encoder in use, a name of the encoders' registry.
         encoders: those that the comparisons of encoders run.
         pair: the two encoders of the study of size, place and brightness; None = the first two of ``encoders``.
-        levels: grid levels to study, of 0..3.
+        levels: two or more grid levels to study, ascending, of 0..3.
         matcher: what re-ranks: ``"built-in"``, or ``"published"``, the network of the AMES authors.
         device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
-        workers: processes or threads; null in the file = one per core.
+        workers: processes or threads; by default one per core.
         batch: crops in one forward.
         dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
         k: depth of AP; None = what the benchmark's protocol says.
@@ -91,7 +93,7 @@ class Profile:
     workers: int
     batch: int
     dtype: str
-    k: int | None
+    k: int | None = None
     sample: int | None = None
     resamples: int
     skip_bad: bool = False
@@ -137,11 +139,11 @@ def load(name: str, /, **overrides: Any) -> Profile:
     for key in (*settings, *overrides):
         if key not in FIELDS:
             raise ValueError(f"profile {name!r}: {unknown('parameter', key, FIELDS)}")
-    settings = _choose_benchmark(settings)
-    if settings.get("workers") is None:
-        settings["workers"] = machine.cores()
+    given = {key: value for key, value in settings.items() if value is not None}
+    settings = {"workers": machine.cores()} | _choose_benchmark(given)
     _check(settings, f"profile {name!r}")
-    sequences = {key: tuple(settings[key]) for key in ("benchmarks", "encoders", "levels")}
+    sequences = {key: tuple(settings[key]) for key in ("benchmarks", "encoders")}
+    sequences["levels"] = tuple(sorted(set(settings["levels"])))
     sequences["pair"] = tuple(settings.get("pair") or sequences["encoders"][:2])
     return Profile(name=Path(name).stem, **(settings | sequences))
 
@@ -192,7 +194,8 @@ def _check(settings: Mapping[str, Any], source: str) -> None:
         raise ValueError(f"{source} lacks {', '.join(missing)}; add them, or start it with 'extends: builtin'")
     if settings["benchmark"] not in benchmarks.NAMES:
         raise ValueError(unknown("benchmark", settings["benchmark"], benchmarks.NAMES))
-    encoders.spec(settings["encoder"])
     for key, (fits, expected) in RULES.items():
-        if not fits(settings.get(key)):
-            raise ValueError(f"{source}: {key} is {settings.get(key)!r}, expected {expected}")
+        if key in settings and not fits(settings[key]):
+            raise ValueError(f"{source}: {key} is {settings[key]!r}, expected {expected}")
+    for name in (settings["encoder"], *settings["encoders"], *settings.get("pair", ())):
+        encoders.spec(name)

@@ -68,9 +68,9 @@ class Session:
             encoder: another encoder than the session's.
         """
         data, encoder = data or self.data, encoder or self.encoder
-        found = features.extract(data, regions, encoder, **self.settings.extraction)
-        self.use(**{f"{found.meta['regions']} of {data.name} by {encoder.name}": found.meta["hash"]})
-        return found
+        patches = features.extract(data, regions, encoder, **self.settings.extraction)
+        self.use(**{f"{patches.meta['regions']} of {data.name} by {encoder.name}": patches.meta["hash"]})
+        return patches
 
     def evaluate(self, sets: Mapping[str, FeatureSet], data: Benchmark | None = None) -> Evaluation:
         """Rank the images by each feature set and score every query, as deep as the protocol goes.

@@ -32,7 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> DiskIndex:
     source = PatchIndex.build(replicate.feature_set(images, images[:40, 0]), nlist=1024, m=16)
     folder = tmp_path_factory.mktemp("large")
     np.save(folder / "queries.npy", images[:40, 0])
-    return replicate.multiply(source, PATCHES, 0, COPIES, folder)
+    return replicate.replicate_codes(source, PATCHES, 0, COPIES, folder)
 
 
 @pytest.mark.parametrize("memory", [None, 16_000_000], ids=["all in the cache", "16 MB of lists"])

@@ -92,7 +92,7 @@ from patchlib.pq.index import PatchIndex
 rng = np.random.default_rng(0)
 images = rng.standard_normal((1000, 5, 32), dtype=np.float32)
 source = PatchIndex.build(replicate.feature_set(images, images[:4, 0]), nlist=32, m=8, threads=1)
-index = replicate.multiply(source, 5, 0, 800, Path({str(tmp_path)!r}))
+index = replicate.replicate_codes(source, 5, 0, 800, Path({str(tmp_path)!r}))
 def resident():
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
 index.search(images[:4, 0], 10, memory=8 << 20, threads=1)  # what a first search loads stays
