@@ -7,6 +7,7 @@ By hand: a tqdm bar on stderr that goes away when done. A notebook's kernel unde
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,18 @@ def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
 
     with tqdm(total=total, desc=label, unit=unit, leave=False, disable=target == "off") as bar:
         yield bar
+
+
+def say(message: str) -> None:
+    """Show one line where progress is shown: why nothing moves for a while."""
+    target = os.environ.get("PATCHLIB_PROGRESS", "")
+    if target == "off":
+        return
+    if not target:
+        print(message, file=sys.stderr, flush=True)
+        return
+    with open(target, "a", encoding="utf-8") as file:
+        file.write(f"{message}\n")
 
 
 class _Lines:

@@ -39,3 +39,12 @@ def test_off_is_silent_and_the_default_is_a_bar_on_stderr(
         bar.update(2)
     out, err = capfd.readouterr()
     assert out == "" and "loud" in err
+
+
+def test_a_line_goes_where_progress_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for target in ("off", str(tmp_path / "state"), ""):
+        monkeypatch.setenv("PATCHLIB_PROGRESS", target)
+        progress.say("waiting")
+    assert (tmp_path / "state").read_text() == "waiting\n" and capfd.readouterr() == ("", "waiting\n")
