@@ -8,6 +8,11 @@ import pytest
 import servers
 
 
+@pytest.fixture(autouse=True)
+def silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHLIB_PROGRESS", "off")
+
+
 @pytest.fixture
 def web() -> Iterator[servers.Web]:
     with servers.serve_http() as running:

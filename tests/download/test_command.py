@@ -64,7 +64,7 @@ def test_list_get_verify_cite(data, capsys):
     assert data("list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1::2][:2]] == ["mini", "other"]
-    assert " kB " in lines[1] and " -  A thing" in lines[1]
+    assert "kB " in lines[1] and " -  A thing" in lines[1]
     assert "MIT" in lines[2]
     assert data("get", "mini") == 0
     out = capsys.readouterr().out
@@ -147,6 +147,6 @@ def test_from_and_the_mirror_variable(data, tmp_path, web, monkeypatch):
 def test_the_shipped_manifest_can_be_listed_and_cited(capsys):
     assert main(["data", "list"]) == 0
     out = capsys.readouterr().out
-    assert "6.3 TB" in out and "2.3 GB" in out
+    assert "6.30TB" in out and "2.30GB" in out
     assert main(["data", "cite", "instre"]) == 0
     assert "wang2015instre" in capsys.readouterr().out

@@ -35,7 +35,7 @@ def ftp(tmp_path):
 
 def get(urls, tmp_path, size=None, sha256=None, retry=QUICK):
     urls = [urls] if isinstance(urls, str) else urls
-    return fetch(urls, tmp_path / "out" / "file.bin", size, sha256, retry, progress=False)
+    return fetch(urls, tmp_path / "out" / "file.bin", size, sha256, retry)
 
 
 def left_overs(tmp_path):
@@ -45,8 +45,8 @@ def left_overs(tmp_path):
 
 def test_a_good_server(web, tmp_path):
     fetched = get(f"{web.url}/file.bin", tmp_path, len(BODY), SHA)
-    assert fetched.path.read_bytes() == BODY
-    assert (fetched.bytes, fetched.sha256, fetched.url) == (len(BODY), SHA, f"{web.url}/file.bin")
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
+    assert (fetched.bytes, fetched.sha256, fetched.source) == (len(BODY), SHA, f"{web.url}/file.bin")
     assert left_overs(tmp_path) == ["file.bin"]
 
 
@@ -54,15 +54,16 @@ def test_a_good_server(web, tmp_path):
 @pytest.mark.parametrize("known", [True, False])
 def test_a_cut_connection_is_continued(web, tmp_path, after, known):
     web.script["/file.bin"] = [servers.cut(after)]
-    fetched = get(f"{web.url}/file.bin", tmp_path, sha256=SHA if known else None)
-    assert fetched.path.read_bytes() == BODY
+    get(f"{web.url}/file.bin", tmp_path, sha256=SHA if known else None)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
     assert web.ranges("/file.bin") == [None, f"bytes={after}-" if after else None]
 
 
 def test_every_byte_may_be_the_last_one_of_a_connection(web, tmp_path):
     web.files["/file.bin"] = body = BODY[:40]
     web.script["/file.bin"] = [servers.cut(1)] * 39
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == body
+    get(f"{web.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == body
 
 
 def test_a_second_call_continues_what_the_first_left(web, tmp_path):
@@ -70,7 +71,8 @@ def test_a_second_call_continues_what_the_first_left(web, tmp_path):
     with pytest.raises(DownloadError, match="answers 500"):
         get(f"{web.url}/file.bin", tmp_path)
     assert left_overs(tmp_path) == [".file.bin.part", ".file.bin.part.json"]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    get(f"{web.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
     assert web.ranges("/file.bin")[-1] == "bytes=4000-"
 
 
@@ -79,7 +81,8 @@ def test_a_file_that_changes_between_two_connections_is_not_mixed(web, tmp_path)
     with pytest.raises(DownloadError):
         get(f"{web.url}/file.bin", tmp_path)
     web.files["/file.bin"] = changed = BODY[::-1]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == changed
+    get(f"{web.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == changed
 
 
 def test_the_wrong_beginning_is_noticed_by_the_hash(web, tmp_path):
@@ -89,8 +92,8 @@ def test_the_wrong_beginning_is_noticed_by_the_hash(web, tmp_path):
         get(f"{web.url}/bad.bin", tmp_path, len(BODY), SHA)
     web.files["/bad.bin"] = b"x" * len(BODY)
     web.script["/bad.bin"] = [servers.cut(4000)]
-    fetched = get([f"{web.url}/bad.bin", f"{web.url}/file.bin"], tmp_path, len(BODY), SHA)
-    assert fetched.path.read_bytes() == BODY
+    get([f"{web.url}/bad.bin", f"{web.url}/file.bin"], tmp_path, len(BODY), SHA)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
 
 
 def test_it_announces_more_than_it_has(web, tmp_path):
@@ -118,8 +121,8 @@ def test_it_announces_less_than_the_hash_needs(web, tmp_path):
 @pytest.mark.parametrize("known", ["size", "sha256"])
 def test_no_length_but_something_to_compare_with(web, tmp_path, known):
     web.script["/file.bin"] = [servers.without_length]
-    fetched = get(f"{web.url}/file.bin", tmp_path, **{known: {"size": len(BODY), "sha256": SHA}[known]})
-    assert fetched.path.read_bytes() == BODY
+    get(f"{web.url}/file.bin", tmp_path, **{known: {"size": len(BODY), "sha256": SHA}[known]})
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
 
 
 AGAIN = [None, None]
@@ -142,14 +145,16 @@ def test_after_a_bad_start_the_file_is_whole(web, tmp_path, script, ranges):
     web.files["/elsewhere.bin"] = BODY
     web.script["/file.bin"] = script
     start = time.monotonic()
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    get(f"{web.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
     assert web.ranges("/file.bin") == ranges
     assert time.monotonic() - start < 3
 
 
 def test_a_drip_counts_as_stalled(web, tmp_path):
     web.script["/file.bin"] = [servers.drip]
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    get(f"{web.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
 
 
 @pytest.mark.parametrize(
@@ -179,8 +184,8 @@ def test_a_circle_of_redirects(web, tmp_path):
 
 def test_a_path_is_copied_and_checked(tmp_path):
     (tmp_path / "copy.bin").write_bytes(BODY)
-    fetched = get([str(tmp_path / "none.bin"), str(tmp_path / "copy.bin")], tmp_path, len(BODY), SHA)
-    assert fetched.path.read_bytes() == BODY
+    get([str(tmp_path / "none.bin"), str(tmp_path / "copy.bin")], tmp_path, len(BODY), SHA)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
     with pytest.raises(DownloadError, match="announces 10240 bytes, expected 3"):
         get(str(tmp_path / "copy.bin"), tmp_path, size=3)
 
@@ -188,7 +193,8 @@ def test_a_path_is_copied_and_checked(tmp_path):
 @pytest.mark.parametrize("status", [429, 500, 503, 408])
 def test_it_asks_again_later(web, tmp_path, status):
     web.script["/file.bin"] = [servers.answer(status, Retry_After="0")] * 2
-    assert get(f"{web.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    get(f"{web.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
     assert len(web.requests) == 3
 
 
@@ -196,8 +202,8 @@ def test_the_next_mirror(web, tmp_path):
     web.files["/wrong/file.bin"] = b"something else"
     mirrors = [f"{web.url}/none/file.bin", f"{web.url}/wrong/file.bin", f"{web.url}/file.bin"]
     fetched = get(mirrors, tmp_path, sha256=SHA)
-    assert fetched.url == mirrors[2]
-    assert fetched.path.read_bytes() == BODY
+    assert fetched.source == mirrors[2]
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
 
 
 def test_every_mirror_is_in_the_error(web, tmp_path):
@@ -230,13 +236,15 @@ def test_what_was_there_stays_when_a_download_fails(web, tmp_path):
 
 
 def test_ftp(ftp, tmp_path):
-    assert get(f"{ftp.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    get(f"{ftp.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
 
 
 @pytest.mark.parametrize("after", [1, 5000, len(BODY) - 1])
 def test_ftp_is_continued(ftp, tmp_path, after):
     ftp.cuts = [after]
-    assert get(f"{ftp.url}/file.bin", tmp_path).path.read_bytes() == BODY
+    get(f"{ftp.url}/file.bin", tmp_path)
+    assert (tmp_path / "out/file.bin").read_bytes() == BODY
     assert ftp.cuts == []
 
 

@@ -54,37 +54,34 @@ def changed(*path_and_value):
 
 
 MISTAKES = [
-    (changed("licence", None), "'licence' is missing"),
-    (changed("kind", "dataset"), "kind: expected one of .* got 'dataset'"),
-    (changed("licnce", "MIT"), "unknown key 'licnce'; did you mean licence"),
-    (changed("title", "  "), "title: expected text"),
-    (changed("citation", "Smith 2020"), "citation: expected BibTeX"),
-    (changed("folder", "../elsewhere"), "folder: expected a path in the data folder"),
-    (changed("expected", "pictures", 3), "expected: expected whole numbers >= 0 of images, .* got .*'pictures': 3"),
-    (changed("expected", "images", -3), "expected: expected whole numbers >= 0 of images, .* got {'images': -3}"),
-    (changed("files", []), "expected files or a listing"),
-    (changed("files", "t.zip"), "files: expected a list"),
-    (changed("files", 0, "url", "https://x.org"), r"files\[0\]: unknown key 'url'; did you mean urls"),
-    (changed("files", 0, "urls", []), "urls: expected addresses with https"),
-    (
-        changed("files", 0, "urls", ["file:///etc/passwd"]),
-        "urls: expected addresses with https, .*got .*file:",
-    ),
+    (changed("licence", None), ": the key 'licence' is missing"),
+    (changed("kind", "dataset"), ".kind: expected benchmark, ids, features or weights, got 'dataset'"),
+    (changed("licnce", "MIT"), ": unknown key 'licnce'; did you mean licence"),
+    (changed("title", "  "), ".title: expected text"),
+    (changed("citation", "Smith 2020"), ".citation: expected BibTeX"),
+    (changed("folder", "../elsewhere"), ".folder: expected a path in the data folder"),
+    (changed("expected", "pictures", 3), ".expected: unknown key 'pictures'; .*Known: images, queries"),
+    (changed("expected", "images", -3), ".expected.images: expected a whole number >= 0, got -3"),
+    (changed("files", None), ": expected a mapping with files or a listing"),
+    (changed("files", "t.zip"), ".files: expected a list of files, got 't.zip'"),
+    (changed("files", 0, "url", "https://x.org"), r".files\[0\]: unknown key 'url'; did you mean urls"),
+    (changed("files", 0, "urls", []), r".files\[0\].urls: expected a list of addresses"),
+    (changed("files", 0, "urls", ["file:///etc/passwd"]), r"urls\[0\]: expected an address with https, .*got 'file:"),
     (changed("files", 0, "name", "/etc/passwd"), "name: expected a path in the data folder"),
+    (changed("files", 0, "name", "a\\b"), "name: expected a path in the data folder"),
     (changed("files", 0, "sha256", "abc"), "sha256: expected 64 hex digits in lower case, got 'abc'"),
     (changed("files", 0, "bytes", "12 MB"), "bytes: expected a whole number >= 0, got '12 MB'"),
-    (changed("files", 0, "unpack", "rar"), "unpack: expected one of zip, tar, got 'rar'"),
-    (changed("files", [GOOD["files"][0]] * 2), "a name is there twice"),
-    (changed("listing", {"format": "index", "url": "https://x.org/"}), "listing: the key 'match' is missing"),
-    ("text", "expected a mapping, got 'text'"),
+    (changed("files", 0, "unpack", "rar"), "unpack: expected zip or tar, got 'rar'"),
+    (changed("files", [GOOD["files"][0]] * 2), ".files: a name is there twice"),
+    (changed("listing", {"format": "index", "url": "https://x.org/"}), ".listing: the key 'match' is missing"),
+    ("text", ": expected a mapping with files or a listing, got 'text'"),
 ]
 
 
 @pytest.mark.parametrize(("entry", "message"), MISTAKES)
 def test_mistakes_name_file_entry_key_and_value(tmp_path, entry, message):
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=f"m.yaml, entries.t.*{message}"):
         manifest.load(write(tmp_path, entry))
-    assert "m.yaml: entry 't'" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["entries: [", "[]", "other: {}", ""])

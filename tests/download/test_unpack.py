@@ -55,7 +55,7 @@ def place(tmp_path):
 
 def refuse(archive, place, rule, match, **options):
     with pytest.raises(ArchiveError, match=match) as caught:
-        unpack(archive, place, rule, progress=False, **options)
+        unpack(archive, place, rule, **options)
     assert archive.name in str(caught.value)
     assert everything(place.parent) == ["secret.txt"]
     assert (place.parent / "secret.txt").read_text() == "untouched"
@@ -68,7 +68,7 @@ def test_plain_archives(tmp_path, place, kind):
         make_zip(path, FILES.items())
     else:
         make_tar(path, FILES.items(), f"w:{kind[4:]}" if kind != "tar" else "w")
-    written = unpack(path, place, kind[:3], progress=False)
+    written = unpack(path, place, kind[:3])
     assert {item.path: (item.bytes, item.sha256) for item in written} == {
         name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in FILES.items()
     }
@@ -78,7 +78,7 @@ def test_plain_archives(tmp_path, place, kind):
 def test_what_an_interrupted_call_left_is_removed(tmp_path, place):
     place.mkdir()
     (place / "rest").write_text("of before")
-    unpack(make_zip(tmp_path / "x.zip", FILES.items()), place, "zip", progress=False)
+    unpack(make_zip(tmp_path / "x.zip", FILES.items()), place, "zip")
     assert everything(place) == ["a", "a/b", "a/b/two.bin", "a/one.txt", "three"]
 
 
@@ -128,7 +128,7 @@ def test_a_link_to_a_file_of_the_archive_becomes_a_copy(tmp_path, place):
         (special("hard", tarfile.LNKTYPE, "a/one.txt"), None),
         (special("a/soft", tarfile.SYMTYPE, "one.txt"), None),
     ]
-    written = unpack(make_tar(tmp_path / "x.tar", members), place, "tar", progress=False)
+    written = unpack(make_tar(tmp_path / "x.tar", members), place, "tar")
     assert [item.path for item in written] == ["a/one.txt", "hard", "a/soft"]
     assert (place / "hard").read_bytes() == (place / "a/soft").read_bytes() == b"one"
     assert not (place / "a/soft").is_symlink()
@@ -157,7 +157,7 @@ def test_a_file_where_a_folder_should_be(tmp_path, place):
 
 def test_odd_but_honest_names(tmp_path, place):
     names = ["\u043a\u043e\u0448\u043a\u0430.txt", "\u5bff\u53f8/\u00e9t\u00e9.txt", "a b'c\"d.txt", "#U00e9.txt"]
-    written = unpack(make_tar(tmp_path / "x.tar", [(name, b"1") for name in names]), place, "tar", progress=False)
+    written = unpack(make_tar(tmp_path / "x.tar", [(name, b"1") for name in names]), place, "tar")
     assert [item.path for item in written] == names
 
 
@@ -189,7 +189,7 @@ def test_the_stated_length_is_a_limit(tmp_path, place):
     total = sum(map(len, FILES.values()))
     path = make_zip(tmp_path / "x.zip", FILES.items())
     refuse(path, place, "zip", "more than it may", max_bytes=total - 1)
-    assert len(unpack(path, place, "zip", max_bytes=total, progress=False)) == len(FILES)
+    assert len(unpack(path, place, "zip", max_bytes=total)) == len(FILES)
 
 
 def test_too_many_files(tmp_path, place, monkeypatch):
