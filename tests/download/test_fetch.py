@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import time
 
 import pytest
@@ -105,9 +106,13 @@ def test_after_a_bad_start_the_file_is_whole(web, url, get, case):
     assert time.monotonic() - start < 3
 
 
-@pytest.mark.parametrize("known", [{"size": SIZE}, {"sha256": SHA}])
-def test_no_length_but_something_to_compare_with(web, url, get, known):
-    web.script["/file.bin"] = [servers.without_length]
+def half(handler, body):
+    servers.without_length(handler, body[:4000])
+
+
+@pytest.mark.parametrize(("known", "cuts"), [({"size": SIZE}, []), ({"size": SIZE}, [half]), ({"sha256": SHA}, [])])
+def test_no_length_but_something_to_compare_with(web, url, get, known, cuts):
+    web.script["/file.bin"] = [*cuts, servers.without_length]
     assert get(url, **known) == (BODY, url)
 
 
@@ -180,3 +185,14 @@ def test_ftp_that_never_gets_further(ftp, get, out, name, message):
     with pytest.raises(DownloadError, match=message):
         get(f"{ftp.url}/{name}")
     assert "file.bin" not in names(out)
+
+
+def test_ftp_of_another_version_is_not_mixed(ftp, get):
+    file = ftp.folder / "file.bin"
+    file.write_bytes(BODY)
+    ftp.cuts = [4000, 0, 0, 0]
+    with pytest.raises(DownloadError):
+        get(f"{ftp.url}/file.bin")
+    file.write_bytes(BODY[::-1])
+    os.utime(file, (0, 0))
+    assert get(f"{ftp.url}/file.bin") == (BODY[::-1], f"{ftp.url}/file.bin")
