@@ -16,16 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
-
-import requests
-from requests.exceptions import InvalidSchema, InvalidURL, SSLError, TooManyRedirects
-from urllib3 import Retry
-from urllib3.exceptions import HTTPError
 
 from patchlib.support.progress import track
 from patchlib.support.provenance import read_json, sha256_file, write_json
+
+if TYPE_CHECKING:
+    import requests
 
 BLOCK = 1 << 20
 LONGEST_WAIT = 60.0  # seconds between two tries
@@ -214,6 +212,8 @@ def _local(path: str, offset: int, tag: str | None, timeout: float) -> Iterator[
 
 @contextmanager
 def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_Stream]:
+    import requests  # doubles the start of the command line
+
     headers = {"Accept-Encoding": "identity", "User-Agent": "patchlib"}
     if offset:
         headers |= {"Range": f"bytes={offset}-"} | ({"If-Range": tag} if tag else {})
@@ -235,6 +235,8 @@ def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_S
 
 
 def _check_answer(url: str, response: requests.Response) -> None:
+    from urllib3 import Retry
+
     code, headers, path = response.status_code, response.headers, urlsplit(url).path
     if url.startswith("https:") and response.url.startswith("http:"):
         raise _Refused(f"redirects to an address without encryption, {response.url}")
@@ -283,6 +285,9 @@ def _fact(ftp: ftplib.FTP, command: str) -> str | None:
 @contextmanager
 def _told_apart() -> Iterator[None]:
     """What goes wrong on the line is worth another try, or final."""
+    from requests.exceptions import InvalidSchema, InvalidURL, SSLError, TooManyRedirects
+    from urllib3.exceptions import HTTPError
+
     try:
         yield
     except (InvalidSchema, InvalidURL, SSLError, TooManyRedirects) as error:
