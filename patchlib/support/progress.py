@@ -24,13 +24,13 @@ class Progress(Protocol):
 
 
 @contextmanager
-def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
+def track(label: str, total: int | None, unit: str = "it") -> Iterator[Progress]:
     """Show the progress of a step of ``total`` items.
 
     Args:
         label: what is being done, e.g. ``"L3 of procedural with cnn-small"``.
-        total: number of items.
-        unit: their name, e.g. ``"image"``.
+        total: number of items, None where nobody knows.
+        unit: their name, e.g. ``"image"``; ``"B"`` is shown as kB, MB, GB.
     """
     target = os.environ.get("PATCHLIB_PROGRESS", "")
     if target and target != "off":
@@ -39,7 +39,7 @@ def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=label, unit=unit, leave=False, disable=target == "off") as bar:
+    with tqdm(total=total, desc=label, unit=unit, unit_scale=unit == "B", leave=False, disable=target == "off") as bar:
         yield bar
 
 
@@ -58,16 +58,16 @@ def say(message: str) -> None:
 class _Lines:
     """Progress as lines of a file: ``label: 120/1800 image (45.0/s)``."""
 
-    def __init__(self, file: TextIO, label: str, total: int, unit: str) -> None:
+    def __init__(self, file: TextIO, label: str, total: int | None, unit: str) -> None:
         self.file, self.label, self.total, self.unit = file, label, total, unit
         self.done, self.start, self.written = 0, time.monotonic(), 0.0
 
     def update(self, n: int = 1) -> None:
         self.done += n
         now = time.monotonic()
-        if self.done < self.total and now - self.written < INTERVAL:
+        if self.done != self.total and now - self.written < INTERVAL:
             return
         self.written = now
         rate = self.done / max(now - self.start, 1e-9)
-        self.file.write(f"{self.label}: {self.done}/{self.total} {self.unit} ({rate:.1f}/s)\n")
+        self.file.write(f"{self.label}: {self.done}/{self.total or '?'} {self.unit} ({rate:.1f}/s)\n")
         self.file.flush()

@@ -109,17 +109,16 @@ def test_they_are_those_that_were_drawn(shared):
 
 def test_the_sample(shared, tmp_path):
     from patchlib.download import manifest, store
-    from patchlib.download.sources import FetchOptions
 
     archive = shared / "data" / "grocery_sample.zip"
     entry = manifest.load()["grocery"]
-    store.get(entry, tmp_path, FetchOptions(source=str(archive), progress=False))
+    store.get(entry, tmp_path, store.FetchOptions(source=str(archive)))
     benchmark = load("grocery", tmp_path / "grocery")
     summary = benchmark.summary()
     assert (summary["images"], summary["queries"], summary["positives"]) == (864, 31, 864)
     assert (summary["positives with a box"], summary["boxes"]) == (310, 359)
     assert benchmark.meta["found"]["positives without a box"] == 864 - 310
-    assert store.verify(entry, tmp_path) == []
+    assert store.verify(entry, tmp_path) == {}
 
 
 @pytest.mark.parametrize(
