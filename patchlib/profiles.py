@@ -7,28 +7,21 @@ may start from another profile with ``extends: NAME``. A notebook opens one: ``r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from patchlib import benchmarks, encoders, plots, regions
-from patchlib.session import Session
-from patchlib.support import machine, provenance
+from patchlib.session import Profile, Session
+from patchlib.support import machine
 from patchlib.support.suggest import unknown
 
 FOLDER = Path(__file__).parent / "profiles"
 DTYPES = ("float32", "float16")
 MATCHERS = ("built-in", "published")
 REQUIRED = ("encoder", "encoders", "levels", "device", "batch", "dtype", "resamples")
-TITLES = {
-    "procedural": "built-in benchmark",
-    "ilias": "ILIAS",
-    "instre": "INSTRE",
-    "grocery": "Grocery Store",
-    "folder": "own photographs",
-}
 
 
 def _whole(value: Any) -> bool:
@@ -54,65 +47,6 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "matcher": (lambda value: value in MATCHERS, " or ".join(MATCHERS)),
     "skip_bad": (lambda value: isinstance(value, bool), "true or false"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """Settings of a run; null in a profile's file stands for the default.
-
-    Attributes:
-        name: profile name (the stem of its file).
-        benchmark: the benchmark in use.
-        benchmark_options: its loader's keywords, ``root`` among them if it lies elsewhere.
-        benchmarks: the benchmarks the profile lists, the default one first.
-        encoder: the encoder in use, a name of the encoders' registry.
-        encoders: those that the comparisons of encoders run.
-        pair: the two encoders of the study of size, place and brightness; None = the first two of ``encoders``.
-        levels: two or more grid levels to study, ascending, of 0..3.
-        matcher: what re-ranks: ``"built-in"``, or ``"published"``, the network of the AMES authors.
-        device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
-        workers: processes or threads; by default one per core.
-        batch: crops in one forward.
-        dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
-        k: depth of AP; None = what the benchmark's protocol says.
-        sample: images of the studies that describe each image many times; None = all.
-        resamples: bootstrap resamples of a confidence interval.
-        skip_bad: leave unreadable images out, and count them, instead of stopping.
-    """
-
-    name: str
-    benchmark: str
-    benchmark_options: dict[str, Any] = field(default_factory=dict)
-    benchmarks: tuple[str, ...]
-    encoder: str
-    encoders: tuple[str, ...]
-    pair: tuple[str, ...]
-    levels: tuple[int, ...]
-    matcher: str = "built-in"
-    device: str
-    workers: int
-    batch: int
-    dtype: str
-    k: int | None = None
-    sample: int | None = None
-    resamples: int
-    skip_bad: bool = False
-
-    @property
-    def label(self) -> str:
-        """What figures say they show, e.g. ``"built-in benchmark"``; names the options that are not the default."""
-        told = {key: value for key, value in self.benchmark_options.items() if key not in ("root", "skip_bad")}
-        options = ", ".join(f"{key}={value}" for key, value in told.items())
-        return TITLES[self.benchmark] + (f" ({options})" if options else "")
-
-    def record(self, config: Mapping[str, Any], **inputs: str) -> dict[str, Any]:
-        """Record of a figure or table made under this profile; ``inputs`` are hashes, e.g. ``benchmark=data.hash``."""
-        return provenance.record(config, inputs, self.name, self.label)
-
-    @property
-    def extraction(self) -> dict[str, Any]:
-        """The keywords of :func:`patchlib.features.extract` that a profile decides."""
-        return {"workers": self.workers, "batch": self.batch, "dtype": self.dtype, "skip_bad": self.skip_bad}
 
 
 FIELDS = tuple(item.name for item in fields(Profile) if item.name != "name")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from patchlib import benchmarks, encoders, profiles
+from patchlib import benchmarks, encoders, profiles, session
 from patchlib.support import machine
 
 COMPLETE = """
@@ -57,7 +57,7 @@ def test_mini_ilias_has_the_five_million_distractors() -> None:
 
 
 def test_every_benchmark_has_a_title() -> None:
-    assert set(profiles.TITLES) == set(benchmarks.NAMES)
+    assert set(session.TITLES) == set(benchmarks.NAMES)
 
 
 def test_a_file_of_ones_own(own: Path) -> None:
