@@ -61,8 +61,7 @@ def test_other_seeds_show_other_things() -> None:
 
 
 def test_a_killed_generation_continues_with_the_same_bytes(tiny: benchmarks.Benchmark, tmp_path: Path) -> None:
-    config = ProceduralConfig(**TINY)
-    loader.generate(config, tmp_path, workers=1)
+    benchmarks.load("procedural", tmp_path, **TINY, workers=1)
     gone = [*sorted(tmp_path.rglob("*.jpg"))[::3], tmp_path / loader.RECORD]
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.jpg") if file not in gone}
     for file in gone:
