@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from patchlib.benchmarks.procedural.artwork import BLACK, WHITE, label
-from patchlib.benchmarks.procedural.patterns import Colour, Draw, Rng, disc, star
+from patchlib.benchmarks.procedural.patterns import Colour, Draw, Pen, Rng, star
 
 TEXTURE = 192  # pixels of the longer side of a face
 Corners = tuple[tuple[float, float, float], ...]
@@ -95,7 +95,7 @@ def block(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Proced
         slope = front.crop((0, 0, front.width, round(rise * TEXTURE / 2)))
         front, side = (face.crop((0, slope.height, face.width, TEXTURE)) for face in (front, side))
         if family.random() < 0.6:
-            disc(ImageDraw.Draw(slope), slope.width * 0.5, slope.height * 0.5, slope.height * 0.33, colours[2])
+            Pen(ImageDraw.Draw(slope)).disc(slope.width * 0.5, slope.height * 0.5, slope.height * 0.33, colours[2])
         faces = _gables(colours[0], w, d, crown)
         faces.append(_face(slope, ((-w, -h, 0.0), (w, -h, 0.0), (w, crown, -d), (-w, crown, -d)), 1.06))
     else:
@@ -220,9 +220,9 @@ def pouch(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Proced
 def toy(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """A sitting stuffed creature: body, head, ears, arms, feet, a face and a printed belly."""
     width, height = round(TEXTURE * family.uniform(0.7, 0.95)), TEXTURE
-    mask, cut = _mask(width, height)
+    mask, draw = _mask(width, height)
     face = label(family, variant, width, height, colours)
-    paint, middle = ImageDraw.Draw(face), width / 2
+    cut, paint, middle = Pen(draw), Pen(ImageDraw.Draw(face)), width / 2
     head, body = family.uniform(0.28, 0.38) * width, family.uniform(0.34, 0.46) * width
     fur = colours[family.integers(2)]
     ear, ear_out, ear_tall = family.uniform(0.3, 0.55) * head, family.uniform(0.5, 0.9), family.uniform(0.8, 2.0)
@@ -232,15 +232,15 @@ def toy(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Procedur
     parts += [(middle + s * body * 0.95, height * 0.6, body * 0.3, 1.9) for s in (-1, 1)]
     parts += [(middle + s * body * 0.6, height * 0.91, body * 0.42, 0.55) for s in (-1, 1)]
     for cx, cy, radius, squeeze in parts:
-        disc(cut, 2 * cx, 2 * cy, 2 * radius, 255, squeeze)
+        cut.disc(2 * cx, 2 * cy, 2 * radius, 255, squeeze)
     for cx, cy, radius, squeeze in parts[1:]:
-        disc(paint, cx, cy, radius, fur, squeeze)
+        paint.disc(cx, cy, radius, fur, squeeze)
     snout, eye = colours[2], head * family.uniform(0.13, 0.26)
-    disc(paint, middle, neck + head * 0.3, head * family.uniform(0.25, 0.5), snout, 0.7)
-    disc(paint, middle, neck + head * 0.15, head * 0.13, (25, 20, 20), 0.7)
+    paint.disc(middle, neck + head * 0.3, head * family.uniform(0.25, 0.5), snout, 0.7)
+    paint.disc(middle, neck + head * 0.15, head * 0.13, (25, 20, 20), 0.7)
     for side in (-1, 1):
-        disc(paint, middle + side * head * 0.42, neck - head * 0.3, eye, WHITE)
-        disc(paint, middle + side * head * 0.42, neck - head * 0.28, eye * variant.uniform(0.4, 0.8), BLACK)
+        paint.disc(middle + side * head * 0.42, neck - head * 0.3, eye, WHITE)
+        paint.disc(middle + side * head * 0.42, neck - head * 0.28, eye * variant.uniform(0.4, 0.8), BLACK)
     return _flat(kind, face, _smooth(mask), bulge=0.6)
 
 
