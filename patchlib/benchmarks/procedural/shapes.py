@@ -42,7 +42,7 @@ class Face:
 
 @dataclass(frozen=True)
 class ProceduralObject:
-    """An object to be rendered. `wrap` = index map, shading and print of round objects, whose print turns with the yaw."""
+    """An object to be rendered. `wrap` = index map, shading and print of round ones, whose print turns with the yaw."""
 
     faces: tuple[Face, ...]
     wrap: tuple[np.ndarray, Image.Image, Image.Image] | None = None
