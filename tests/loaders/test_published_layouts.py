@@ -49,11 +49,6 @@ def tarred(files, mode="w:gz"):
     return buffer.getvalue()
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path / "cache"))
-
-
 def get(entry, data):
     store.get(entry, data, FetchOptions(progress=False))
 
