@@ -48,12 +48,6 @@ def tarred(files, mode="w:gz"):
     return buffer.getvalue()
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PATCHLIB_PROGRESS", "off")
-
-
 def get(entry, data):
     store.get(entry, data, store.FetchOptions())
 
