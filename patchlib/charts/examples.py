@@ -116,7 +116,7 @@ def _axes(fig: Figure, blocks: int, methods: int, columns: int = 1 + examples.SH
 
 def _explain_colours(fig: Figure) -> None:
     """A legend of frames and boxes in the upper right corner."""
-    named = {"right": "right image (frame)", "wrong": "wrong image (frame)"}
+    named = {kind: f"{said} image (frame)" for kind, said in plots.SAID.items()}
     named |= {"winning": "winning region", "truth": "ground truth"}
     handles = [Patch(facecolor="none", edgecolor=plots.BOXES[kind], linewidth=2) for kind in named]
     fig.legend(handles, list(named.values()), loc="upper right", ncols=4, fontsize=6.5)

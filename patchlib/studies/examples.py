@@ -130,9 +130,9 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_of_each_kind(ranking: Ranking, benchmark: Benchmark, query: int) -> dict[str, int]:
-    """The image that ranks first among the positives and the one among the others, "right" and "wrong"."""
+    """The image that ranks first among the positives, "positive", and the one among the others, "negative"."""
     positive = np.isin(ranking.images[query], benchmark.relevant(query)[0])
-    kinds = {"right": positive, "wrong": ~positive}
+    kinds = {"positive": positive, "negative": ~positive}
     return {kind: int(ranking.images[query, np.argmax(of)]) for kind, of in kinds.items() if of.any()}
 
 

@@ -151,8 +151,8 @@ def test_the_first_image_of_each_kind() -> None:
     ranking = search.Ranking(
         np.array([[1, 0, 2], [2, 0, 1]], np.int32), np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int32)
     )
-    assert examples.best_of_each_kind(ranking, data, 0) == {"right": 2, "wrong": 1}
-    assert examples.best_of_each_kind(ranking, data, 1) == {"right": 2}
+    assert examples.best_of_each_kind(ranking, data, 0) == {"positive": 2, "negative": 1}
+    assert examples.best_of_each_kind(ranking, data, 1) == {"positive": 2}
 
 
 def test_every_patch_has_its_name_score_and_overlap() -> None:
@@ -262,12 +262,12 @@ def test_a_palette_keeps_rare_colours_as_they_are(seed: int) -> None:
 def test_a_shown_figure_is_saved_and_carries_its_caption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATCHLIB_FIGURES", str(tmp_path))
     fig = Figure(figsize=(2, 1))
-    fig.add_subplot().add_patch(matplotlib.patches.Rectangle((0, 0), 1, 1, color=plots.BOXES["wrong"]))
+    fig.add_subplot().add_patch(matplotlib.patches.Rectangle((0, 0), 1, 1, color=plots.BOXES["negative"]))
     plots.save(fig, "fig_x", RECORD, "Orange fills it.", plots.PALETTE)
     picture = charts.examples.small_copy("fig_x", "Orange fills it.")
     assert picture.alt == "Orange fills it."
     assert json.loads((tmp_path / "fig_x.json").read_text())["caption"] == "Orange fills it."
     saved = Image.open(tmp_path / "fig_x.png")
     assert saved.mode == "P"
-    orange = Image.new("RGB", (1, 1), plots.BOXES["wrong"]).getpixel((0, 0))
+    orange = Image.new("RGB", (1, 1), plots.BOXES["negative"]).getpixel((0, 0))
     assert orange in {colour for _, colour in saved.convert("RGB").getcolors()}
