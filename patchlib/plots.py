@@ -33,6 +33,7 @@ LEVELS = {"L0": "#D55E00", "L1": "#56B4E9", "L2": "#0072B2", "L3": "#00365C"}
 BOXES = {"winning": "#0072B2", "truth": "#F0E442", "positive": "#009E73", "negative": "#D55E00"}
 SAID = {"positive": "right", "negative": "wrong"}  # what pictures call the two
 HEAT = "cividis"
+INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}  # seaborn's keywords for :func:`spread`
 PALETTE = 128  # colours of a figure of many photographs, which then takes a quarter of the bytes
 
 
@@ -135,6 +136,22 @@ def contact_sheet(
     for ax, index in zip(axes.flat, rows, strict=False):
         truth(picture(ax, images.read(benchmark.image_path(index))), (boxes or {}).get(index, ()))
     return axes
+
+
+def no_boxes(ax: Axes) -> Axes:
+    """Empty axes that say why."""
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
+    return ax
+
+
+def spread(table: pd.DataFrame, mean: str = "mean") -> pd.DataFrame:
+    """A table with intervals for seaborn: three rows a point, ``low``, ``mean`` and ``high``, in the column ``value``.
+
+    Drawn with :data:`INTERVAL`, a point is the mean (their median) and its interval spans all three.
+    """
+    bounds = ["low", mean, "high"]
+    return table.melt([*table.columns.drop(bounds)], bounds)
 
 
 def band(

@@ -151,9 +151,7 @@ def rule(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
 def failures(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
     """AP against LocScore of every query by its case; the line of the poor IoU; the queries shown ringed."""
     if table["loc"].isna().all():
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
-        return ax
+        return plots.no_boxes(ax)
     of = examples.cases(table)
     for case, (colour, marker) in MARKS.items():
         rows = table[of == case]

@@ -29,7 +29,7 @@ CASES = {
 }
 
 
-def paired(scores: Mapping[str, pd.DataFrame], rankings: Mapping[str, Ranking], benchmark: Benchmark) -> pd.DataFrame:
+def by_query(scores: Mapping[str, pd.DataFrame], rankings: Mapping[str, Ranking], benchmark: Benchmark) -> pd.DataFrame:
     """Both methods' scores of every query, side by side.
 
     Args:
@@ -62,7 +62,7 @@ def by_gain(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
     """All queries, sorted by their gain, in groups of equal size; of each group its median query.
 
     Args:
-        table: of :func:`paired`.
+        table: of :func:`by_query`.
         count: groups; no more than there are queries.
 
     Returns:
