@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,12 +12,6 @@ from builders import benchmark_on_disk
 
 from patchlib import charts
 from patchlib.studies import attributes
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def _bins(n: int) -> pd.DataFrame:
