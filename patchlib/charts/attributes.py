@@ -63,7 +63,7 @@ def bin_points(ax: Axes, table: pd.DataFrame) -> Axes:
     sns.pointplot(plots.spread(rows), x="number", y="value", hue="series", palette=colours, dodge=0.05 * len(series),
                   linestyles=["-", "-", ":", ":"][: len(series)], markersize=3.5, linewidth=1.4,
                   err_kws={"linewidth": 0.9}, **plots.INTERVAL, ax=ax)  # fmt: skip
-    ax.get_legend().remove()
+    ax.legend().remove()
     ax.set_xticks(bins["number"], bins["bin"], fontsize=6.5)
     ax.set(ylabel="", ylim=(0, None))
     return ax

@@ -32,7 +32,7 @@ def level_curves(ax: Axes, table: pd.DataFrame, metric: str) -> Axes:
     encoder, level = table.index.names
     colours = family_colours(table.index.unique(encoder))
     sns.lineplot(table, x=level, y=metric, hue=encoder, hue_order=colours, palette=colours, marker="o", ax=ax)
-    ax.get_legend().remove()
+    ax.legend().remove()
     ax.set(xlabel="", ylabel=f"{metric} (%)", ylim=(0, None))
     return ax
 

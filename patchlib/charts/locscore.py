@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,15 +44,12 @@ def area(ax: Axes, relevant: ArrayLike, iou: ArrayLike, n_positives: int) -> Axe
         iou: (K,) of the winning regions.
         n_positives: R.
     """
-
-    def at(thresholds: Iterable[float]) -> list[float]:
-        return [metrics.loc_score(relevant, iou, n_positives, threshold=d) for d in thresholds]
-
     thresholds = np.linspace(0, 1, 401)
-    curve = at(thresholds)
+    curve = [metrics.loc_score(relevant, iou, n_positives, threshold=d) for d in thresholds]
     ax.plot(thresholds, curve, color=plots.METHODS["Patchify"])
     ax.fill_between(thresholds, curve, color=plots.METHODS["Patchify"], alpha=0.15)
-    ax.plot(metrics.THRESHOLDS, at(metrics.THRESHOLDS), "ko", ms=4)
+    for d in metrics.THRESHOLDS:
+        ax.plot(d, metrics.loc_score(relevant, iou, n_positives, threshold=d), "ko", ms=4)
     ax.annotate(f"shaded area = LocScore\n= {np.trapezoid(curve, thresholds):.3f}", (0.55, 0.5), fontsize=8)
     ax.set(xlabel="δ", ylabel="LocScore(δ)", ylim=(0, 0.8))
     return ax

@@ -53,7 +53,7 @@ def result(answer: Answer, rank: int, between: str = " ") -> tuple[Image.Image, 
 def overview(answer: Answer, image: int) -> Figure:
     """The explorer as a picture: the query, the first images, and the patches of ``image``, an index of one of them."""
     fig = Figure(figsize=(plots.PAGE, 3.3), layout="constrained")
-    upper, lower = fig.subfigures(2, 1, height_ratios=(1, 1.7))
+    upper, lower = fig.subfigures(2, 1, height_ratios=(1, 1.7), squeeze=False)[:, 0]
     first, *others = upper.subplots(1, 1 + examples.SHOWN)
     plots.picture(first, thumbnail(answer.picture), "query")
     for rank, ax in enumerate(others):

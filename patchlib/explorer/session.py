@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,8 @@ INDEXES = ("exact", "PQ")
 FINEST = 3
 
 
-class Setup(NamedTuple):
+@dataclass(frozen=True)
+class Setup:
     """What to search in, and how.
 
     Attributes:
@@ -126,7 +127,7 @@ class SearchSession:
 
     def features(self, setup: Setup) -> FeatureSet:
         """Features at the chosen level; extracted on first use, which may take minutes."""
-        return self._features(*setup[:3])
+        return self._features(setup.benchmark, setup.encoder, setup.level)
 
     def ask(self, setup: Setup, query: int) -> Answer:
         """Search for a query of the benchmark, by row number.
