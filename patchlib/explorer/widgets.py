@@ -64,15 +64,12 @@ class Explorer:
         self._turn_to(query // PAGE)
         self._connect()
 
-    def picture(self) -> bytes:
-        """What is shown now as a png."""
-        return _png(plots.paletted(pictures.overview(self.answer, self.image)))
-
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """The widgets for a live notebook; a picture and a sentence for whatever cannot show them."""
         bundle = dict(self.view._repr_mimebundle_(**options) or {})
-        encoded = base64.b64encode(self.picture()).decode()
-        return bundle | {"image/png": encoded, "text/plain": f"Explorer, {self.answer.summary()}"}
+        picture = _png(plots.paletted(pictures.overview(self.answer, self.image)))
+        said = f"Explorer, {self.answer.summary()}"
+        return bundle | {"image/png": base64.b64encode(picture).decode(), "text/plain": said}
 
     def _arrange(self) -> widgets.VBox:
         benchmark, encoder, level, index = self.controls.values()

@@ -41,6 +41,8 @@ def test_a_panel_shows_its_rows_of_the_table_with_intervals_and_counts() -> None
     assert [line.get_ydata().tolist() for line in curves] == [[1, 4], [2, 5]] * 2
     assert [line.get_linestyle() for line in curves] == ["-", "-", ":", ":"]
     assert [list(line.get_ydata()) for line in ax.lines].count([0.5, 6]) == 4 * 2
+    rounded = charts.attributes.encoder_points(plt.subplots()[1], table.assign(bin="25–25"), "area", "mAP (%)")
+    assert [list(line.get_ydata()) for line in rounded.lines] == [list(line.get_ydata()) for line in ax.lines]
     ax = charts.attributes.study_points(
         plt.subplots()[1], _table(2, "study", ("scenes", "size", "mAP (%)")), "scenes", "size", "mAP (%)"
     )

@@ -221,7 +221,7 @@ def test_its_output_is_widgets_and_a_picture_of_them(shown: widgets.Explorer) ->
     assert bundle["text/plain"] == f"Explorer, {shown.answer.summary()}"
     picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
     assert picture.width > picture.height > 200
-    assert shown.picture() == shown.picture()
+    assert shown._repr_mimebundle_()["image/png"] == bundle["image/png"]
 
 
 def test_a_committed_notebook_keeps_the_picture_alone(shown: widgets.Explorer) -> None:
