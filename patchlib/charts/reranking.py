@@ -38,7 +38,7 @@ def grid_map(ax: Axes, cells: pd.DataFrame, choices: Sequence[Choice], limits: t
     for choice in choices:
         x, y = list(table.columns).index(choice.m), int(np.abs(table.index - choice.lambda_).argmin())
         ax.add_patch(
-            plots.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=plots.BOXES["wrong"], linewidth=1.8)
+            plots.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=plots.BOXES["negative"], linewidth=1.8)
         )
     ax.set_xticks(range(len(table.columns)), table.columns)
     ax.set_yticks(range(len(table.index)), [f"{value:.1f}" for value in table.index], fontsize=7)
@@ -100,11 +100,10 @@ def examples(
                 line[0].set_axis_off()
             for ax, index in zip(line[1:], ranking.images[query], strict=False):
                 plots.contact_sheet(np.array([ax]), benchmark, [index])
-                right = index in positives
                 was = int(np.flatnonzero(before.images[query] == index)[0]) + 1
-                kind = "right" if right else "wrong"
-                ax.spines[:].set_visible(True)
-                ax.spines[:].set(color=plots.BOXES[kind], linewidth=3)
-                ax.set_xlabel(kind if part == 0 else f"{kind}, was {was}", fontsize=6.5, labelpad=2)
+                kind = "positive" if index in positives else "negative"
+                ax.spines[:].set(visible=True, color=plots.BOXES[kind], linewidth=3)
+                said = plots.SAID[kind]
+                ax.set_xlabel(said if part == 0 else f"{said}, was {was}", fontsize=6.5, labelpad=2)
             line[1].set_ylabel(name, fontsize=8)
     return axes
