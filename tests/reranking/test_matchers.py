@@ -189,5 +189,5 @@ def test_shipped_weights_are_small_and_better_than_their_start() -> None:
 def test_profiles_choose_the_matcher() -> None:
     assert profiles.load("builtin").matcher == profiles.load("workshop").matcher == "built-in"
     assert profiles.load("paper").matcher == "published"
-    with pytest.raises(ValueError, match="matcher is 'ames', expected one of built-in, published"):
+    with pytest.raises(ValueError, match="profile 'builtin': matcher is 'ames', expected built-in or published"):
         profiles.load("builtin", matcher="ames")
