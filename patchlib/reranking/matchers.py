@@ -30,8 +30,8 @@ PUBLISHED = "dinov2_ames_dist.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """Which local descriptors stand for a view.
+class LocalFeatureSpec:
+    """Which local descriptors stand for a cutout.
 
     Attributes:
         encoder: registry name.
@@ -51,25 +51,25 @@ class Tokens:
 
     def extract(
         self,
-        views: pd.DataFrame,
+        cutouts: pd.DataFrame,
         encoder: Encoder,
         query: bool = False,
         *,
         region: bool = False,
         **options: Any,
     ) -> LocalFeatures:
-        """Local descriptors of views, from the cache or made now.
+        """Local descriptors of cutouts, from the cache or made now.
 
         Args:
-            views: of :mod:`patchlib.reranking.views`.
+            cutouts: of :mod:`patchlib.reranking.cutouts`.
             encoder: the one named ``encoder``.
-            query: the views are queries.
-            region: the views are regions of images: seen at the size of a query, stored like an image.
+            query: the cutouts are queries.
+            region: the cutouts are regions of images: seen at the size of a query, stored like an image.
             **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``crop`` or ``workers``.
         """
         size = self.query_size if query or region else self.size
         n = self.query_n if query else self.n
-        return local_features.extract(views, encoder, n, size=size, layer=self.layer, **options)
+        return local_features.extract(cutouts, encoder, n, size=size, layer=self.layer, **options)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Matcher:
 
     name: str
     model: AMES
-    tokens: Tokens
+    tokens: LocalFeatureSpec
     encoder: Encoder
     sha256: str
 
@@ -139,7 +139,7 @@ def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device:
     state = {key: value.float() for key, value in load_file(path).items()}
     check_state(state, model.state_dict(), path)
     model.load_state_dict(state)
-    tokens = Tokens(**content["tokens"])
+    tokens = LocalFeatureSpec(**content["tokens"])
     encoder = encoders.create(tokens.encoder, device=device)
     return Matcher(content["name"], model.to(device).eval(), tokens, encoder, content["sha256"])
 
@@ -164,7 +164,7 @@ def load_published(path: str | Path | None = None, device: str = "cpu") -> Match
             f"the published matcher needs {path}, which is not there: fetch it with `python -m patchlib data get ames`,"
             ' or choose matcher="built-in"'
         )
-    tokens = Tokens(encoder="DINOv2_B_reg", size=518, query_size=518, n=50, query_n=600)
+    tokens = LocalFeatureSpec(encoder="DINOv2_B_reg", size=518, query_size=518, n=50, query_n=600)
     encoder = encoders.create(tokens.encoder, device=device)
     return Matcher(path.stem, load_ames(path, device=device), tokens, encoder, provenance.sha256_file(path))
 
@@ -172,7 +172,7 @@ def load_published(path: str | Path | None = None, device: str = "cpu") -> Match
 def save(
     model: AMES,
     architecture: Mapping[str, Any],
-    tokens: Tokens,
+    tokens: LocalFeatureSpec,
     training: Mapping[str, Any],
     curve: pd.DataFrame,
     folder: Path,

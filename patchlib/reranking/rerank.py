@@ -30,7 +30,7 @@ __all__ = [
     "chamfer",
     "fuse",
     "grid_search",
-    "kept",
+    "cached_logits",
     "load_ames",
     "relevance",
     "rerank",
@@ -82,8 +82,8 @@ def score_shortlist(
         scorer: :func:`chamfer`, an :class:`AMES` on ``device``, or any function of that form.
         queries: local descriptors of the Q queries, in order.
         database: local descriptors of images or regions.
-        rows: (Q, m) which view of ``database`` stands at each place: ``ranking.images[:, :m]`` where the views are
-            whole images, or the rows that ``views.winning_regions`` returns.
+        rows: (Q, m) which cutout of ``database`` stands at each place: ``ranking.images[:, :m]`` where the cutouts are
+            whole images, or the rows that ``cutouts.winning_regions`` returns.
         batch: pairs scored at once; None = as many as suit the device.
         device: torch device.
 
@@ -91,7 +91,7 @@ def score_shortlist(
         (Q, m) float32.
 
     Raises:
-        ValueError: as many rows as queries are needed; a row is no view, or a view has no local descriptors.
+        ValueError: as many rows as queries are needed; a row is no cutout, or a cutout has no local descriptors.
     """
     rows = np.asarray(rows)
     if rows.ndim != 2 or len(rows) != len(queries.counts):
@@ -109,7 +109,9 @@ def score_shortlist(
     return logits
 
 
-def kept(folder: str | Path, config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def cached_logits(
+    folder: str | Path, config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]]
+) -> NDArray[np.float32]:
     """Logits from disk, or made and written there: they are computed once for each configuration.
 
     Args:

@@ -28,7 +28,7 @@ EXPANSION = 3  # images that a query is expanded with
 
 
 @dataclass(frozen=True)
-class Idea:
+class ScoringVariant:
     """A way to rank, and the strengths to try.
 
     Attributes:
@@ -118,16 +118,18 @@ def expanded(features: FeatureSet, weight: float) -> Ranking:
     return _ordered(*_best(replace(features, query_descriptors=queries)))
 
 
-IDEAS = {
-    "whole image too": Idea(with_global, (0, 0.05, 0.1, 0.2, 0.4), "weight of the whole image"),
-    "soft maximum": Idea(soft_maximum, (0, 0.01, 0.02, 0.04, 0.08), "temperature"),
-    "whitening": Idea(whitened, (0, 0.25, 0.5, 0.75, 1), "power"),
-    "without hubs": Idea(without_hubs, (0, 0.25, 0.5, 0.75, 1), "weight of hubness"),
-    "query expansion": Idea(expanded, (0, 0.1, 0.3, 1, 3), "weight of the patches"),
+VARIANTS = {
+    "whole image too": ScoringVariant(with_global, (0, 0.05, 0.1, 0.2, 0.4), "weight of the whole image"),
+    "soft maximum": ScoringVariant(soft_maximum, (0, 0.01, 0.02, 0.04, 0.08), "temperature"),
+    "whitening": ScoringVariant(whitened, (0, 0.25, 0.5, 0.75, 1), "power"),
+    "without hubs": ScoringVariant(without_hubs, (0, 0.25, 0.5, 0.75, 1), "weight of hubness"),
+    "query expansion": ScoringVariant(expanded, (0, 0.1, 0.3, 1, 3), "weight of the patches"),
 }
 
 
-def sweep(features: FeatureSet, benchmark: Benchmark, ideas: Mapping[str, Idea], k: int | None = None) -> pd.DataFrame:
+def sweep(
+    features: FeatureSet, benchmark: Benchmark, ideas: Mapping[str, ScoringVariant], k: int | None = None
+) -> pd.DataFrame:
     """AP of every query under every idea and strength: (idea, strength) x query_id, in 0..1."""
     rows = {}
     with progress.track("ideas", sum(len(idea.strengths) for idea in ideas.values()), "ranking") as bar:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchlib.reranking.fusion import Choice, select, split_by_instance
-from patchlib.reranking.rerank import Scorer, kept, score_shortlist
+from patchlib.reranking.rerank import Scorer, cached_logits, score_shortlist
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
 from patchlib.support import provenance
@@ -69,7 +69,7 @@ def logits_of_stages(
     rows = np.stack([np.pad(row, (0, width - len(row)), mode="edge") for row in distinct])
     whole = {**config, "queries": queries.meta["hash"], "images": images.meta["hash"]}
     whole["rows"] = provenance.config_hash(rows.tolist())
-    logits = kept(folder, whole, lambda: score_shortlist(scorer, queries, images, rows, device=device))
+    logits = cached_logits(folder, whole, lambda: score_shortlist(scorer, queries, images, rows, device=device))
     places = {
         name: np.stack([np.searchsorted(row, found) for row, found in zip(rows, ranking.images[:, :m], strict=True)])
         for name, ranking in rankings.items()

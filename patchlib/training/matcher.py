@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from patchlib import metrics
 from patchlib.reranking import matchers
-from patchlib.training.matcher_data import Lists, MatcherConfig, objects
+from patchlib.training.matcher_data import MatcherConfig, TrainingLists, objects
 
 if TYPE_CHECKING:
     import torch
@@ -46,13 +46,13 @@ def list_loss(logits: torch.Tensor) -> torch.Tensor:
     return cross_entropy(logits, first) + binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
 
 
-def architecture(config: MatcherConfig, lists: Lists) -> dict[str, Any]:
+def architecture(config: MatcherConfig, lists: TrainingLists) -> dict[str, Any]:
     """Arguments of :class:`patchlib.reranking.ames.AMES`."""
     sizes = {name: getattr(config, name) for name in ("dim", "layers", "heads", "feedforward")}
     return {"variant": "float", "local_dim": lists.images.descriptors.shape[2], **sizes}
 
 
-def build(config: MatcherConfig, lists: Lists) -> AMES:
+def build(config: MatcherConfig, lists: TrainingLists) -> AMES:
     """The untrained network, which begins as a best-match scorer."""
     import torch
 
@@ -69,7 +69,7 @@ def build(config: MatcherConfig, lists: Lists) -> AMES:
 
 def train(
     config: MatcherConfig,
-    lists: Lists,
+    lists: TrainingLists,
     report: Callable[[int, float, float, float, AMES], None] | None = None,
     every: int = 50,
 ) -> tuple[AMES, pd.DataFrame]:
@@ -116,7 +116,7 @@ def train(
     return model.eval(), pd.DataFrame(rows)
 
 
-def held_out_map(model: AMES, config: MatcherConfig, lists: Lists, m: int = 30) -> float:
+def held_out_map(model: AMES, config: MatcherConfig, lists: TrainingLists, m: int = 30) -> float:
     """mAP (0..1) of the held-out queries, their first m images of L3 in order of the logits alone, none beyond."""
     from patchlib.reranking.rerank import score_shortlist
 
@@ -131,7 +131,9 @@ def held_out_map(model: AMES, config: MatcherConfig, lists: Lists, m: int = 30) 
     return float(found.mean())
 
 
-def save(model: AMES, config: MatcherConfig, lists: Lists, curve: pd.DataFrame, folder: Path, name: str) -> Path:
+def save(
+    model: AMES, config: MatcherConfig, lists: TrainingLists, curve: pd.DataFrame, folder: Path, name: str
+) -> Path:
     """Write weights, card and curve of a training run; returns the path of the card."""
     import torch
 
@@ -157,7 +159,7 @@ def _trained(config: MatcherConfig) -> NDArray[np.int64]:
 def _step(
     model: AMES,
     config: MatcherConfig,
-    lists: Lists,
+    lists: TrainingLists,
     easy: float,
     rng: np.random.Generator,
     generator: torch.Generator,

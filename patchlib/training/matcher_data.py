@@ -18,9 +18,9 @@ from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.image_files import image_sizes
 from patchlib.benchmarks.procedural.config import TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.rendering import file_of, name_of, render_all
-from patchlib.reranking import views
+from patchlib.reranking import cutouts
 from patchlib.reranking.local_features import LocalFeatures
-from patchlib.reranking.matchers import Tokens
+from patchlib.reranking.matchers import LocalFeatureSpec
 from patchlib.support import paths, provenance
 
 OBJECTS = 20_000  # of the training seed's world, of which the first thousands are what the encoders were trained on
@@ -50,7 +50,7 @@ class MatcherConfig:
         seed: of weights and lists.
     """
 
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: LocalFeatureSpec = field(default_factory=LocalFeatureSpec)
     dim: int = 96
     layers: int = 3
     heads: int = 2
@@ -84,7 +84,7 @@ class MatcherConfig:
 
 
 @dataclass(frozen=True)
-class Lists:
+class TrainingLists:
     """What training lists are drawn from.
 
     Attributes:
@@ -154,7 +154,7 @@ def objects(config: MatcherConfig) -> tuple[ProceduralConfig, list[int]]:
     return drawn, list(islice(unseen, config.instances))
 
 
-def prepare(config: MatcherConfig, workers: int | None = None) -> Lists:
+def prepare(config: MatcherConfig, workers: int | None = None) -> TrainingLists:
     """Scenes, first stages and local descriptors of a configuration, from the cache or made now (some minutes)."""
     scenes = world(config, workers)
     encoder = encoders.create(config.tokens.encoder)
@@ -163,9 +163,9 @@ def prepare(config: MatcherConfig, workers: int | None = None) -> Lists:
     for stage in STAGES:
         level = patches.at_level(int(stage[1]))
         rankings[stage] = search.rank(level.query_descriptors, level, k=200).images
-    return Lists(
-        config.tokens.extract(views.query_views(scenes), encoder, query=True, workers=workers),
-        config.tokens.extract(views.whole_images(scenes), encoder, workers=workers),
+    return TrainingLists(
+        config.tokens.extract(cutouts.queries(scenes), encoder, query=True, workers=workers),
+        config.tokens.extract(cutouts.whole_images(scenes), encoder, workers=workers),
         [np.unique(scenes.relevant(query)[0]) for query in range(len(scenes.queries))],
         rankings,
     )

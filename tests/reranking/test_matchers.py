@@ -16,7 +16,7 @@ from patchlib.reranking.ames import AMES
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.support import provenance
 from patchlib.training import matcher as matcher_training
-from patchlib.training.matcher_data import Lists, MatcherConfig, objects
+from patchlib.training.matcher_data import MatcherConfig, TrainingLists, objects
 from patchlib.training.matcher_start import start_as_chamfer
 
 TINY = MatcherConfig(
@@ -26,23 +26,23 @@ TINY = MatcherConfig(
 
 
 def local(descriptors: np.ndarray) -> LocalFeatures:
-    views, n, _ = descriptors.shape
+    cutouts, n, _ = descriptors.shape
     descriptors = descriptors / np.linalg.norm(descriptors, axis=2, keepdims=True)
-    zeros = np.zeros((views, n), np.float32)
-    ids = [f"v{row}" for row in range(views)]
-    counts = np.full(views, n)
+    zeros = np.zeros((cutouts, n), np.float32)
+    ids = [f"v{row}" for row in range(cutouts)]
+    counts = np.full(cutouts, n)
     return LocalFeatures(descriptors.astype(np.float16), zeros[..., None].repeat(2, 2), zeros, counts, ids, {})
 
 
 @pytest.fixture
-def lists() -> Lists:
+def lists() -> TrainingLists:
     """Eight instances whose images hold the query's descriptors, shuffled among others; four images hold none."""
     rng = np.random.default_rng(0)
     queries, images = rng.normal(size=(8, 3, 12)), rng.normal(size=(20, 6, 12))
     for image in range(16):
         images[image, rng.permutation(6)[:3]] = queries[image // 2] + 0.1 * rng.normal(size=(3, 12))
     rankings = {stage: np.stack([rng.permutation(20) for _ in range(8)]) for stage in ("L0", "L3")}
-    return Lists(local(queries), local(images), [np.array([2 * q, 2 * q + 1]) for q in range(8)], rankings)
+    return TrainingLists(local(queries), local(images), [np.array([2 * q, 2 * q + 1]) for q in range(8)], rankings)
 
 
 # ------------------------------------------------------------------ data
@@ -56,7 +56,7 @@ def test_no_object_is_a_benchmarks_or_was_seen_by_the_encoder() -> None:
     assert min(seeds) >= seen[1] > seen[0] == TRAINING_SEED * BLOCK  # benchmarks' objects lie below
 
 
-def test_a_list_holds_one_right_image_first_and_hard_ones_from_the_shortlist(lists: Lists) -> None:
+def test_a_list_holds_one_right_image_first_and_hard_ones_from_the_shortlist(lists: TrainingLists) -> None:
     rng = np.random.default_rng(1)
     for query in range(8):
         row = lists.draw(query, TINY, easy=0.0, rng=rng)
@@ -71,7 +71,7 @@ def test_a_list_holds_one_right_image_first_and_hard_ones_from_the_shortlist(lis
 # ------------------------------------------------------------------ start and loss
 
 
-def test_the_start_orders_images_as_chamfer_does_though_no_step_was_taken(lists: Lists) -> None:
+def test_the_start_orders_images_as_chamfer_does_though_no_step_was_taken(lists: TrainingLists) -> None:
     torch.manual_seed(0)
     sample = torch.from_numpy(lists.images.descriptors.reshape(-1, 12)).float()
     model = start_as_chamfer(AMES("float", local_dim=12, dim=28, layers=2, feedforward=28), sample).eval()
@@ -105,7 +105,7 @@ def test_loss_by_hand() -> None:
 
 
 def test_a_few_steps_follow_from_the_seed_and_are_read_back(
-    lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lists: TrainingLists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, curve = matcher_training.train(TINY, lists, every=2)
     again, _ = matcher_training.train(TINY, lists, every=2)
@@ -128,7 +128,7 @@ def test_a_few_steps_follow_from_the_seed_and_are_read_back(
         matchers.load_matcher(tmp_path, "tiny")
 
 
-def test_weights_of_another_shape_are_refused(lists: Lists, tmp_path: Path) -> None:
+def test_weights_of_another_shape_are_refused(lists: TrainingLists, tmp_path: Path) -> None:
     model = matcher_training.build(TINY, lists)
     curve = matcher_training.pd.DataFrame({"step": [0], "seconds": [0.0], "loss": [0.0]})
     wrong = matcher_training.architecture(TINY, lists) | {"feedforward": 20}

@@ -18,7 +18,7 @@ from patchlib.search import Ranking  # noqa: E402
 
 
 def local(seed: int, counts: list[int], n: int = 6, dim: int = 8) -> LocalFeatures:
-    """Random unit descriptors; rubbish beyond a view's count."""
+    """Random unit descriptors; rubbish beyond a cutout's count."""
     descriptors = np.random.default_rng(seed).normal(size=(len(counts), n, dim))
     descriptors /= np.linalg.norm(descriptors, axis=2, keepdims=True)
     zeros = np.zeros((len(counts), n), np.float32)
@@ -52,8 +52,8 @@ def test_chamfer_of_a_shortlist_equals_the_loops(query_counts: list[int], databa
 
 
 def test_chamfer_of_an_image_with_itself_is_one_and_is_not_symmetric() -> None:
-    views = local(1, [4, 2])
-    scores = rerank.score_shortlist(rerank.chamfer, views, views, np.array([[0, 1], [0, 1]]))
+    cutouts = local(1, [4, 2])
+    scores = rerank.score_shortlist(rerank.chamfer, cutouts, cutouts, np.array([[0, 1], [0, 1]]))
     np.testing.assert_allclose(np.diag(scores), 1, atol=1e-6)
     assert abs(scores[0, 1] - scores[1, 0]) > 1e-3
 
@@ -84,7 +84,7 @@ def test_shortlists_that_do_not_fit_are_refused() -> None:
     queries, database = local(1, [6, 3]), local(2, [6, 0, 4])
     with pytest.raises(ValueError, match=r"the shortlists have shape \(1, 2\), expected \(2, m\)"):
         rerank.score_shortlist(rerank.chamfer, queries, database, np.array([[0, 2]]))
-    with pytest.raises(ValueError, match=r"rows 0\.\.3 are asked for, the local features hold 3 views"):
+    with pytest.raises(ValueError, match=r"rows 0\.\.3 are asked for, the local features hold 3 cutouts"):
         rerank.score_shortlist(rerank.chamfer, queries, database, np.array([[0, 3], [0, 2]]))
     with pytest.raises(ValueError, match="no local descriptors for v1"):
         rerank.score_shortlist(rerank.chamfer, queries, database, np.array([[0, 2], [1, 2]]))
@@ -97,9 +97,9 @@ def test_logits_are_kept_for_their_configuration(tmp_path: Path) -> None:
         calls.append(1)
         return np.full((2, 3), float(len(calls)), np.float32)
 
-    first = rerank.kept(tmp_path, {"scorer": "a", "m": 3}, make)
-    again = rerank.kept(tmp_path, {"m": 3, "scorer": "a"}, make)
-    other = rerank.kept(tmp_path, {"scorer": "b", "m": 3}, make)
+    first = rerank.cached_logits(tmp_path, {"scorer": "a", "m": 3}, make)
+    again = rerank.cached_logits(tmp_path, {"m": 3, "scorer": "a"}, make)
+    other = rerank.cached_logits(tmp_path, {"scorer": "b", "m": 3}, make)
     np.testing.assert_array_equal(first, again)
     assert len(calls) == 2 and other[0, 0] == 2
 

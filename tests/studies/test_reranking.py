@@ -14,12 +14,12 @@ from patchlib.search import Ranking
 from patchlib.studies import reranking
 
 
-def local(seed: int, views: int, hash_: str) -> LocalFeatures:
-    descriptors = np.random.default_rng(seed).normal(size=(views, 3, 5))
+def local(seed: int, cutouts: int, hash_: str) -> LocalFeatures:
+    descriptors = np.random.default_rng(seed).normal(size=(cutouts, 3, 5))
     descriptors /= np.linalg.norm(descriptors, axis=2, keepdims=True)
-    zeros = np.zeros((views, 3), np.float32)
-    ids = [f"v{row}" for row in range(views)]
-    counts = np.full(views, 3)
+    zeros = np.zeros((cutouts, 3), np.float32)
+    ids = [f"v{row}" for row in range(cutouts)]
+    counts = np.full(cutouts, 3)
     return LocalFeatures(descriptors.astype(np.float16), zeros[..., None], zeros, counts, ids, {"hash": hash_})
 
 

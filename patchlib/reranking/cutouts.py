@@ -1,6 +1,6 @@
-"""Views: what local descriptors are taken of. A query, a whole database image, or the region that won a place.
+"""Cutouts: what local descriptors are taken of. A query, a whole database image, or the region that won a place.
 
-A table of views is a DataFrame[view_id, benchmark, path, x0, y0, x1, y1]: an id, the hash of the benchmark it is of,
+A table of cutouts is a DataFrame[cutout_id, benchmark, path, x0, y0, x1, y1]: an id, the hash of its benchmark,
 the full path, and a box in pixels of the original image; a NaN box is the whole image.
 """
 
@@ -18,15 +18,15 @@ from patchlib.search import Ranking
 
 
 def whole_images(benchmark: Benchmark) -> pd.DataFrame:
-    """One view per database image, in order."""
+    """One cutout per database image, in order."""
     paths = [benchmark.image_path(i) for i in range(len(benchmark.images))]
-    return _views(benchmark, benchmark.images["image_id"], paths, np.full((len(paths), 4), np.nan))
+    return _cutouts(benchmark, benchmark.images["image_id"], paths, np.full((len(paths), 4), np.nan))
 
 
-def query_views(benchmark: Benchmark) -> pd.DataFrame:
-    """One view per query, in order: its image and its box."""
+def queries(benchmark: Benchmark) -> pd.DataFrame:
+    """One cutout per query, in order: its image and its box."""
     paths = [benchmark.query_path(i) for i in range(len(benchmark.queries))]
-    return _views(benchmark, benchmark.queries["query_id"], paths, benchmark.queries[BOX].to_numpy(np.float32))
+    return _cutouts(benchmark, benchmark.queries["query_id"], paths, benchmark.queries[BOX].to_numpy(np.float32))
 
 
 def shortlist(ranking: Ranking, m: int) -> Ranking:
@@ -44,7 +44,7 @@ def shortlist(ranking: Ranking, m: int) -> Ranking:
 def winning_regions(
     ranking: Ranking, features: FeatureSet, benchmark: Benchmark, m: int
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """Views of the regions that won the first m places, each region once, and which view each place has.
+    """Cutouts of the regions that won the first m places, each region once, and which cutout each place has.
 
     Args:
         ranking: (Q, K) of the first stage.
@@ -53,7 +53,7 @@ def winning_regions(
         m: shortlist length.
 
     Returns:
-        The views, grouped by image, and (Q, m) rows of them, for ``rerank.score_shortlist``.
+        The cutouts, grouped by image, and (Q, m) rows of them, for ``rerank.score_shortlist``.
 
     Raises:
         ValueError: m is longer than the ranking, or reaches images without regions.
@@ -64,10 +64,10 @@ def winning_regions(
     distinct, rows = np.unique(regions, return_inverse=True)
     owners = np.searchsorted(features.offsets, distinct, side="right") - 1
     ids = [f"{benchmark.images['image_id'].iloc[i]}#{region}" for i, region in zip(owners, distinct, strict=True)]
-    views = _views(benchmark, ids, [benchmark.image_path(i) for i in owners], np.asarray(features.boxes[distinct]))
-    return views, rows.reshape(regions.shape)
+    cutouts = _cutouts(benchmark, ids, [benchmark.image_path(i) for i in owners], np.asarray(features.boxes[distinct]))
+    return cutouts, rows.reshape(regions.shape)
 
 
-def _views(benchmark: Benchmark, ids: Iterable[str], paths: list[str], boxes: NDArray[np.floating]) -> pd.DataFrame:
-    columns = {"view_id": list(ids), "benchmark": benchmark.hash, "path": paths}
+def _cutouts(benchmark: Benchmark, ids: Iterable[str], paths: list[str], boxes: NDArray[np.floating]) -> pd.DataFrame:
+    columns = {"cutout_id": list(ids), "benchmark": benchmark.hash, "path": paths}
     return pd.DataFrame(columns | dict(zip(BOX, boxes.T, strict=True)))
