@@ -13,10 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
@@ -27,10 +28,7 @@ from patchlib.features.shards import fingerprint
 from patchlib.support import machine, paths, progress, provenance
 from patchlib.support.files import locked
 
-if TYPE_CHECKING:
-    import torch
-
-ARRAYS = ("descriptors", "centres", "strengths", "counts")
+ARRAYS = ("descriptors", "counts")
 FORMAT = 2  # of these arrays; raise it when their content changes
 PENDING = -1  # count of a cutout whose rows are not written yet
 
@@ -44,16 +42,12 @@ class LocalFeatures:
 
     Attributes:
         descriptors: (C, n, D) float16 of unit length; zero beyond a cutout's count.
-        centres: (C, n, 2) float32 x, y in pixels of the original image.
-        strengths: (C, n) float32, descending; 0 beyond a cutout's count.
         counts: (C,) int32 number of descriptors.
         ids: name of every cutout, for messages.
         meta: the configuration, ``hash`` among it.
     """
 
     descriptors: NDArray[np.float16]
-    centres: NDArray[np.float32]
-    strengths: NDArray[np.float32]
     counts: NDArray[np.int32]
     ids: list[str]
     meta: dict[str, Any]
@@ -65,11 +59,8 @@ class LocalFeatures:
 
     def subset(self, rows: NDArray[np.integer]) -> LocalFeatures:
         """Some of the cutouts, in the order of ``rows``."""
-        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
-        ids = [self.ids[row] for row in rows]
-        return LocalFeatures(
-            **arrays, ids=ids, meta=self.meta | {"rows": provenance.config_hash(np.asarray(rows).tolist())}
-        )
+        meta = self.meta | {"rows": provenance.config_hash(np.asarray(rows).tolist())}
+        return LocalFeatures(self.descriptors[rows], self.counts[rows], [self.ids[row] for row in rows], meta)
 
     def tensors(self, rows: NDArray[np.integer], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
         """Descriptors (B, n, D) float32 of some cutouts and their mask (B, n) bool, True = padding.
@@ -77,8 +68,6 @@ class LocalFeatures:
         Raises:
             ValueError: a row that is no cutout of this set, or a cutout without local descriptors; names it.
         """
-        import torch
-
         rows = np.asarray(rows)
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self.counts):
             raise ValueError(
@@ -175,8 +164,6 @@ def _feature_map(encoder: Encoder, size: int, layer: int) -> Callable[[NDArray[n
     model = getattr(encoder.model, "trunk", encoder.model)  # open_clip wraps its timm models
     if not hasattr(model, "forward_intermediates") or not type(model).__module__.startswith("timm"):
         raise ValueError(f"{encoder.name} is no timm ViT or CNN and has no local descriptors; choose another encoder")
-    import torch
-
     mean, std = (torch.tensor(encoder.config[key], device=encoder.device).view(1, 3, 1, 1) for key in ("mean", "std"))
     dtype = next(model.parameters()).dtype
     final_norm = model.norm if hasattr(model, "blocks") and hasattr(model, "norm") else torch.nn.Identity()
@@ -207,24 +194,17 @@ def _open(
     files = fingerprint(list(cutouts["path"]))
     meta = folder / "meta.json"
     if not meta.exists() or provenance.read_json(meta)["files"] != files:
-        n, size, total = config["n"], config["size"], len(cutouts)
-        dim = forward(np.zeros((1, size, size, 3), np.uint8))[0].shape[-1]
-        layout: dict[str, tuple[type, tuple[int, ...]]] = {
-            "descriptors": (np.float16, (total, n, dim)),
-            "centres": (np.float32, (total, n, 2)),
-            "strengths": (np.float32, (total, n)),
-            "counts": (np.int32, (total,)),
-        }
         meta.unlink(missing_ok=True)  # it says that the arrays are whole
-        blank = {k: np.lib.format.open_memmap(folder / f"{k}.npy", "w+", *form) for k, form in layout.items()}
-        blank["counts"][:] = PENDING
-        blank["counts"].flush()
+        dim = forward(np.zeros((1, config["size"], config["size"], 3), np.uint8))[0].shape[-1]
+        shape = (len(cutouts), config["n"], dim)
+        np.lib.format.open_memmap(folder / "descriptors.npy", "w+", np.float16, shape)
+        np.save(folder / "counts.npy", np.full(len(cutouts), PENDING, np.int32))
         provenance.write_json(meta, {"config": config, "files": files, "ids": list(cutouts["cutout_id"])})
     return {name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in ARRAYS}
 
 
 def _write(arrays: dict[str, np.memmap], start: int, rows: dict[str, NDArray[Any]]) -> None:
-    for name in ARRAYS:  # counts come last: they say that the others are on disk
+    for name in ARRAYS:  # counts come last: they say that the descriptors are on disk
         arrays[name][start : start + len(rows[name])] = rows[name]
         arrays[name].flush()
 
@@ -254,11 +234,11 @@ def _decode(cutouts: pd.DataFrame, size: int, interpolation: str, crop: bool, sk
             raise
         whole = np.array([0, 0, *image.size], np.float32)
         for row, cutout_id, *box in rows[["cutout_id", *BOX]].itertuples():
-            kept[row] = whole if np.isnan(box).any() else np.rint(box_ops.clip([box], *image.size)[0])
-            if (kept[row, 2:] <= kept[row, :2]).any():
-                raise ValueError(
-                    f"the box {box} of {cutout_id} holds no pixel of {path} ({image.width}x{image.height})"
-                )
+            inside = whole[None] if np.isnan(box).any() else box_ops.clip(box, *image.size)
+            if not box_ops.area(inside).all():
+                pixels_of = "x".join(map(str, image.size))
+                raise ValueError(f"the box {box} of {cutout_id} holds no pixel of {path} ({pixels_of})")
+            kept[row] = box_ops.whole_pixels(inside, *image.size)
             covered[row] = kept[row] if crop else whole
             (pixels[row],) = images.cut(image, covered[row : row + 1], size, interpolation)
     return pixels, covered, kept
@@ -273,29 +253,24 @@ def _strongest(
 ) -> dict[str, NDArray[Any]]:
     """The n strongest cells of each map (B, h, w, D) whose centres lie in the box to keep, as rows of the arrays."""
     cutouts, height, width, dim = maps.shape
-    tokens, strengths = maps.reshape(cutouts, -1, dim), strengths.reshape(cutouts, -1)
+    inside = _inside(height, width, covered, kept)
+    order = np.argsort(np.where(inside, -strengths.reshape(cutouts, -1), np.inf), axis=1, kind="stable")[:, :n]
+    counts = np.minimum(inside.sum(axis=1), n).astype(np.int32)
+    cells = np.take_along_axis(maps.reshape(cutouts, -1, dim), order[:, :, None], axis=1)
+    cells /= np.maximum(np.linalg.norm(cells, axis=2, keepdims=True), 1e-12)
+    cells[np.arange(cells.shape[1]) >= counts[:, None]] = 0
+    descriptors = np.zeros((cutouts, n, dim), np.float16)
+    descriptors[:, : cells.shape[1]] = cells
+    return {"descriptors": descriptors, "counts": counts}
+
+
+def _inside(height: int, width: int, covered: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(B, h * w) which cells have their centre in the box to keep; the nearest one where none has."""
     y, x = np.divmod(np.arange(height * width), width)
     share = np.stack([(x + 0.5) / width, (y + 0.5) / height], axis=1)
     centres = (covered[:, None, :2] + share * (covered[:, None, 2:] - covered[:, None, :2])).astype(np.float32)
-    inside = ((centres >= kept[:, None, :2]) & (centres < kept[:, None, 2:])).all(axis=2)
+    inside = np.all((centres >= kept[:, None, :2]) & (centres < kept[:, None, 2:]), axis=2)
     middle = (kept[:, None, :2] + kept[:, None, 2:]) / 2
     nearest = np.square(centres - middle).sum(axis=2).argmin(axis=1)
-    inside[np.arange(cutouts), nearest] |= ~inside.any(axis=1) & (kept[:, 2] > kept[:, 0])
-    order = np.argsort(np.where(inside, -strengths, np.inf), axis=1, kind="stable")[:, :n]
-    counts = np.minimum(inside.sum(axis=1), n).astype(np.int32)
-    shape = (cutouts, n)
-    rows: dict[str, NDArray[Any]] = {
-        "descriptors": np.zeros((*shape, dim), np.float16),
-        "centres": np.zeros((*shape, 2), np.float32),
-        "strengths": np.zeros(shape, np.float32),
-        "counts": counts,
-    }
-    for cutout, count in enumerate(counts):
-        chosen = order[cutout, :count]
-        lengths = np.linalg.norm(tokens[cutout, chosen], axis=1, keepdims=True)
-        rows["descriptors"][cutout, :count] = tokens[cutout, chosen] / np.maximum(lengths, 1e-12)
-        rows["centres"][cutout, :count], rows["strengths"][cutout, :count] = (
-            centres[cutout, chosen],
-            strengths[cutout, chosen],
-        )
-    return rows
+    inside[np.arange(len(kept)), nearest] |= ~inside.any(axis=1) & (kept[:, 2] > kept[:, 0])
+    return inside

@@ -6,23 +6,21 @@ published one is the network of Suma et al. on DINOv2 tokens, to be downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from patchlib import __version__, encoder_registry, encoders
+import pandas as pd
+from safetensors.torch import load_file
+
+from patchlib import encoder_registry, encoders
+from patchlib.encoders import Encoder
 from patchlib.profiles import MATCHERS
 from patchlib.reranking import local_features
+from patchlib.reranking.ames import AMES, load_ames, load_state
+from patchlib.reranking.local_features import LocalFeatures
 from patchlib.support import paths, provenance
 from patchlib.support.suggest import unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from patchlib.encoders import Encoder
-    from patchlib.reranking.ames import AMES
-    from patchlib.reranking.local_features import LocalFeatures
 
 FOLDER = encoder_registry.WEIGHTS / "matcher"
 BUILT_IN = "ames-small"
@@ -114,7 +112,7 @@ def load(name: str, device: str = "cpu") -> Matcher:
 
 
 def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device: str = "cpu") -> Matcher:
-    """The matcher that ships with the package, or another one that :func:`save` wrote.
+    """The matcher that ships with the package, or another one that was trained (appendix A2).
 
     Args:
         folder: where ``<name>.safetensors`` and ``<name>.json`` lie; None = those of the package.
@@ -124,10 +122,6 @@ def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device:
     Raises:
         ValueError: no such files, a file that is not the card's, or weights of another shape.
     """
-    from safetensors.torch import load_file
-
-    from patchlib.reranking.ames import AMES, check_state
-
     folder = Path(folder or FOLDER)
     path = folder / f"{name}.safetensors"
     if not path.is_file() or not path.with_suffix(".json").is_file():
@@ -136,9 +130,7 @@ def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device:
     if provenance.sha256_file(path) != content["sha256"]:
         raise ValueError(f"{path} is not the file its card describes (another SHA-256); restore both from one source")
     model = AMES(**content["architecture"])
-    state = {key: value.float() for key, value in load_file(path).items()}
-    check_state(state, model.state_dict(), path)
-    model.load_state_dict(state)
+    load_state(model, load_file(path), path)
     tokens = LocalFeatureSpec(**content["tokens"])
     encoder = encoders.create(tokens.encoder, device=device)
     return Matcher(content["name"], model.to(device).eval(), tokens, encoder, content["sha256"])
@@ -156,8 +148,6 @@ def load_published(path: str | Path | None = None, device: str = "cpu") -> Match
 
     Source: Suma et al. (AMES, arXiv 2408.03282); supplement S6 (variant), the authors' settings (counts).
     """
-    from patchlib.reranking.ames import load_ames
-
     path = Path(path) if path else paths.data() / "ames" / "networks" / PUBLISHED
     if not path.is_file():
         raise ValueError(
@@ -169,54 +159,6 @@ def load_published(path: str | Path | None = None, device: str = "cpu") -> Match
     return Matcher(path.stem, load_ames(path, device=device), tokens, encoder, provenance.sha256_file(path))
 
 
-def save(
-    model: AMES,
-    architecture: Mapping[str, Any],
-    tokens: LocalFeatureSpec,
-    training: Mapping[str, Any],
-    curve: pd.DataFrame,
-    folder: Path,
-    name: str = BUILT_IN,
-) -> Path:
-    """Write weights (float16), card and training curve.
-
-    Args:
-        model: trained network.
-        architecture: arguments of :class:`patchlib.reranking.ames.AMES` that make it.
-        tokens: local descriptors it was trained on.
-        training: how it came about, for the card.
-        curve: what ``matcher_training.train`` returned.
-        folder: where ``<name>.safetensors``, ``.json`` and ``.csv`` go.
-        name: of the files.
-
-    Returns:
-        Path of the card.
-    """
-    from safetensors.torch import save as to_bytes
-
-    state = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
-    with provenance.atomic_write(folder / f"{name}.safetensors") as file:
-        file.write(to_bytes(state))
-    with provenance.atomic_write(folder / f"{name}.csv", "w") as file:
-        curve.round(4).to_csv(file, index=False)
-    content = {
-        "name": name,
-        "architecture": dict(architecture),
-        "tokens": asdict(tokens),
-        "training": dict(training),
-        "sha256": provenance.sha256_file(folder / f"{name}.safetensors"),
-        "patchlib_version": __version__,
-    }
-    return provenance.write_json(folder / f"{name}.json", content)
-
-
-def card(name: str = BUILT_IN, folder: Path | None = None) -> dict[str, Any]:
+def card(name: str = BUILT_IN, folder: Path = FOLDER) -> dict[str, Any]:
     """Card of a matcher: architecture, tokens, training, hash of the weights."""
-    return provenance.read_json((folder or FOLDER) / f"{name}.json")
-
-
-def curve(name: str = BUILT_IN, folder: Path | None = None) -> pd.DataFrame:
-    """Training curve: DataFrame[step, loss, right, held_out, seconds]; row 0 is the start."""
-    import pandas as pd
-
-    return pd.read_csv((folder or FOLDER) / f"{name}.csv")
+    return provenance.read_json(folder / f"{name}.json")

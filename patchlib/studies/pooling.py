@@ -6,7 +6,7 @@ patches. So whatever chooses a strength may also choose to leave the idea alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
-from patchlib.reranking import fusion
 from patchlib.search import Ranking
 from patchlib.support import progress
 
@@ -139,30 +138,6 @@ def sweep(
                 rows[name, float(strength)] = table.set_index("query_id")["ap"]
                 bar.update(1)
     return pd.DataFrame(rows).T.rename_axis(index=["idea", "strength"])
-
-
-def cross_fitted(ap: pd.DataFrame, instances: Sequence[str], seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AP of every query at a strength that other instances have chosen.
-
-    The instances are split in two halves; each half's queries are scored at the strength that is best, in mAP, on the
-    other half.
-
-    Args:
-        ap: of :func:`sweep`.
-        instances: instance of each column's query.
-        seed: of the split.
-
-    Returns:
-        idea x query_id of AP, and idea x ("first", "second") of the strengths that each half has chosen.
-    """
-    half = fusion.split_by_instance(instances, np.random.default_rng(seed))
-    scored, chosen = {}, {}
-    for name, cells in ap.groupby(level="idea", sort=False):
-        cells = cells.droplevel("idea")
-        best = {side: cells.loc[:, half == (side == "first")].mean(axis=1).idxmax() for side in ("first", "second")}
-        scored[name] = cells.loc[best["second"]].where(half, cells.loc[best["first"]])
-        chosen[name] = best
-    return pd.DataFrame(scored).T.rename_axis("idea"), pd.DataFrame(chosen).T.rename_axis("idea")
 
 
 def _best(features: FeatureSet) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib.reranking.fusion import Choice, select, split_by_instance
 from patchlib.reranking.rerank import Scorer, cached_logits, score_shortlist
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
+from patchlib.studies.cross_fitting import cross_fitted
 from patchlib.support import provenance
 
 if TYPE_CHECKING:
@@ -77,27 +77,6 @@ def logits_of_stages(
     return {name: np.take_along_axis(logits, place, axis=1) for name, place in places.items()}
 
 
-def cross_fitted(cells: pd.DataFrame, instances: Sequence[str], seed: int = 0) -> tuple[pd.Series, list[Choice]]:
-    """AP of every query in the cell that the *other* half of the instances chose.
-
-    Args:
-        cells: (cells, Q) AP, of :func:`patchlib.reranking.fusion.grid_search`.
-        instances: (Q,) instance of each query; queries of one instance stay together.
-        seed: of the split.
-
-    Returns:
-        AP per query (NaN without positives), and the two choices: tuned on one half and reported on the other, then
-        swapped.
-    """
-    side = split_by_instance(instances, np.random.default_rng(seed))
-    ap, choices = pd.Series(np.nan, index=cells.columns), []
-    for tuned in (side, ~side):
-        choice = select(cells, tuned)
-        ap[~tuned] = cells.loc[(choice.m, choice.lambda_, choice.gamma)].to_numpy()[~tuned]
-        choices.append(choice)
-    return ap, choices
-
-
 def gain_by_shortlist(
     cells: pd.DataFrame, instances: Sequence[str], resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
@@ -108,7 +87,7 @@ def gain_by_shortlist(
     """
     first = _first_stage(cells)
     lengths = cells.index.get_level_values("m").unique()
-    gains = {m: 100 * (cross_fitted(cells.loc[[m]], instances, seed)[0] - first) for m in lengths}
+    gains = {m: 100 * (cross_fitted(cells.loc[[m]], instances, seed).ap - first) for m in lengths}
     table = bootstrap.intervals({str(m): gain for m, gain in gains.items()}, resamples)
     return table.set_index(pd.Index(lengths, name="m"))[["mean", "low", "high", "n"]]
 
@@ -132,7 +111,7 @@ def summary(
     rows = {}
     for key, grid in cells.items():
         first = _first_stage(grid)
-        ap, choices = cross_fitted(grid, instances, seed)
+        ap, chosen = cross_fitted(grid, instances, seed)
         gain, low, high, _, _ = bootstrap.bootstrap(100 * (ap - first), resamples)
         rows[key] = {
             "first stage": 100 * first.mean(),
@@ -141,7 +120,7 @@ def summary(
             "low": low,
             "high": high,
             "best cell on the test queries": 100 * grid.mean(axis=1).max(),
-            "cells": " / ".join(dict.fromkeys(f"{c.m}, {c.lambda_:g}, {c.gamma:g}" for c in choices)),
+            "cells": " / ".join(dict.fromkeys(f"{m}, {weight:g}, {gamma:g}" for m, weight, gamma in chosen)),
         }
     return pd.DataFrame(rows).T.infer_objects().rename_axis(["first stage of", "re-ranker"])
 

@@ -54,11 +54,8 @@ def test_winning_regions_are_taken_once_each_and_every_place_finds_its_own(small
 
 
 def test_shortlists_longer_than_the_ranking_are_refused(small: Benchmark) -> None:
-    assert cutouts.shortlist(ranking(), 2).images.tolist() == [[2, 0], [2, 1]]
     for m in (0, 4):
         with pytest.raises(ValueError, match=f"a shortlist of {m} images, but the ranking holds 3"):
-            cutouts.shortlist(ranking(), m)
-    with pytest.raises(ValueError, match="a shortlist of 4 images"):
-        cutouts.winning_regions(ranking(), features(), small, 4)
-    with pytest.raises(ValueError, match="the first 3 places hold images without regions"):
+            cutouts.winning_regions(ranking(), features(), small, m)
+    with pytest.raises(ValueError, match="the first 3 ranks hold images without regions"):
         cutouts.winning_regions(ranking(), features(), small, 3)

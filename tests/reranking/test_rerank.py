@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from patchlib.reranking import rerank  # noqa: E402
+from patchlib.reranking import AMES, fusion, rerank  # noqa: E402
 from patchlib.reranking.local_features import LocalFeatures  # noqa: E402
 from patchlib.search import Ranking  # noqa: E402
 
@@ -21,11 +21,8 @@ def local(seed: int, counts: list[int], n: int = 6, dim: int = 8) -> LocalFeatur
     """Random unit descriptors; rubbish beyond a cutout's count."""
     descriptors = np.random.default_rng(seed).normal(size=(len(counts), n, dim))
     descriptors /= np.linalg.norm(descriptors, axis=2, keepdims=True)
-    zeros = np.zeros((len(counts), n), np.float32)
     ids = [f"v{i}" for i in range(len(counts))]
-    return LocalFeatures(
-        descriptors.astype(np.float16), zeros[..., None].repeat(2, 2), zeros, np.array(counts), ids, {}
-    )
+    return LocalFeatures(descriptors.astype(np.float16), np.array(counts), ids, {})
 
 
 def chamfer_by_loops(query: np.ndarray, database: np.ndarray) -> float:
@@ -69,7 +66,7 @@ def test_chamfer_ignores_padding_even_nan() -> None:
 @pytest.mark.parametrize("variant", ["float", "binary"])
 def test_ames_over_shortlists_equals_one_pair_at_a_time(variant: str) -> None:
     torch.manual_seed(0)
-    model = rerank.AMES(variant, local_dim=8, dim=8, layers=2, feedforward=16).eval()
+    model = AMES(variant, local_dim=8, dim=8, layers=2, feedforward=16).eval()
     queries, database = local(1, [6, 3]), local(2, [6, 1, 4])
     rows = np.array([[2, 0, 1], [1, 1, 2]])
     found = rerank.score_shortlist(model, queries, database, rows, batch=2)
@@ -146,7 +143,7 @@ def test_the_grid_and_the_reranked_list_agree() -> None:
     logits, positives = rng.normal(size=(4, 30)).astype(np.float32), [np.array([1, 5, 9, 9])] * 4
     relevant, counts = rerank.relevance(before, SimpleNamespace(relevant=lambda query: (positives[query], None)))
     assert counts.tolist() == [3] * 4  # an image with two boxes counts once
-    cells = rerank.grid_search(images, before.scores, logits, relevant, counts, shortlists=(0, 10, 30))
+    cells = fusion.grid_search(images, before.scores, logits, relevant, counts, shortlists=(0, 10, 30))
     for (m, lambda_, gamma), row in list(cells.iterrows())[::7]:
         after = rerank.rerank(before, logits, lambda_, gamma, m)
         np.testing.assert_allclose(row, average_precision(np.isin(after.images, [1, 5, 9]), counts), atol=1e-12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from builders import benchmark_of, feature_set
 
@@ -109,14 +108,3 @@ def test_sweep_scores_every_strength(features: FeatureSet) -> None:
     ranking = pooling.expanded(features, 1)
     expected = [1 / (1 + ranking.images[q].tolist().index(q)) for q in range(QUERIES)]  # one positive: AP = 1 / rank
     np.testing.assert_allclose(ap.loc[("expand", 1.0)], expected)
-
-
-def test_a_strength_is_chosen_by_other_instances() -> None:
-    instances = ["a", "a", "b", "b", "c", "c", "d", "d"]
-    half = pooling.fusion.split_by_instance(instances, np.random.default_rng(0))
-    ap = pd.DataFrame([np.where(half, 0.9, 0.1), np.where(half, 0.2, 0.8)], columns=[f"q{i}" for i in range(8)])
-    ap.index = pd.MultiIndex.from_tuples([("i", 0.0), ("i", 1.0)], names=["idea", "strength"])
-    scored, chosen = pooling.cross_fitted(ap, instances)
-    # the first half likes 0, which suits the second badly, and the other way round
-    assert chosen.loc["i"].tolist() == [0.0, 1.0]
-    assert scored.loc["i"].tolist() == np.where(half, 0.2, 0.1).tolist()
