@@ -13,30 +13,63 @@ from matplotlib.axes import Axes
 from patchlib import plots
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.search import Ranking
+from patchlib.studies.cross_fitting import CrossFit
+from patchlib.studies.reranking_costs import COST
 
+STAGES = ("global", "L3")  # the first stages that are drawn in detail
 RERANKERS = {"AMES": "#0072B2", "Chamfer": "#E69F00"}
 
 
-def grid_map(
-    ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, float]], limits: tuple[float, float]
-) -> Axes:
+def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, float]]) -> Axes:
     """mAP (%) of every shortlist length and lambda, each at its best gamma; framed where the two halves chose.
+
+    The scale of colours runs from the tenth percentile of all cells to the best one.
 
     Args:
         ax: axes.
         cells: (cells, Q) AP of :func:`patchlib.reranking.fusion.grid_search`.
         chosen: the halves' cells (m, lambda, gamma), see :func:`patchlib.studies.cross_fitting.cross_fitted`.
-        limits: mAP of the darkest and the brightest colour, percent.
     """
-    table = 100 * cells.mean(axis=1).groupby(["m", "lambda"]).max().unstack("m")
-    scale = {"cmap": plots.HEAT, "vmin": limits[0], "vmax": limits[1], "cbar": False}
+    means = 100 * cells.mean(axis=1)
+    table = means.groupby(["m", "lambda"]).max().unstack("m").sort_index(ascending=False)
+    scale = {"cmap": plots.HEAT, "vmin": means.quantile(0.1), "vmax": means.max(), "cbar": False}
     sns.heatmap(table, annot=True, fmt=".1f", annot_kws={"fontsize": 6}, **scale, ax=ax)
-    ax.invert_yaxis()
     ax.set(xlabel="shortlist m", ylabel="λ (weight of the first stage)")
     for m, weight, _ in chosen:
         column, row = table.columns.get_loc(m), table.index.get_loc(weight)
         plots.grid_lines(ax, [[column, row, column + 1, row + 1]], plots.BOXES["wrong"], 1.8)
     return ax
+
+
+def grid_maps(
+    axes: Sequence[Axes], grids: Mapping[tuple[str, str], pd.DataFrame], fits: Mapping[tuple[str, str], CrossFit]
+) -> Sequence[Axes]:
+    """:func:`grid_map` of AMES on the first stages :data:`STAGES`, side by side.
+
+    Args:
+        axes: one for each.
+        grids: (first stage, re-ranker) -> grid.
+        fits: likewise, the grid cross-fitted.
+    """
+    for ax, stage in zip(axes, STAGES, strict=True):
+        grid_map(ax, grids[stage, "AMES"], fits[stage, "AMES"].chosen).set_title(f"{stage} + AMES")
+    axes[-1].set_ylabel("")
+    return axes
+
+
+def gain_curves(axes: Sequence[Axes], curves: Mapping[tuple[str, str], pd.DataFrame]) -> Sequence[Axes]:
+    """:func:`gain_curve` of every re-ranker on the first stages :data:`STAGES`, side by side.
+
+    Args:
+        axes: one for each.
+        curves: (first stage, re-ranker) -> :func:`patchlib.studies.reranking.gain_by_shortlist`.
+    """
+    for ax, stage in zip(axes, STAGES, strict=True):
+        for name, colour in RERANKERS.items():
+            gain_curve(ax, curves[stage, name], name, colour).set_title(f"first stage: {stage}")
+    axes[0].legend()
+    axes[-1].set_ylabel("")
+    return axes
 
 
 def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: str = "-") -> Axes:
@@ -47,21 +80,22 @@ def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: st
     return ax
 
 
-def cost_points(ax: Axes, table: pd.DataFrame, cost: str, label: str) -> Axes:
-    """Accuracy against a cost (log axis): colour tells the re-ranker (grey: none), the marker the first stage.
+def costs(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
+    """Accuracy against bytes and against time: colour tells the re-ranker (grey: none), the marker the first stage.
 
     Args:
-        ax: axes.
-        table: of :func:`patchlib.studies.reranking.costs`.
-        cost: the column with the cost, > 0.
-        label: of the axis.
+        axes: two; their legend stands above the figure.
+        table: of :func:`patchlib.studies.reranking_costs.of_methods`, costs > 0.
     """
-    colours = {"none": "#666666", **RERANKERS}
-    told = {"hue": "re-ranker", "palette": colours, "style": "first stage"}
-    sns.scatterplot(table, x=cost, y="mAP", **told, s=36, edgecolor="none", ax=ax)
-    ax.set(xscale="log", xlabel=label, ylabel="mAP (%)")
-    ax.margins(x=0.12, y=0.12)
-    return ax
+    told = {"hue": "re-ranker", "palette": {"none": "#666666", **RERANKERS}, "style": "first stage"}
+    for ax, cost in zip(axes, COST, strict=True):
+        sns.scatterplot(table, x=cost, y="mAP", **told, s=36, edgecolor="none", ax=ax)
+        ax.legend().remove()
+        ax.set(xscale="log", ylabel="mAP (%)")
+        ax.margins(x=0.12, y=0.12)
+    named = axes[0].get_legend_handles_labels()
+    axes[0].figure.legend(*named, loc="outside upper center", ncols=4, fontsize=7)
+    return axes
 
 
 def examples(

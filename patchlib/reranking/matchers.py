@@ -48,13 +48,7 @@ class LocalFeatureSpec:
     query_n: int = 25
 
     def extract(
-        self,
-        cutouts: pd.DataFrame,
-        encoder: Encoder,
-        query: bool = False,
-        *,
-        region: bool = False,
-        **options: Any,
+        self, cutouts: pd.DataFrame, encoder: Encoder, *, query: bool = False, region: bool = False, **options: Any
     ) -> LocalFeatures:
         """Local descriptors of cutouts, from the cache or made now.
 
@@ -87,6 +81,10 @@ class Matcher:
     tokens: LocalFeatureSpec
     encoder: Encoder
     sha256: str
+
+    def extract(self, cutouts: pd.DataFrame, **options: Any) -> LocalFeatures:
+        """What the network wants to see of cutouts, see :meth:`LocalFeatureSpec.extract`."""
+        return self.tokens.extract(cutouts, self.encoder, **options)
 
     @property
     def config(self) -> dict[str, Any]:

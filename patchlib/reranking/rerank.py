@@ -20,7 +20,7 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.reranking.fusion import fuse
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.search import Ranking
-from patchlib.support import progress, provenance
+from patchlib.support import paths, progress, provenance
 
 Scorer = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -92,16 +92,16 @@ def score_shortlist(
 
 
 def cached_logits(
-    folder: str | Path, config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]]
+    config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]], folder: str | Path | None = None
 ) -> NDArray[np.float32]:
     """Logits from disk, or made and written there: they are computed once for each configuration.
 
     Args:
-        folder: of the cache; the file is ``logits-<hash of config>.npz``.
         config: everything that decides the logits: scorer, both sets' ``meta["hash"]``, the shortlists.
         make: computes them.
+        folder: of ``logits-<hash of config>.npz``; None = ``paths.cache() / "logits"``.
     """
-    path = Path(folder) / f"logits-{provenance.config_hash(config)}.npz"
+    path = Path(folder or paths.cache() / "logits") / f"logits-{provenance.config_hash(config)}.npz"
     text = provenance.canonical_json(config)
     if path.exists():
         with np.load(path) as file:

@@ -94,9 +94,9 @@ def test_logits_are_kept_for_their_configuration(tmp_path: Path) -> None:
         calls.append(1)
         return np.full((2, 3), float(len(calls)), np.float32)
 
-    first = rerank.cached_logits(tmp_path, {"scorer": "a", "m": 3}, make)
-    again = rerank.cached_logits(tmp_path, {"m": 3, "scorer": "a"}, make)
-    other = rerank.cached_logits(tmp_path, {"scorer": "b", "m": 3}, make)
+    first = rerank.cached_logits({"scorer": "a", "m": 3}, make, tmp_path)
+    again = rerank.cached_logits({"m": 3, "scorer": "a"}, make, tmp_path)
+    other = rerank.cached_logits({"scorer": "b", "m": 3}, make, tmp_path)
     np.testing.assert_array_equal(first, again)
     assert len(calls) == 2 and other[0, 0] == 2
 
