@@ -34,6 +34,7 @@ def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, f
     table = means.groupby(["m", "lambda"]).max().unstack("m").sort_index(ascending=False)
     scale = {"cmap": plots.HEAT, "vmin": means.quantile(0.1), "vmax": means.max(), "cbar": False}
     sns.heatmap(table, annot=True, fmt=".1f", annot_kws={"fontsize": 6}, **scale, ax=ax)
+    ax.tick_params("y", rotation=0)
     ax.set(xlabel="shortlist m", ylabel="λ (weight of the first stage)")
     for m, weight, _ in chosen:
         column, row = table.columns.get_loc(m), table.index.get_loc(weight)
