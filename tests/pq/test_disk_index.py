@@ -30,6 +30,7 @@ from patchlib.support import paths, provenance
 SETTINGS = {"nlist": 16, "m": 8, "nbits": 6}
 FILES = {disk_lists.DATA, disk_lists.INDEX, disk_index.OFFSETS, disk_index.META}
 PART = 2 * (6 + 8) * 500  # memory for 500 codes of 8 x 6 bits with their ids
+IMPORTED = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # of this file and builders
 
 
 def features_of(counts: list[int], seed: int = 0) -> FeatureSet:
@@ -167,7 +168,7 @@ def test_full_disk_names_the_file_and_keeps_the_parts(
     code = f"""
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path[:0] = {IMPORTED!r}
 from test_disk_index import PART, SETTINGS, disk_index, features_of
 resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
 disk_index.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
@@ -204,7 +205,7 @@ def test_killed_build_goes_on(features: FeatureSet, built: disk_index.DiskIndex,
     """The process kills itself where a third part begins; the first two are not made again."""
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path[:0] = {IMPORTED!r}
 from test_disk_index import PART, SETTINGS, disk_index, features_of
 add, calls = disk_index.index.add, []
 def killed(*arguments):
