@@ -19,7 +19,7 @@ PATHS = sorted(FOLDER.rglob("*.ipynb"))
 CODE_CELLS, LINES, WORDS, BYTES = range(8, 17), 15, range(300, 901), 1_500_000
 COLUMNS, CODE_LINES = 100, 110
 # pages that still wait for the session; the rules on long cells and names hold for all others
-WAITING = ("08", "09", "10", "12", "13", "A1", "A2")
+WAITING = ("10", "12", "13", "A1", "A2")
 REUSED = {"_", "fig", "axes", "ax", "caption"}  # names that may stand for another thing in another cell
 SECTIONS = ("what we see", "paper vs ours", "exercises")
 # an absolute path with two folders at least; addresses of the web and fractions are none
