@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib.pq import codebooks, file_size, image_topk
-from patchlib.pq.codebooks import PLAIN, choose_parameters
+from patchlib.pq import file_size, image_topk, training
+from patchlib.pq.training import PLAIN, choose_parameters
 from patchlib.search import Ranking
 from patchlib.support import progress, provenance
 
@@ -69,7 +69,7 @@ class PatchIndex:
     ) -> PatchIndex:
         """Train an index and add every region, block by block.
 
-        Beside the index, memory holds one sample of ``codebooks.sample_rows`` training vectors, later one block of
+        Beside the index, memory holds one sample of ``training.sample_rows`` training vectors, later one block of
         regions. The same arguments give the same bytes.
 
         Args:
@@ -87,9 +87,9 @@ class PatchIndex:
 
         Source: supplement S7 (IVFPQ; m = 64, nlist = 4096, nbits = 8), Table 6 (``train_on``).
         """
-        training, meta = settings(features, train_on, nlist, m, nbits, seed, factory)
+        vectors, meta = settings(features, train_on, nlist, m, nbits, seed, factory)
         with faiss_threads(threads):
-            index = train(training, meta)
+            index = train(vectors, meta)
             meta["trained_bytes"] = file_size.serialised_bytes(index)
             add(index, features, 0, features.n_images)
         return cls(index, np.asarray(features.offsets, np.int64), meta)
@@ -120,7 +120,7 @@ class PatchIndex:
             # as a rule each query has a thread of its own; a lone one shares out its lists, if they are long enough
             probed = self.ivf.ntotal * nprobe // self.ivf.nlist
             self.ivf.parallel_mode = int(len(queries) < count and probed > SHARED)
-            rotated = codebooks.rotate(self.index, queries)
+            rotated = training.rotate(self.index, queries)
             depth = n_images if k is None else min(k, n_images)
             database = image_topk.Database(self.ivf, self.image_of, n_images)
             return image_topk.rank_images(database, rotated, depth, nprobe)
@@ -180,7 +180,7 @@ class PatchIndex:
     @cached_property
     def ivf(self) -> Any:
         """The part of the index that holds the inverted lists."""
-        return codebooks.lists_of(self.index)
+        return training.lists_of(self.index)
 
     @cached_property
     def image_of(self) -> NDArray[np.int32]:
@@ -231,21 +231,21 @@ def settings(
     Raises:
         ValueError: training vectors of another dimension, or more regions than int32 can count.
     """
-    training: Any = features.descriptors if train_on is None else getattr(train_on, "descriptors", train_on)
+    vectors: Any = features.descriptors if train_on is None else getattr(train_on, "descriptors", train_on)
     count, dim = features.descriptors.shape
-    if np.ndim(training) != 2 or np.shape(training)[1] != dim:
-        raise ValueError(f"training vectors have shape {np.shape(training)}, expected (T, {dim})")
+    if np.ndim(vectors) != 2 or np.shape(vectors)[1] != dim:
+        raise ValueError(f"training vectors have shape {np.shape(vectors)}, expected (T, {dim})")
     if count > np.iinfo(np.int32).max:
         raise ValueError(f"{count} regions do not fit int32; index the database in parts")
-    rule = choose_parameters(min(len(training), count), dim)
+    rule = choose_parameters(min(len(vectors), count), dim)
     nlist, m = rule.nlist if nlist is None else nlist, rule.m if m is None else m
     meta = {"nlist": nlist, "m": m, "nbits": nbits, "factory": factory, "seed": seed}
-    return training, meta | {"training_vectors": len(training), "features": identity(features)}
+    return vectors, meta | {"training_vectors": len(vectors), "features": identity(features)}
 
 
-def train(training: ArrayLike, meta: dict[str, Any]) -> faiss.Index:
+def train(vectors: ArrayLike, meta: dict[str, Any]) -> faiss.Index:
     """An empty index, trained as :func:`settings` say."""
-    return codebooks.train(training, *(meta[name] for name in ("factory", "nlist", "m", "nbits", "seed")))
+    return training.train(vectors, *(meta[name] for name in ("factory", "nlist", "m", "nbits", "seed")))
 
 
 def add(index: faiss.Index, features: FeatureSet, start: int, stop: int) -> None:
@@ -255,7 +255,7 @@ def add(index: faiss.Index, features: FeatureSet, start: int, stop: int) -> None
     with progress.track(label, last - first, "region") as bar:
         for row in range(first, last, BLOCK):
             block = features.descriptors[row : min(row + BLOCK, last)]
-            index.add(codebooks.checked(block, row, "descriptor of region"))
+            index.add(training.checked(block, row, "descriptor of region"))
             bar.update(len(block))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from patchlib.search import Ranking
 
 
-class Found:
+class RankingMerger:
     """Rankings of parts of the same index, put together: the best region of an image may lie in any of them."""
 
     def __init__(self, n_queries: int, depth: int, n_images: int) -> None:

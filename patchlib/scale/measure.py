@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from patchlib import benchmarks, encoders, features, regions
-from patchlib.pq import disk_index, disk_lists
-from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq import disk_files, on_disk
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale import curves, distractors, replicate
 from patchlib.scale.distractors import Task
 from patchlib.search import rank
@@ -206,7 +206,7 @@ def _build(asked: argparse.Namespace, level: str) -> dict[str, Any]:
 
 def _search(asked: argparse.Namespace, level: str) -> dict[str, Any]:
     """Latency with a cold and a warm cache, recall of the codes' own exhaustive ranking, mAP, peak of memory."""
-    index = disk_index.load(asked.folder / f"L{level}")
+    index = on_disk.load(asked.folder / f"L{level}")
     saved = np.load(asked.folder / "task.npz")
     queries, relevant = saved["queries"], saved["relevant"]
     memory = None if index.nbytes < FITS else MEMORY
@@ -234,8 +234,8 @@ def _at(index: DiskIndex, queries: np.ndarray, relevant: np.ndarray, nprobe: int
 
 def _cold(index: DiskIndex, query: np.ndarray, nprobe: int, memory: int | None) -> float:
     """Seconds of a query none of whose lists is in memory: neither mapped nor in the system's cache."""
-    disk_lists.let_go(index.ivf)
-    with open(index.folder / disk_lists.DATA, "rb") as file:
+    disk_files.drop_pages(index.ivf)
+    with open(index.folder / disk_files.DATA, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     start = time.perf_counter()
     index.search(query, 100, nprobe, memory=memory)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchlib.features.feature_set import FeatureSet
-from patchlib.pq import disk_index, disk_lists
-from patchlib.pq.disk_index import DiskIndex
-from patchlib.pq.disk_lists import Entries
+from patchlib.pq import disk_files, on_disk
+from patchlib.pq.disk_files import Entries
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale.distractors import Distractors, Task
 
 
@@ -77,15 +77,15 @@ def multiply(
     folder.mkdir(parents=True, exist_ok=True)
     empty = faiss.clone_index(source.index)
     empty.reset()
-    disk_index.write(folder, empty, offsets, source.meta | {"copies": copies}, counts, lists())
-    return disk_index.load(folder)
+    on_disk.write(folder, empty, offsets, source.meta | {"copies": copies}, counts, lists())
+    return on_disk.load(folder)
 
 
 def _kept(
     source: PatchIndex, number: int, owned: int, patches: int, n_images: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Codes (n, code_size) and renumbered ids of a list's entries: of a coarser level, of the first images."""
-    codes, ids = disk_lists.entries(source.ivf, number)
+    codes, ids = disk_files.entries(source.ivf, number)
     image, patch = np.divmod(ids, owned)
     keep = (patch < patches) & (image < n_images)
     return codes.reshape(len(ids), -1)[keep], (image * patches + patch)[keep]

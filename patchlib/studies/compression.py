@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.pq import file_size
-from patchlib.pq.codebooks import PLAIN, choose_parameters
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.training import PLAIN, choose_parameters
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap
 from patchlib.support import machine, progress
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 
 
 def rule(features: FeatureSet, vectors: int | None = None) -> IndexSpec:
-    """What :func:`patchlib.pq.codebooks.choose_parameters` says of these features, or of so many of their vectors."""
+    """What :func:`patchlib.pq.training.choose_parameters` says of these features, or of so many of their vectors."""
     count, dim = features.descriptors.shape
     return IndexSpec(**choose_parameters(count if vectors is None else vectors, dim)._asdict())
 
@@ -153,7 +153,7 @@ def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArr
     Computed from the formulas alone, with no call of faiss' encoder.
 
     Args:
-        index: with the factory :data:`patchlib.pq.codebooks.PLAIN`.
+        index: with the factory :data:`patchlib.pq.training.PLAIN`.
         vector: (D,).
         query: (D,).
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from patchlib import boxes as box_ops
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.pq import codebooks
+from patchlib.pq import training
 from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads
 from patchlib.studies import bootstrap, compression
 
@@ -55,19 +55,19 @@ def trials(available: Mapping[str, int], sizes: Iterable[int], codes: Iterable[i
     return planned
 
 
-def codebook(training: Mapping[str, NDArray[np.floating]], trial: Trial, nlist: int) -> PatchIndex:
+def codebook(sets: Mapping[str, NDArray[np.floating]], trial: Trial, nlist: int) -> PatchIndex:
     """An empty index with a codebook, for :meth:`PatchIndex.quantise`.
 
     Args:
-        training: set -> (T, D) vectors; ``trial.vectors`` of them are drawn with ``trial.seed``.
+        sets: name -> (T, D) vectors; ``trial.vectors`` of them are drawn with ``trial.seed``.
         trial: set, size of the sample and of the codes.
         nlist: number of lists.
     """
-    vectors = training[trial.name]
+    vectors = sets[trial.name]
     rows = np.random.default_rng(trial.seed).choice(len(vectors), trial.vectors, replace=False)
     sample = np.asarray(vectors[np.sort(rows)], np.float32)
     with faiss_threads(1):
-        index = codebooks.train(sample, codebooks.PLAIN, nlist, trial.m, 8, trial.seed)
+        index = training.train(sample, training.PLAIN, nlist, trial.m, 8, trial.seed)
     return PatchIndex(index, np.zeros(1, np.int64), {"training_vectors": len(sample)})
 
 
@@ -86,13 +86,13 @@ def rank(database: FeatureSet, book: PatchIndex, k: int | None = None) -> search
 def score(
     database: FeatureSet,
     benchmark: Benchmark,
-    training: Mapping[str, NDArray[np.floating]],
+    sets: Mapping[str, NDArray[np.floating]],
     trial: Trial,
     nlist: int,
     k: int | None = None,
 ) -> pd.DataFrame:
-    """Scores per query of a database coded with a :func:`codebook` of ``training``; ``k`` is the depth of AP."""
-    ranking = rank(database, codebook(training, trial, nlist), k)
+    """Scores per query of a database coded with a :func:`codebook` of one of the sets; ``k`` is the depth of AP."""
+    ranking = rank(database, codebook(sets, trial, nlist), k)
     return metrics.evaluate(ranking, benchmark, database, k)
 
 

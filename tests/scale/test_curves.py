@@ -11,7 +11,7 @@ import pytest
 from builders import unit
 
 from patchlib import metrics, search
-from patchlib.pq import disk_lists, file_size
+from patchlib.pq import disk_files, file_size
 from patchlib.pq.index import PatchIndex
 from patchlib.scale import curves, distractors, measure, replicate
 from patchlib.scale.distractors import Distractors, Task
@@ -102,8 +102,8 @@ def test_copies_have_codes_of_their_list_and_real_images_come_once(source: Patch
     assert len(large.offsets) == 300 + 3 * 200 + 1 and large.ivf.ntotal == (300 + 3 * 200) * 5
     seen = []
     for number in range(8):
-        codes, ids = disk_lists.entries(large.ivf, number)
-        own_codes, own_ids = disk_lists.entries(source.ivf, number)
+        codes, ids = disk_files.entries(large.ivf, number)
+        own_codes, own_ids = disk_files.entries(source.ivf, number)
         rows, own = codes.reshape(len(ids), -1), own_codes.reshape(len(own_ids), -1)
         seen += ids.tolist()
         first = ids < 500 * 5
@@ -121,8 +121,8 @@ def test_coarser_level_keeps_the_first_patches(source: PatchIndex, tmp_path: Pat
     coarse = replicate.multiply(source, 1, 300, 2, tmp_path)
     assert coarse.ivf.ntotal == 300 + 2 * 200
     for number in range(8):
-        codes, ids = disk_lists.entries(coarse.ivf, number)
-        own_codes, own_ids = disk_lists.entries(source.ivf, number)
+        codes, ids = disk_files.entries(coarse.ivf, number)
+        own_codes, own_ids = disk_files.entries(source.ivf, number)
         kept = {
             i // 5: c for i, c in zip(own_ids, own_codes.reshape(len(own_ids), -1).tolist(), strict=True) if i % 5 == 0
         }

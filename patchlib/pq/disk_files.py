@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib.pq import codebooks, file_size
+from patchlib.pq import file_size, training
 from patchlib.support import provenance
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def write(folder: Path, trained: faiss.Index, counts: NDArray[np.int64], lists: 
     with enough_space(data), provenance.atomic_write(data) as file:
         for block in _blocks(lists):
             file.write(block)
-        written, expected = file.tell(), int(counts.sum()) * (codebooks.lists_of(trained).code_size + 8)
+        written, expected = file.tell(), int(counts.sum()) * (training.lists_of(trained).code_size + 8)
         if written != expected:
             raise ValueError(f"lists of {written} bytes, expected {expected} as counted")
     index = faiss.clone_index(trained)
-    ivf = codebooks.lists_of(index)
+    ivf = training.lists_of(index)
     on_disk = faiss.OnDiskInvertedLists(ivf.nlist, ivf.code_size, str(data))
     lengths = counts.astype(np.uint64)  # faiss is given its address, so it needs a name
     on_disk.set_all_lists_sizes(faiss.swig_ptr(lengths))
@@ -103,7 +103,7 @@ def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
         index = faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA)
     except RuntimeError as error:
         raise ValueError(f"{path} is missing or damaged; build the index again ({error})") from error
-    ivf = codebooks.lists_of(index)
+    ivf = training.lists_of(index)
     lists: Any = faiss.downcast_InvertedLists(ivf.invlists)
     size = data.stat().st_size if data.exists() else 0
     if size != lists.totsize:
@@ -117,7 +117,7 @@ def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
     return index
 
 
-def let_go(ivf: Any) -> None:
+def drop_pages(ivf: Any) -> None:
     """Take the pages of mapped lists out of this process; the system's cache may keep them, and give them back."""
     import ctypes
     import mmap

@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 
 from patchlib import search
 from patchlib.features.feature_set import FeatureSet
-from patchlib.pq import codebooks, disk_index, disk_lists, index
+from patchlib.pq import disk_files, index, on_disk, training
 from patchlib.pq.index import PatchIndex
-from patchlib.pq.parts import Found
+from patchlib.pq.parts import RankingMerger
 from patchlib.support import paths, provenance
 
 SETTINGS = {"nlist": 16, "m": 8, "nbits": 6}
-FILES = {disk_lists.DATA, disk_lists.INDEX, disk_index.OFFSETS, disk_index.META}
+FILES = {disk_files.DATA, disk_files.INDEX, on_disk.OFFSETS, on_disk.META}
 PART = 2 * (6 + 8) * 500  # memory for 500 codes of 8 x 6 bits with their ids
 IMPORTED = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # of this file and builders
 
@@ -46,8 +46,8 @@ def features() -> FeatureSet:
 
 
 @pytest.fixture(scope="module")
-def built(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> disk_index.DiskIndex:
-    return disk_index.build(features, tmp_path_factory.mktemp("built"), **SETTINGS, memory=PART)
+def built(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> on_disk.DiskIndex:
+    return on_disk.build(features, tmp_path_factory.mktemp("built"), **SETTINGS, memory=PART)
 
 
 def same(a: search.Ranking, b: search.Ranking) -> None:
@@ -59,26 +59,26 @@ def same(a: search.Ranking, b: search.Ranking) -> None:
 @pytest.mark.parametrize("nprobe", [1, 5, None])
 @pytest.mark.parametrize("k", [1, 30, None])
 def test_answers_as_an_index_in_memory(
-    built: disk_index.DiskIndex, features: FeatureSet, nprobe: int | None, k: int | None
+    built: on_disk.DiskIndex, features: FeatureSet, nprobe: int | None, k: int | None
 ) -> None:
     whole = PatchIndex.build(features, **SETTINGS)
     expected = whole.search(features.query_descriptors, k, nprobe)
     same(built.search(features.query_descriptors, k, nprobe), expected)
-    largest = int(disk_lists.sizes(built.ivf).max()) * (6 + 8)
+    largest = int(disk_files.sizes(built.ivf).max()) * (6 + 8)
     for memory in (largest, 3 * largest, 1 << 30):
         same(built.search(features.query_descriptors, k, nprobe, memory=memory), expected)
 
 
-def test_only_some_lists_are_seen(built: disk_index.DiskIndex) -> None:
-    before = disk_lists.sizes(built.ivf)
-    part = disk_lists.read(built.folder, [2, 3, 11])
+def test_only_some_lists_are_seen(built: on_disk.DiskIndex) -> None:
+    before = disk_files.sizes(built.ivf)
+    part = disk_files.read(built.folder, [2, 3, 11])
     expected = np.where(np.isin(np.arange(16), [2, 3, 11]), before, 0)
-    np.testing.assert_array_equal(disk_lists.sizes(codebooks.lists_of(part)), expected)
+    np.testing.assert_array_equal(disk_files.sizes(training.lists_of(part)), expected)
     for number in (2, 11):
-        got, own = (disk_lists.entries(codebooks.lists_of(i), number) for i in (part, built.index))
+        got, own = (disk_files.entries(training.lists_of(i), number) for i in (part, built.index))
         assert got[0].tolist() == own[0].tolist() and got[1].tolist() == own[1].tolist()
     del part
-    np.testing.assert_array_equal(disk_lists.sizes(disk_index.load(built.folder).ivf), before)
+    np.testing.assert_array_equal(disk_files.sizes(on_disk.load(built.folder).ivf), before)
 
 
 def test_no_more_is_resident_than_allowed(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_no_more_is_resident_than_allowed(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from patchlib.pq import disk_index
+from patchlib.pq import on_disk
 from patchlib.scale import replicate
 from patchlib.pq.index import PatchIndex
 rng = np.random.default_rng(0)
@@ -98,12 +98,12 @@ def resident():
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
 index.search(images[:4, 0], 10, memory=8 << 20, threads=1)  # what a first search loads stays
 sizes, before = [], resident()
-search = disk_index.PatchIndex.search
+search = on_disk.PatchIndex.search
 def watched(*arguments, **options):
     result = search(*arguments, **options)
     sizes.append(resident() - before)
     return result
-disk_index.PatchIndex.search = watched
+on_disk.PatchIndex.search = watched
 index.search(images[:4, 0], 10, memory=8 << 20, threads=1)
 index.search(images[:4, 0], 10, threads=1)
 print(len(sizes), max(sizes[:-1]), sizes[-1], index.nbytes)
@@ -116,7 +116,7 @@ print(len(sizes), max(sizes[:-1]), sizes[-1], index.nbytes)
 
 def test_images_of_unequal_size(tmp_path: Path) -> None:
     odd = features_of([3, 0, 7] * 60)
-    found = disk_index.build(odd, tmp_path, **SETTINGS, memory=PART)
+    found = on_disk.build(odd, tmp_path, **SETTINGS, memory=PART)
     assert found.meta["regions_per_image"] is None
     expected = PatchIndex.build(odd, **SETTINGS).search(odd.query_descriptors, 20, 4)
     same(found.search(odd.query_descriptors, 20, 4), expected)
@@ -132,52 +132,52 @@ def test_bytes_are_those_of_faiss_own_merge(features: FeatureSet, tmp_path: Path
         faiss.write_index(shard, str(tmp_path / f"{number}.faiss"))
         shards.append(str(tmp_path / f"{number}.faiss"))
     merge_ondisk(faiss.clone_index(empty), shards, str(tmp_path / "theirs"), shift_ids=True)
-    disk_index.build(features, tmp_path / "ours", **SETTINGS, memory=PART)
-    assert (tmp_path / "ours" / disk_lists.DATA).read_bytes() == (tmp_path / "theirs").read_bytes()
+    on_disk.build(features, tmp_path / "ours", **SETTINGS, memory=PART)
+    assert (tmp_path / "ours" / disk_files.DATA).read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
 def test_plain_faiss_opens_it_wherever_it_is_moved(
-    built: disk_index.DiskIndex, features: FeatureSet, tmp_path: Path
+    built: on_disk.DiskIndex, features: FeatureSet, tmp_path: Path
 ) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(built.folder, moved)
-    plain = faiss.read_index(str(moved / disk_lists.INDEX), faiss.IO_FLAG_ONDISK_SAME_DIR)
+    plain = faiss.read_index(str(moved / disk_files.INDEX), faiss.IO_FLAG_ONDISK_SAME_DIR)
     parameters = faiss.SearchParametersIVF(nprobe=16)
     scores, _ = plain.search(features.query_descriptors, 1, params=parameters)
-    found = disk_index.load(moved, features)
+    found = on_disk.load(moved, features)
     np.testing.assert_array_equal(found.search(features.query_descriptors, 1).scores, scores)
     assert found.nbytes == sum(path.stat().st_size for path in moved.iterdir() if path.name in FILES)
 
 
-def test_parts_are_gone_when_the_index_is_there(built: disk_index.DiskIndex) -> None:
-    assert {path.name for path in built.folder.iterdir()} - {".lock"} == FILES | {disk_index.PLAN}
+def test_parts_are_gone_when_the_index_is_there(built: on_disk.DiskIndex) -> None:
+    assert {path.name for path in built.folder.iterdir()} - {".lock"} == FILES | {on_disk.PLAN}
 
 
-def test_nothing_is_made_twice(built: disk_index.DiskIndex, features: FeatureSet) -> None:
+def test_nothing_is_made_twice(built: on_disk.DiskIndex, features: FeatureSet) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.folder.iterdir()}
-    disk_index.build(features, built.folder, **SETTINGS, memory=10 * PART)
+    on_disk.build(features, built.folder, **SETTINGS, memory=10 * PART)
     assert {path: path.stat().st_mtime_ns for path in built.folder.iterdir()} == before | {
         built.folder / ".lock": (built.folder / ".lock").stat().st_mtime_ns
     }
 
 
 def test_full_disk_names_the_file_and_keeps_the_parts(
-    features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path
+    features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path
 ) -> None:
     """Files may not grow beyond a limit that parts fit in and the merged lists do not."""
     code = f"""
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sys.path[:0] = {IMPORTED!r}
-from test_disk_index import PART, SETTINGS, disk_index, features_of
+from test_on_disk import PART, SETTINGS, on_disk, features_of
 resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
-disk_index.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
+on_disk.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
     assert f"[Errno {errno.EFBIG}] no space left for lists.ivfdata; finished parts are kept" in done.stderr
     assert len(list(tmp_path.glob("images-*.index"))) == 4 and not list(tmp_path.glob("*.part"))
-    finished = disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
-    assert (finished.folder / disk_lists.DATA).read_bytes() == (built.folder / disk_lists.DATA).read_bytes()
+    finished = on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert (finished.folder / disk_files.DATA).read_bytes() == (built.folder / disk_files.DATA).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["trained.faiss", "images-000000000-000000100.index", "index.faiss", "offsets.npy"])
@@ -195,92 +195,92 @@ def test_full_disk_at_any_file(
 
     monkeypatch.setattr(provenance, "atomic_write", full)
     with pytest.raises(OSError, match=f"no space left for {name}; finished parts are kept"):
-        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
-    assert not (tmp_path / name).exists() and not (tmp_path / disk_index.META).exists()
-    with pytest.raises(FileNotFoundError, match=r"no finished index; run disk_index\.build again"):
-        disk_index.load(tmp_path)
+        on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert not (tmp_path / name).exists() and not (tmp_path / on_disk.META).exists()
+    with pytest.raises(FileNotFoundError, match=r"no finished index; run on_disk\.build again"):
+        on_disk.load(tmp_path)
 
 
-def test_killed_build_goes_on(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path) -> None:
+def test_killed_build_goes_on(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path) -> None:
     """The process kills itself where a third part begins; the first two are not made again."""
     code = f"""
 import os, signal, sys
 sys.path[:0] = {IMPORTED!r}
-from test_disk_index import PART, SETTINGS, disk_index, features_of
-add, calls = disk_index.index.add, []
+from test_on_disk import PART, SETTINGS, on_disk, features_of
+add, calls = on_disk.index.add, []
 def killed(*arguments):
     calls.append(add(*arguments))
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-disk_index.index.add = killed
-disk_index.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
+on_disk.index.add = killed
+on_disk.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
     assert done.returncode == -signal.SIGKILL, done.stderr
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("images-*.index")}
     assert len(kept) == 2
 
-    merge, seen = disk_index._merged, []
+    merge, seen = on_disk._merged, []
 
     def watched(parts: list[Path]) -> object:
         seen.append({path: path.stat().st_mtime_ns for path in kept})
         return merge(parts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk_index, "_merged", watched)
-        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+        patch.setattr(on_disk, "_merged", watched)
+        on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
     assert seen == [kept]
-    assert (tmp_path / disk_lists.DATA).read_bytes() == (built.folder / disk_lists.DATA).read_bytes()
+    assert (tmp_path / disk_files.DATA).read_bytes() == (built.folder / disk_files.DATA).read_bytes()
 
 
 def test_part_that_disappears(features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[Path] = []
 
-    def losing(parts: list[Path], old: object = disk_index._merged) -> object:
+    def losing(parts: list[Path], old: object = on_disk._merged) -> object:
         if not lost:
             lost.append(parts[1])
             parts[1].unlink()
         return old(parts)  # type: ignore[operator]
 
-    monkeypatch.setattr(disk_index, "_merged", losing)
+    monkeypatch.setattr(on_disk, "_merged", losing)
     with pytest.raises(FileNotFoundError, match=r"images-000000100-000000200\.index has disappeared; run .* again"):
-        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+        on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
     assert len(list(tmp_path.glob("images-*.index"))) == 3
     expected = PatchIndex.build(features, **SETTINGS).search(features.query_descriptors, 9)
-    same(disk_index.build(features, tmp_path, **SETTINGS, memory=PART).search(features.query_descriptors, 9), expected)
+    same(on_disk.build(features, tmp_path, **SETTINGS, memory=PART).search(features.query_descriptors, 9), expected)
 
 
-def test_damaged_files_are_named(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path) -> None:
+def test_damaged_files_are_named(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path) -> None:
     for name, message in (
-        (disk_lists.DATA, r"lists\.ivfdata has \d+ bytes, expected"),
-        (disk_lists.INDEX, r"index\.faiss is missing or damaged; build the index again"),
+        (disk_files.DATA, r"lists\.ivfdata has \d+ bytes, expected"),
+        (disk_files.INDEX, r"index\.faiss is missing or damaged; build the index again"),
     ):
         copy = tmp_path / name
         shutil.copytree(built.folder, copy)
         os.truncate(copy / name, (copy / name).stat().st_size // 2)
         with pytest.raises(ValueError, match=message):
-            disk_index.load(copy)
-    (tmp_path / disk_lists.DATA / disk_lists.DATA).unlink()
+            on_disk.load(copy)
+    (tmp_path / disk_files.DATA / disk_files.DATA).unlink()
     with pytest.raises(ValueError, match=r"lists\.ivfdata has 0 bytes, expected"):
-        disk_index.load(tmp_path / disk_lists.DATA)
+        on_disk.load(tmp_path / disk_files.DATA)
 
 
 def test_damaged_part_is_named(features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def damaging(parts: list[Path], old: object = disk_index._merged) -> object:
+    def damaging(parts: list[Path], old: object = on_disk._merged) -> object:
         os.truncate(parts[2], 1000)
         return old(parts)  # type: ignore[operator]
 
-    monkeypatch.setattr(disk_index, "_merged", damaging)
+    monkeypatch.setattr(on_disk, "_merged", damaging)
     with pytest.raises(ValueError, match=r"images-000000200-000000300\.index is truncated .* the other parts are kept"):
-        disk_index.build(features, tmp_path, **SETTINGS, memory=PART)
+        on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
 
 
-def test_mistakes(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: Path) -> None:
+def test_mistakes(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path) -> None:
     queries = features.query_descriptors
     with pytest.raises(ValueError, match="holds another index, with m 8; choose another folder"):
-        disk_index.build(features, built.folder, **{**SETTINGS, "m": 4})
+        on_disk.build(features, built.folder, **{**SETTINGS, "m": 4})
     with pytest.raises(ValueError, match="indexes other features"):
-        disk_index.load(built.folder, features_of([5] * 400, seed=1))
+        on_disk.load(built.folder, features_of([5] * 400, seed=1))
     with pytest.raises(ValueError, match=r"a list takes \d+ bytes, but memory is 10; allow"):
         built.search(queries, memory=10)
     with pytest.raises(ValueError, match="lies in the folder"):
@@ -288,7 +288,7 @@ def test_mistakes(features: FeatureSet, built: disk_index.DiskIndex, tmp_path: P
     with pytest.raises(ValueError, match="nprobe is 17, expected 1 to 16"):
         built.search(queries, nprobe=17, memory=PART)
     with pytest.raises(FileNotFoundError, match="no finished index"):
-        disk_index.load(tmp_path)
+        on_disk.load(tmp_path)
 
 
 @given(st.data())
@@ -298,7 +298,7 @@ def test_rankings_of_parts_are_put_together(data: st.DataObject) -> None:
     depth = min(depth, n_images)
     region = st.tuples(st.integers(-2, 2), st.integers(0, n_images - 1), st.integers(0, n_parts - 1))
     entries = [(*found, number) for number, found in enumerate(sorted(data.draw(st.lists(region)), key=lambda e: e[1]))]
-    found = Found(1, depth, n_images)
+    found = RankingMerger(1, depth, n_images)
     for part in range(n_parts):
         own = [(s, i, r) for s, i, p, r in entries if p == part]
         found.add(np.array([0]), _first(own, depth, n_images))

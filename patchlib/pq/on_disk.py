@@ -1,6 +1,6 @@
 """An index larger than memory: built in parts, merged on disk, searched within a memory budget.
 
-A folder holds it, in faiss' own files (:mod:`patchlib.pq.disk_lists`), which plain faiss opens too. Building goes part
+A folder holds it, in faiss' own files (:mod:`patchlib.pq.disk_files`), which plain faiss opens too. Building goes part
 by part, each a :class:`PatchIndex` file of its own until all are merged; whatever stops a build, the same call goes on
 from the last finished part.
 """
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib.pq import codebooks, disk_lists, file_size, index
-from patchlib.pq.disk_lists import DATA, INDEX, Entries, enough_space
+from patchlib.pq import disk_files, file_size, index, training
+from patchlib.pq.disk_files import DATA, INDEX, Entries, enough_space
 from patchlib.pq.index import PatchIndex
-from patchlib.pq.parts import Found
+from patchlib.pq.parts import RankingMerger
 from patchlib.search import Ranking
 from patchlib.support import progress, provenance
 from patchlib.support.files import locked
@@ -68,18 +68,18 @@ class DiskIndex(PatchIndex):
         queries = np.ascontiguousarray(queries, np.float32)
         self._check(queries, k, nprobe)
         with index.faiss_threads(threads):
-            _, probed = self.ivf.quantizer.search(codebooks.rotate(self.index, queries), nprobe)
+            _, probed = self.ivf.quantizer.search(training.rotate(self.index, queries), nprobe)
         groups = list(self._groups(np.unique(probed), memory))
         if len(groups) == 1:
             ranking = super().search(queries, k, nprobe, threads)
-            disk_lists.let_go(self.ivf)
+            disk_files.drop_pages(self.ivf)
             return ranking
-        disk_lists.let_go(self.ivf)  # of earlier searches
+        disk_files.drop_pages(self.ivf)  # of earlier searches
         n_images = len(self.offsets) - 1
-        found = Found(len(queries), n_images if k is None else min(k, n_images), n_images)
+        found = RankingMerger(len(queries), n_images if k is None else min(k, n_images), n_images)
         for lists in groups:
             asking = np.flatnonzero(np.isin(probed, lists).any(axis=1))
-            part = replace(self, index=disk_lists.read(self.folder, lists.tolist()))  # its mapping ends with it
+            part = replace(self, index=disk_files.read(self.folder, lists.tolist()))  # its mapping ends with it
             found.add(asking, PatchIndex.search(part, queries[asking], k, nprobe, threads))
         return found.ranking()
 
@@ -109,7 +109,7 @@ class DiskIndex(PatchIndex):
 
     @cached_property
     def _list_bytes(self) -> NDArray[np.int64]:
-        return disk_lists.sizes(self.ivf) * (self.ivf.code_size + 8)
+        return disk_files.sizes(self.ivf) * (self.ivf.code_size + 8)
 
     def _groups(self, lists: NDArray[np.int64], memory: int) -> Iterator[NDArray[np.int64]]:
         """Lists in ascending order, as many together as take at most ``memory`` bytes."""
@@ -159,11 +159,11 @@ def build(
         OSError: no space left; names the file and what to do. Finished parts are kept.
     """
     folder = Path(folder)
-    training, meta = index.settings(features, train_on, nlist, m, nbits, seed)
+    vectors, meta = index.settings(features, train_on, nlist, m, nbits, seed)
     with locked(folder), index.faiss_threads(threads):
         plan = _plan(features, folder, meta, memory)
         if not (folder / META).exists():
-            empty = _trained(training, folder, meta)
+            empty = _trained(vectors, folder, meta)
             parts = [_part(features, empty, meta, folder, start, stop) for start, stop in plan["parts"]]
             write(folder, empty, features.offsets, meta, *_merged(parts))
             for path in [*parts, folder / TRAINED]:
@@ -184,12 +184,12 @@ def load(folder: str | Path, features: FeatureSet | None = None) -> DiskIndex:
     """
     folder = Path(folder)
     if not (folder / META).exists():
-        raise FileNotFoundError(f"{folder} holds no finished index; run disk_index.build again, which goes on with it")
+        raise FileNotFoundError(f"{folder} holds no finished index; run on_disk.build again, which goes on with it")
     meta = provenance.read_json(folder / META)
     if features is not None and meta["features"] != index.identity(features):
         raise ValueError(f"{folder} indexes other features; build these in a folder of their own")
     offsets = np.load(folder / OFFSETS, mmap_mode="r")
-    return DiskIndex(disk_lists.read(folder), offsets, meta, folder / INDEX)
+    return DiskIndex(disk_files.read(folder), offsets, meta, folder / INDEX)
 
 
 def write(
@@ -200,9 +200,9 @@ def write(
     counts: NDArray[np.int64],
     lists: Iterable[Entries],
 ) -> None:
-    """Write a whole index from its lists; see :func:`patchlib.pq.disk_lists.write`."""
+    """Write a whole index from its lists; see :func:`patchlib.pq.disk_files.write`."""
     each = np.unique(np.diff(offsets))
-    disk_lists.write(folder, empty, counts, lists)
+    disk_files.write(folder, empty, counts, lists)
     with enough_space(folder / OFFSETS), provenance.atomic_write(folder / OFFSETS) as file:
         np.save(file, np.asarray(offsets, np.int64))
     meta = meta | {"regions_per_image": int(each[0]) if len(each) == 1 else None}
@@ -237,13 +237,13 @@ def _parts(offsets: NDArray[np.int64], rows: int) -> list[tuple[int, int]]:
     return parts
 
 
-def _trained(training: Any, folder: Path, meta: dict[str, Any]) -> faiss.Index:
+def _trained(vectors: Any, folder: Path, meta: dict[str, Any]) -> faiss.Index:
     import faiss
 
     path = folder / TRAINED
     if not path.exists():
         with enough_space(path), provenance.atomic_write(path) as file:
-            file_size.write(index.train(training, meta), file.write)
+            file_size.write(index.train(vectors, meta), file.write)
     return faiss.read_index(str(path))
 
 
@@ -265,12 +265,12 @@ def _part(features: FeatureSet, empty: faiss.Index, meta: dict[str, Any], folder
 def _merged(parts: list[Path]) -> tuple[NDArray[np.int64], Iterator[Entries]]:
     """Lengths of the lists of all parts together, and the lists, in the parts' order."""
     opened = [_open(path) for path in parts]
-    counts = np.sum([disk_lists.sizes(part.ivf) for part in opened], axis=0)
+    counts = np.sum([disk_files.sizes(part.ivf) for part in opened], axis=0)
 
     def lists() -> Iterator[Entries]:
         with progress.track(f"merging {len(parts)} parts", len(counts), "list") as bar:
             for number in range(len(counts)):
-                found = [disk_lists.entries(part.ivf, number) for part in opened]
+                found = [disk_files.entries(part.ivf, number) for part in opened]
                 shifts = [part.meta["first_region"] for part in opened]
                 yield Entries(
                     [codes for codes, _ in found], [ids + shift for (_, ids), shift in zip(found, shifts, strict=True)]
@@ -285,7 +285,7 @@ def _open(path: Path) -> PatchIndex:
         return PatchIndex.load(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path} has disappeared; run disk_index.build again, which makes it again and keeps the other parts"
+            f"{path} has disappeared; run on_disk.build again, which makes it again and keeps the other parts"
         ) from error
     except ValueError as error:
         raise ValueError(f"{error}: remove {path.name} first, the other parts are kept") from error
