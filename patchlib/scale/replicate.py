@@ -65,19 +65,20 @@ def multiply(
     rng = np.random.default_rng(seed)
     found = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
     first = [ids < n_real * patches for _, ids in found]
-    counts = np.array([real.sum() + copies * (~real).sum() for real in first], np.int64)
 
     def lists() -> Iterator[Entries]:
         for (codes, ids), real in zip(found, first, strict=True):
             recombined = _recombine(codes[~real], copies, rng)
             shifts = np.arange(copies)[:, None] * (simulated * patches)
-            yield Entries([codes[real].ravel(), recombined.ravel()], [ids[real], (ids[~real] + shifts).ravel()])
+            recombined = recombined.reshape(-1, codes.shape[1])
+            ids = np.concatenate([ids[real], (ids[~real] + shifts).ravel()])
+            yield Entries(np.concatenate([codes[real], recombined]), ids)
 
     offsets = np.arange(n_real + copies * simulated + 1, dtype=np.int64) * patches
     folder.mkdir(parents=True, exist_ok=True)
     empty = faiss.clone_index(source.index)
     empty.reset()
-    on_disk.write(folder, empty, offsets, source.meta | {"copies": copies}, counts, lists())
+    on_disk.write(folder, empty, offsets, source.meta | {"copies": copies}, lists())
     return on_disk.load(folder)
 
 
@@ -88,7 +89,7 @@ def _kept(
     codes, ids = disk_files.entries(source.ivf, number)
     image, patch = np.divmod(ids, owned)
     keep = (patch < patches) & (image < n_images)
-    return codes.reshape(len(ids), -1)[keep], (image * patches + patch)[keep]
+    return codes[keep], (image * patches + patch)[keep]
 
 
 def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ that way, and its result does not depend on the number of cores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from itertools import pairwise
@@ -19,9 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.pq import file_size
 from patchlib.pq.index import PatchIndex
-from patchlib.pq.training import PLAIN, choose_parameters
+from patchlib.pq.training import IndexSpec, default_spec
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap
 from patchlib.support import machine, progress
@@ -34,17 +33,6 @@ SHARES = (4, 2, 1)  # of the largest m, as 16, 32, 64 in the paper
 LIST_SHARES = (2, 1)  # of the largest nlist, as 2048, 4096
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IndexSpec:
-    """An index to be built: the keywords of :meth:`PatchIndex.build` that decide its size."""
-
-    nlist: int
-    m: int
-    nbits: int = 8
-    factory: str = PLAIN
-    seed: int = 0
-
-
 class Result(NamedTuple):
     """Scores per query of ``metrics.evaluate``, bytes of one vector's code, bytes of the saved index."""
 
@@ -54,9 +42,9 @@ class Result(NamedTuple):
 
 
 def rule(features: FeatureSet, vectors: int | None = None) -> IndexSpec:
-    """What :func:`patchlib.pq.training.choose_parameters` says of these features, or of so many of their vectors."""
+    """What :func:`patchlib.pq.training.default_spec` says of these features, or of so many of their vectors."""
     count, dim = features.descriptors.shape
-    return IndexSpec(**choose_parameters(count if vectors is None else vectors, dim)._asdict())
+    return default_spec(count if vectors is None else vectors, dim)
 
 
 def grid(features: FeatureSet) -> list[IndexSpec]:
@@ -228,11 +216,13 @@ def probing(
     return pd.DataFrame(rows).T.rename_axis("nprobe")
 
 
-def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, str], IndexSpec]:
-    """Indexes whose codes take the same bytes: those of :func:`patchlib.pq.file_size.equal_bytes`, and PQ behind a PCA.
+def equal_bytes(sizes: Iterable[int], dim: int, nlist: int) -> dict[tuple[int, str], IndexSpec]:
+    """Indexes whose codes take the same bytes.
 
-    The PCA keeps four dimensions a byte, as SQ4's keeps two, so that what it does for the scalar codes can be told from
-    what they do themselves.
+    What needs more bytes at D dimensions stands behind a PCA to as many dimensions as the bytes pay for. RaBitQ keeps
+    one bit a dimension and 8 bytes of correction factors, so it needs more than 8 bytes. PQ behind a PCA keeps four
+    dimensions a byte, as SQ4 keeps two, so that what the PCA does for the scalar codes can be told from what they do
+    themselves.
 
     Args:
         sizes: bytes of one vector's code, divisors of D.
@@ -241,14 +231,31 @@ def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, s
 
     Returns:
         (size, name) -> spec.
+
+    Raises:
+        ValueError: a size does not divide D.
     """
-    specs: dict[tuple[int, str], IndexSpec] = {}
-    for size in sizes:
-        codes = file_size.equal_bytes(size, dim)
-        if 4 * size < dim:
-            codes["PCA+PQ"] = f"PCA{4 * size},IVF{{nlist}},PQ{size}"
-        specs |= {(size, name): IndexSpec(nlist=nlist, m=size, factory=factory) for name, factory in codes.items()}
-    return specs
+    return {
+        (size, name): IndexSpec(nlist=nlist, m=size, factory=factory)
+        for size in sizes
+        for name, factory in _factories(size, dim).items()
+    }
+
+
+def _factories(size: int, dim: int) -> dict[str, str]:
+    if size < 1 or dim % size:
+        raise ValueError(f"size is {size} bytes, expected a divisor of the {dim} dimensions")
+
+    def behind_pca(dimensions: int, code: str) -> str:
+        return ("" if dimensions >= dim else f"PCA{dimensions},") + f"IVF{{nlist}},{code}"
+
+    factories = {"PQ": f"IVF{{nlist}},PQ{size}", "OPQ+PQ": f"OPQ{size},IVF{{nlist}},PQ{size}"}
+    factories |= {f"SQ{bits}": behind_pca(8 * size // bits, f"SQ{bits}") for bits in (8, 4) if 8 * size // bits <= dim}
+    if 8 < size <= 8 + dim // 8:
+        factories["RaBitQ"] = behind_pca(8 * (size - 8), "RaBitQ")
+    if 4 * size < dim:
+        factories["PCA+PQ"] = behind_pca(4 * size, f"PQ{size}")
+    return factories
 
 
 def sample(features: FeatureSet, count: int, seed: int = 0) -> NDArray[np.floating]:

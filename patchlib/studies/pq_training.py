@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from patchlib import boxes as box_ops
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.pq import training
 from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads
+from patchlib.pq.training import IndexSpec, train
 from patchlib.studies import bootstrap, compression
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def codebook(sets: Mapping[str, NDArray[np.floating]], trial: Trial, nlist: int)
     rows = np.random.default_rng(trial.seed).choice(len(vectors), trial.vectors, replace=False)
     sample = np.asarray(vectors[np.sort(rows)], np.float32)
     with faiss_threads(1):
-        index = training.train(sample, training.PLAIN, nlist, trial.m, 8, trial.seed)
+        index = train(sample, IndexSpec(nlist=nlist, m=trial.m, seed=trial.seed))
     return PatchIndex(index, np.zeros(1, np.int64), {"training_vectors": len(sample)})
 
 

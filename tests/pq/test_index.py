@@ -16,7 +16,8 @@ from builders import feature_set
 from patchlib import search
 from patchlib.features.feature_set import FeatureSet
 from patchlib.pq import file_size, training
-from patchlib.pq.index import PatchIndex, choose_parameters
+from patchlib.pq.index import PatchIndex
+from patchlib.pq.training import IndexSpec, default_spec
 
 DIM = 32
 
@@ -169,15 +170,7 @@ def test_training_vectors_decide_the_codebook(features: FeatureSet) -> None:
     ],
 )
 def test_small_sets_get_a_smaller_index(count: int, dim: int, expected: tuple[int, int]) -> None:
-    assert choose_parameters(count, dim) == expected
-
-
-def test_codes_of_equal_bytes_can_be_built(features: FeatureSet) -> None:
-    codes = file_size.equal_bytes(16, DIM)
-    for name in codes.keys() - {"OPQ+PQ"}:
-        index = PatchIndex.build(features, nlist=4, factory=codes[name])
-        found = index.search(features.query_descriptors, 5).images
-        assert (found == np.arange(0, 200, 7)[:, None]).any(axis=1).mean() > 0.9, name
+    assert default_spec(count, dim) == IndexSpec(nlist=expected[0], m=expected[1])
 
 
 def test_training_rests_on_a_bounded_sample(monkeypatch: pytest.MonkeyPatch, features: FeatureSet) -> None:
@@ -186,7 +179,7 @@ def test_training_rests_on_a_bounded_sample(monkeypatch: pytest.MonkeyPatch, fea
     monkeypatch.setattr(training, "checked", lambda rows, *rest: sizes.append(len(rows)) or original(rows, *rest))
     monkeypatch.setattr(training, "VECTORS_PER_LIST", 40)
     monkeypatch.setattr(training, "VECTORS_PER_CODE", 2)
-    training.train(features.descriptors, training.PLAIN, nlist=16, m=8, nbits=8, seed=0)
+    training.train(features.descriptors, IndexSpec(nlist=16, m=8))
     assert sizes == [1024, 512]
 
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,11 @@ import numpy as np
 import pytest
 from builders import feature_set
 from faiss.contrib.ondisk import merge_ondisk
-from hypothesis import given
-from hypothesis import strategies as st
 
 from patchlib import search
 from patchlib.features.feature_set import FeatureSet
 from patchlib.pq import disk_files, index, on_disk, training
 from patchlib.pq.index import PatchIndex
-from patchlib.pq.parts import RankingMerger
 from patchlib.support import paths, provenance
 
 SETTINGS = {"nlist": 16, "m": 8, "nbits": 6}
@@ -48,6 +45,18 @@ def features() -> FeatureSet:
 @pytest.fixture(scope="module")
 def built(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> on_disk.DiskIndex:
     return on_disk.build(features, tmp_path_factory.mktemp("built"), **SETTINGS, memory=PART)
+
+
+def build_elsewhere(folder: Path, before: str) -> subprocess.CompletedProcess[str]:
+    """Build the index of :func:`features` in a process of its own, which does something before."""
+    code = f"""
+import sys
+sys.path[:0] = {IMPORTED!r}
+from test_on_disk import PART, SETTINGS, features_of, on_disk
+{before}
+on_disk.build(features_of([5] * 400), {str(folder)!r}, **SETTINGS, memory=PART)
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
 
 
 def same(a: search.Ranking, b: search.Ranking) -> None:
@@ -76,7 +85,7 @@ def test_only_some_lists_are_seen(built: on_disk.DiskIndex) -> None:
     np.testing.assert_array_equal(disk_files.sizes(training.lists_of(part)), expected)
     for number in (2, 11):
         got, own = (disk_files.entries(training.lists_of(i), number) for i in (part, built.index))
-        assert got[0].tolist() == own[0].tolist() and got[1].tolist() == own[1].tolist()
+        assert got.codes.tolist() == own.codes.tolist() and got.ids.tolist() == own.ids.tolist()
     del part
     np.testing.assert_array_equal(disk_files.sizes(on_disk.load(built.folder).ivf), before)
 
@@ -124,7 +133,7 @@ def test_images_of_unequal_size(tmp_path: Path) -> None:
 
 
 def test_bytes_are_those_of_faiss_own_merge(features: FeatureSet, tmp_path: Path) -> None:
-    empty = index.train(*index.settings(features, None, **SETTINGS, seed=0))
+    empty = training.train(*index.settings(features, None, **SETTINGS))
     shards = []
     for number, start in enumerate(range(0, 400, 100)):
         shard = faiss.clone_index(empty)
@@ -165,22 +174,21 @@ def test_full_disk_names_the_file_and_keeps_the_parts(
     features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path
 ) -> None:
     """Files may not grow beyond a limit that parts fit in and the merged lists do not."""
-    code = f"""
-import resource, signal, sys
+    done = build_elsewhere(
+        tmp_path,
+        """
+import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-sys.path[:0] = {IMPORTED!r}
-from test_on_disk import PART, SETTINGS, on_disk, features_of
 resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
-on_disk.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
+""",
+    )
     assert f"[Errno {errno.EFBIG}] no space left for lists.ivfdata; finished parts are kept" in done.stderr
-    assert len(list(tmp_path.glob("images-*.index"))) == 4 and not list(tmp_path.glob("*.part"))
+    assert len(list(tmp_path.glob("part-*.index"))) == 4 and not list(tmp_path.glob("*.part"))
     finished = on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
     assert (finished.folder / disk_files.DATA).read_bytes() == (built.folder / disk_files.DATA).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["trained.faiss", "images-000000000-000000100.index", "index.faiss", "offsets.npy"])
+@pytest.mark.parametrize("name", ["trained.faiss", "part-000000000-000000100.index", "index.faiss", "offsets.npy"])
 def test_full_disk_at_any_file(
     features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -203,21 +211,20 @@ def test_full_disk_at_any_file(
 
 def test_killed_build_goes_on(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path) -> None:
     """The process kills itself where a third part begins; the first two are not made again."""
-    code = f"""
-import os, signal, sys
-sys.path[:0] = {IMPORTED!r}
-from test_on_disk import PART, SETTINGS, on_disk, features_of
+    done = build_elsewhere(
+        tmp_path,
+        """
+import os, signal
 add, calls = on_disk.index.add, []
 def killed(*arguments):
     calls.append(add(*arguments))
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 on_disk.index.add = killed
-on_disk.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.root())
+""",
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("images-*.index")}
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("part-*.index")}
     assert len(kept) == 2
 
     merge, seen = on_disk._merged, []
@@ -233,21 +240,30 @@ on_disk.build(features_of([5] * 400), {str(tmp_path)!r}, **SETTINGS, memory=PART
     assert (tmp_path / disk_files.DATA).read_bytes() == (built.folder / disk_files.DATA).read_bytes()
 
 
-def test_part_that_disappears(features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lost: list[Path] = []
+@pytest.mark.parametrize(
+    ("harm", "error", "message"),
+    [
+        (Path.unlink, FileNotFoundError, r"part-000000100-000000200\.index has disappeared; run .* again"),
+        (lambda path: os.truncate(path, 1000), ValueError,
+         r"part-000000100-000000200\.index is truncated .*: remove part-.* first, the other parts are kept"),
+    ],
+)  # fmt: skip
+def test_harmed_part_is_named_and_made_again(
+    features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path, harm: Callable, error: type[Exception], message: str
+) -> None:
+    merged = on_disk._merged
 
-    def losing(parts: list[Path], old: object = on_disk._merged) -> object:
-        if not lost:
-            lost.append(parts[1])
-            parts[1].unlink()
-        return old(parts)  # type: ignore[operator]
+    def harmed(parts: list[Path]) -> Iterator[disk_files.Entries]:
+        harm(parts[1])
+        return merged(parts)
 
-    monkeypatch.setattr(on_disk, "_merged", losing)
-    with pytest.raises(FileNotFoundError, match=r"images-000000100-000000200\.index has disappeared; run .* again"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(error, match=message):
+        patch.setattr(on_disk, "_merged", harmed)
         on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
-    assert len(list(tmp_path.glob("images-*.index"))) == 3
-    expected = PatchIndex.build(features, **SETTINGS).search(features.query_descriptors, 9)
-    same(on_disk.build(features, tmp_path, **SETTINGS, memory=PART).search(features.query_descriptors, 9), expected)
+    (tmp_path / "part-000000100-000000200.index").unlink(missing_ok=True)
+    assert len(list(tmp_path.glob("part-*.index"))) == 3
+    again = on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert (again.folder / disk_files.DATA).read_bytes() == (built.folder / disk_files.DATA).read_bytes()
 
 
 def test_damaged_files_are_named(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path) -> None:
@@ -265,14 +281,26 @@ def test_damaged_files_are_named(features: FeatureSet, built: on_disk.DiskIndex,
         on_disk.load(tmp_path / disk_files.DATA)
 
 
-def test_damaged_part_is_named(features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def damaging(parts: list[Path], old: object = on_disk._merged) -> object:
-        os.truncate(parts[2], 1000)
-        return old(parts)  # type: ignore[operator]
+def test_too_small_a_disk_is_noticed_before_anything_is_written(
+    features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untouched(parts: list[Path]) -> Iterator[disk_files.Entries]:
+        yield pytest.fail(f"{len(parts)} parts are read all the same")
 
-    monkeypatch.setattr(on_disk, "_merged", damaging)
-    with pytest.raises(ValueError, match=r"images-000000200-000000300\.index is truncated .* the other parts are kept"):
+    size = 2000 * (6 + 8)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=size - 1))
+    monkeypatch.setattr(on_disk, "_merged", untouched)
+    with pytest.raises(OSError, match=r"no space left for lists\.ivfdata; finished parts are kept"):
         on_disk.build(features, tmp_path, **SETTINGS, memory=PART)
+    assert len(list(tmp_path.glob("part-*.index"))) == 4
+
+
+def test_lists_that_lack_vectors_are_refused(features: FeatureSet, tmp_path: Path) -> None:
+    empty = training.train(*index.settings(features, None, **SETTINGS))
+    with pytest.raises(ValueError, match="the lists hold 0 vectors, expected 3"):
+        disk_files.write(tmp_path, empty, 3, [])
+    assert not (tmp_path / disk_files.DATA).exists()
 
 
 def test_mistakes(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path) -> None:
@@ -289,28 +317,3 @@ def test_mistakes(features: FeatureSet, built: on_disk.DiskIndex, tmp_path: Path
         built.search(queries, nprobe=17, memory=PART)
     with pytest.raises(FileNotFoundError, match="no finished index"):
         on_disk.load(tmp_path)
-
-
-@given(st.data())
-def test_rankings_of_parts_are_put_together(data: st.DataObject) -> None:
-    """Oracle: sort all regions at once. Scores are small whole numbers, so that many tie."""
-    n_images, n_parts, depth = (data.draw(st.integers(1, high)) for high in (12, 4, 12))
-    depth = min(depth, n_images)
-    region = st.tuples(st.integers(-2, 2), st.integers(0, n_images - 1), st.integers(0, n_parts - 1))
-    entries = [(*found, number) for number, found in enumerate(sorted(data.draw(st.lists(region)), key=lambda e: e[1]))]
-    found = RankingMerger(1, depth, n_images)
-    for part in range(n_parts):
-        own = [(s, i, r) for s, i, p, r in entries if p == part]
-        found.add(np.array([0]), _first(own, depth, n_images))
-    same(found.ranking(), _first([(s, i, r) for s, i, _, r in entries], depth, n_images))
-
-
-def _first(entries: list[tuple[int, int, int]], depth: int, n_images: int) -> search.Ranking:
-    best: dict[int, tuple[float, int]] = dict.fromkeys(range(n_images), (np.inf, -1))
-    for score, image, region in entries:
-        best[image] = min(best[image], (-score, region))
-    rows = sorted((score, image, region) for image, (score, region) in best.items())[:depth]
-    table = np.array(rows, float)[None]
-    return search.Ranking(
-        table[..., 1].astype(np.int32), -table[..., 0].astype(np.float32), table[..., 2].astype(np.int32)
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+import faiss
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,13 +120,24 @@ def test_probing_all_lists_loses_nothing(index: PatchIndex, features: FeatureSet
     assert table["mAP"][8] == pytest.approx(100 * whole["ap"].mean())
 
 
-def test_codes_of_equal_size_have_it(features: FeatureSet, data: Benchmark) -> None:
-    specs = compression.equal_bytes([2, 4], DIM, nlist=4)
-    assert {name for size, name in specs if size == 4} == {"PQ", "OPQ+PQ", "SQ8", "SQ4", "PCA+PQ"}
-    for (size, name), spec in specs.items():
+@pytest.mark.parametrize(("size", "dim"), [(16, 128), (8, 128), (64, 1024), (24, 192), (16, 64)])
+def test_codes_of_equal_size_have_it(size: int, dim: int) -> None:
+    specs = compression.equal_bytes([size], dim, nlist=4)
+    assert {"PQ", "OPQ+PQ", "SQ8"} <= {name for _, name in specs}
+    for name, there in (("RaBitQ", 8 < size <= 8 + dim // 8), ("SQ4", 2 * size <= dim), ("PCA+PQ", 4 * size < dim)):
+        assert ((size, name) in specs) == there
+    for spec in specs.values():
+        index = faiss.index_factory(dim, spec.factory.format(nlist=spec.nlist), faiss.METRIC_INNER_PRODUCT)
+        assert faiss.downcast_index(faiss.extract_index_ivf(index)).code_size == size, spec.factory
+
+
+def test_codes_of_equal_size_can_be_built(features: FeatureSet, data: Benchmark) -> None:
+    for (size, name), spec in compression.equal_bytes([16], DIM, nlist=4).items():
         if name != "OPQ+PQ":
-            assert compression.measure(features, data, spec).code_bytes == size, name
-    assert (16, "PCA+PQ") not in compression.equal_bytes([16], 64, 4)  # 4 * 16 dimensions are all there are
+            result = compression.measure(features, data, spec)
+            assert result.code_bytes == size and result.scores["ap"].mean() > 0.9, name
+    with pytest.raises(ValueError, match="size is 10 bytes, expected a divisor of the 32"):
+        compression.equal_bytes([10], DIM, nlist=4)
 
 
 def test_tables_and_claims_by_hand() -> None:
