@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from patchlib import benchmarks, encoders, features, regions, search
 from patchlib.features import FeatureSet
-from patchlib.pq import disk_index, disk_lists
-from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq import disk_files, on_disk
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale import curves, distractors, replicate
 from patchlib.scale.distractors import Task
 from patchlib.support import machine as hardware
@@ -192,7 +192,7 @@ def _build(folder: Path, level: int, images: int) -> dict[str, Any]:
 
 def _search(folder: Path, level: int) -> dict[str, Any]:
     """Latency with a cold and a warm cache, recall of the codes' own exhaustive ranking, mAP, peak of memory."""
-    index = disk_index.load(folder / f"L{level}")
+    index = on_disk.load(folder / f"L{level}")
     saved = np.load(folder / "task.npz")
     queries, relevant = saved["queries"], saved["relevant"]
     memory = None if index.nbytes < FITS else MEMORY
@@ -217,8 +217,8 @@ def _probe(
 
 def _cold(index: DiskIndex, query: NDArray[np.float32], nprobe: int, memory: int | None) -> float:
     """Seconds of a query none of whose lists is in memory: neither mapped nor in the system's cache."""
-    disk_lists.let_go(index.ivf)
-    with open(index.folder / disk_lists.DATA, "rb") as file:
+    disk_files.drop_pages(index.ivf)
+    with open(index.folder / disk_files.DATA, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     start = time.perf_counter()
     index.search(query, 100, nprobe, memory=memory)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchlib.features.feature_set import FeatureSet
-from patchlib.pq import disk_index, disk_lists
-from patchlib.pq.disk_index import DiskIndex
-from patchlib.pq.disk_lists import Entries
+from patchlib.pq import disk_files, on_disk
+from patchlib.pq.disk_files import Entries
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale.distractors import Distractors, Task
 
 
@@ -63,30 +63,30 @@ def replicate_codes(
     rng = np.random.default_rng(seed)
     kept = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
     real = [ids < n_real * patches for _, ids in kept]
-    counts = np.array([own.sum() + copies * (~own).sum() for own in real], np.int64)
 
     def lists() -> Iterator[Entries]:
         shifts = np.arange(copies)[:, None] * (simulated * patches)
         for (codes, ids), own in zip(kept, real, strict=True):
-            recombined = _recombine(codes[~own], copies, rng)
-            yield Entries([codes[own].ravel(), recombined.ravel()], [ids[own], (ids[~own] + shifts).ravel()])
+            recombined = _recombine(codes[~own], copies, rng).reshape(-1, codes.shape[1])
+            numbers = np.concatenate([ids[own], (ids[~own] + shifts).ravel()])
+            yield Entries(np.concatenate([codes[own], recombined]), numbers)
 
     offsets = np.arange(n_real + copies * simulated + 1, dtype=np.int64) * patches
     folder.mkdir(parents=True, exist_ok=True)
     empty = faiss.clone_index(source.index)
     empty.reset()
-    disk_index.write(folder, empty, offsets, source.meta | {"copies": copies}, counts, lists())
-    return disk_index.load(folder)
+    on_disk.write(folder, empty, offsets, source.meta | {"copies": copies}, lists())
+    return on_disk.load(folder)
 
 
 def _kept(
     source: PatchIndex, number: int, owned: int, patches: int, n_images: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Codes (n, code_size) and renumbered ids of a list's entries: of a coarser level, of the first images."""
-    codes, ids = disk_lists.entries(source.ivf, number)
+    codes, ids = disk_files.entries(source.ivf, number)
     image, patch = np.divmod(ids, owned)
     keep = (patch < patches) & (image < n_images)
-    return codes.reshape(len(ids), -1)[keep], (image * patches + patch)[keep]
+    return codes[keep], (image * patches + patch)[keep]
 
 
 def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) -> NDArray[np.uint8]:

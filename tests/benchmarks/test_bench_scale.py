@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from patchlib.pq import disk_lists
-from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq import disk_files
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale import curves, replicate
 
 POOL, COPIES, PATCHES, NPROBE = 10_000, 100, 5, 16
@@ -53,4 +53,4 @@ def _faiss(index: DiskIndex, queries: np.ndarray) -> np.ndarray:
 
 def test_reading_lists_of_a_file(large: DiskIndex, benchmark: BenchmarkFixture) -> None:
     folder: Path = large.folder
-    benchmark.pedantic(disk_lists.read, (folder,), rounds=5)
+    benchmark.pedantic(disk_files.read, (folder,), rounds=5)

@@ -11,9 +11,9 @@ import pytest
 from builders import unit
 
 from patchlib import metrics, search
-from patchlib.pq import disk_lists, file_size
-from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq import disk_files, file_size
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale import curves, distractors, measure, replicate
 from patchlib.scale.distractors import Distractors, Task
 
@@ -99,7 +99,7 @@ def test_one_copy_is_the_index_itself(source: PatchIndex, task: Task, tmp_path: 
 
 def codes_by_id(index: PatchIndex | DiskIndex, number: int) -> dict[int, list[int]]:
     """Entries of a list."""
-    codes, ids = disk_lists.entries(index.ivf, number)
+    codes, ids = disk_files.entries(index.ivf, number)
     return dict(zip(ids.tolist(), codes.reshape(len(ids), -1).tolist(), strict=True))
 
 
