@@ -16,7 +16,7 @@ import yaml
 from patchlib import benchmarks, encoders, plots, regions
 from patchlib.session import Profile, Session
 from patchlib.support import machine
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 FOLDER = Path(__file__).parent / "profiles"
 DTYPES = ("float32", "float16")
@@ -72,7 +72,7 @@ def load(name: str, /, **overrides: Any) -> Profile:
     settings = _read(name) | {key: value for key, value in overrides.items() if value is not None}
     for key in (*settings, *overrides):
         if key not in FIELDS:
-            raise ValueError(f"profile {name!r}: {unknown('parameter', key, FIELDS)}")
+            raise ValueError(f"profile {name!r}: {unknown_name('parameter', key, FIELDS)}")
     given = {key: value for key, value in settings.items() if value is not None}
     settings = {"workers": machine.cores()} | _choose_benchmark(given)
     _check(settings, f"profile {name!r}")
@@ -96,7 +96,7 @@ def _read(name: str) -> dict[str, Any]:
     """Settings of a profile's file, on top of those it extends."""
     is_path = Path(name).suffix in (".yaml", ".yml")
     if not is_path and name not in names():
-        raise ValueError(f"{unknown('profile', name, names())}; or the path of a .yaml file")
+        raise ValueError(f"{unknown_name('profile', name, names())}; or the path of a .yaml file")
     path = Path(name) if is_path else FOLDER / f"{name}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def _check(settings: Mapping[str, Any], source: str) -> None:
     if missing:
         raise ValueError(f"{source} lacks {', '.join(missing)}; add them, or start it with 'extends: builtin'")
     if settings["benchmark"] not in benchmarks.NAMES:
-        raise ValueError(unknown("benchmark", settings["benchmark"], benchmarks.NAMES))
+        raise ValueError(unknown_name("benchmark", settings["benchmark"], benchmarks.NAMES))
     for key, (fits, expected) in RULES.items():
         if key in settings and not fits(settings[key]):
             raise ValueError(f"{source}: {key} is {settings[key]!r}, expected {expected}")

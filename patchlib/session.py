@@ -80,10 +80,6 @@ class Profile:
         options = ", ".join(f"{key}={value}" for key, value in told.items())
         return TITLES[self.benchmark] + (f" ({options})" if options else "")
 
-    def record(self, config: Mapping[str, Any], **inputs: str) -> dict[str, Any]:
-        """Record of a figure or table made under this profile; ``inputs`` are hashes, e.g. ``benchmark=data.hash``."""
-        return provenance.record(config, inputs, self.name, self.label)
-
     @property
     def extraction(self) -> dict[str, Any]:
         """The keywords of :func:`patchlib.features.extract` that a profile decides."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
 from patchlib.images import MEMBER
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 BOX = ["x0", "y0", "x1", "y1"]
 IMAGES = ["image_id", "path", "width", "height"]
@@ -108,7 +108,7 @@ class Benchmark:
         """
         rows = np.flatnonzero(self.queries["query_id"] == query_id)
         if not len(rows):
-            raise ValueError(unknown("query", query_id, self.queries["query_id"]))
+            raise ValueError(unknown_name("query", query_id, self.queries["query_id"]))
         return int(rows[0])
 
     def query_path(self, index: int) -> str:

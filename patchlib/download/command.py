@@ -17,7 +17,7 @@ from patchlib.download.manifest import Entry
 from patchlib.download.store import FetchOptions
 from patchlib.download.unpack import ArchiveError
 from patchlib.support import paths
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -53,7 +53,7 @@ def run(asked: argparse.Namespace) -> int:
     entries = manifest.load(asked.manifest)
     for name in asked.names:
         if name not in entries:
-            raise ValueError(unknown("entry of the data manifest", name, entries))
+            raise ValueError(unknown_name("entry of the data manifest", name, entries))
     action, *_ = ACTIONS[asked.action]
     try:
         return action([entries[name] for name in asked.names or entries], asked)

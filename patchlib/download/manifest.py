@@ -18,7 +18,7 @@ import fastjsonschema
 import yaml
 
 from patchlib.support import paths
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 SCHEMA = Path(__file__).with_name("manifest_schema.yaml")
 HREF = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"']+)""", re.IGNORECASE)
@@ -139,7 +139,7 @@ def _explain(mistake: fastjsonschema.JsonSchemaValueException) -> str:
     if mistake.rule in ("required", "additionalProperties"):
         known = mistake.definition["properties"]
         if strange := [key for key in mistake.value if key not in known]:
-            return unknown("key", strange[0], known)
+            return unknown_name("key", strange[0], known)
         missing = [key for key in mistake.definition["required"] if key not in mistake.value]
         return f"the key {missing[0]!r} is missing"
     return f"expected {mistake.definition['title']}, got {mistake.value!r}"

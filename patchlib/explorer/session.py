@@ -18,7 +18,7 @@ from patchlib.pq.index import PatchIndex
 from patchlib.search import Ranking
 from patchlib.session import Session
 from patchlib.studies import examples
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 INDEXES = ("exact", "PQ")
 FINEST = 3
@@ -122,7 +122,7 @@ class SearchSession:
             ValueError: the profile lists no such benchmark.
         """
         if benchmark not in self.runs:
-            raise ValueError(unknown("benchmark", benchmark, self.runs))
+            raise ValueError(unknown_name("benchmark", benchmark, self.runs))
         return self.runs[benchmark]
 
     def features(self, setup: Setup) -> FeatureSet:
@@ -167,7 +167,7 @@ class SearchSession:
 
     def _rank(self, setup: Setup, descriptor: NDArray[np.float32]) -> Ranking:
         if setup.index not in INDEXES:
-            raise ValueError(unknown("index", setup.index, INDEXES))
+            raise ValueError(unknown_name("index", setup.index, INDEXES))
         if setup.index == "PQ":
             return self._codes(setup).search(descriptor[None])
         return search.rank(descriptor[None], self.features(setup))

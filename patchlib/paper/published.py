@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from patchlib.support import provenance
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 FOLDER = Path(__file__).parent / "tables"
 NUMBERS = {
@@ -44,7 +44,7 @@ def table(name: str, text: bool = False) -> pd.DataFrame:
         ValueError: no such table; lists the nearest.
     """
     if name not in NUMBERS:
-        raise ValueError(unknown("published table", name, NUMBERS))
+        raise ValueError(unknown_name("published table", name, NUMBERS))
     return pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(NUMBERS[name], str) if text else None)
 
 
@@ -62,7 +62,7 @@ def numbers(item: str) -> pd.DataFrame:
     """
     rows = pd.read_csv(FOLDER / "numbers.csv", dtype={"value": str}).rename(columns={"value": "printed"})
     if item not in set(rows["item"]):
-        raise ValueError(unknown("item with printed numbers", item, rows["item"].unique()))
+        raise ValueError(unknown_name("item with printed numbers", item, rows["item"].unique()))
     rows = rows[rows["item"] == item].drop(columns="item").reset_index(drop=True)
     rows.insert(3, "value", rows["printed"].astype(float))
     return rows
@@ -87,7 +87,7 @@ def backbone_levels(model: str, benchmark: str) -> pd.DataFrame:
     rows = backbones()
     for column, value in (("model", model), ("benchmark", benchmark)):
         if value not in (known := rows.index.unique(column)):
-            raise ValueError(unknown(f"{column} of Tables 8 and 9", value, known))
+            raise ValueError(unknown_name(f"{column} of Tables 8 and 9", value, known))
     return rows.loc[model, benchmark]
 
 

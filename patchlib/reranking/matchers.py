@@ -20,7 +20,7 @@ from patchlib.reranking import local_features
 from patchlib.reranking.ames import AMES, load_ames, load_state
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.support import paths, provenance
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 FOLDER = encoder_registry.WEIGHTS / "matcher"
 BUILT_IN = "ames-small"
@@ -105,7 +105,7 @@ def load(name: str, device: str = "cpu") -> Matcher:
         ValueError: another name, weights that do not fit, or published weights that have not been fetched.
     """
     if name not in MATCHERS:
-        raise ValueError(unknown("matcher", name, MATCHERS))
+        raise ValueError(unknown_name("matcher", name, MATCHERS))
     return load_matcher(device=device) if name == "built-in" else load_published(device=device)
 
 

@@ -22,7 +22,7 @@ from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.features import FeatureSet
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 PAIR = ["query_id", "image_id"]
 SCORES = {"mAP (%)": "ap", "LocScore (%)": "loc_score"}
@@ -92,7 +92,7 @@ def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.fl
     Source: supplement S3.2, whose wording admits both.
     """
     if by not in ("count", "width"):
-        raise ValueError(unknown("way to bin", by, ("count", "width")))
+        raise ValueError(unknown_name("way to bin", by, ("count", "width")))
     if count < 1:
         raise ValueError(f"{count} bins, expected at least 1")
     ascending = np.sort(np.asarray(values, np.float64))
@@ -112,7 +112,7 @@ def bins(benchmark: Benchmark, attribute: str, count: int = 5, by: str = "count"
         count, by: number of bins and how they are cut, see :func:`edges`.
     """
     if attribute not in ("area", "distance"):
-        raise ValueError(unknown("attribute", attribute, ("area", "distance")))
+        raise ValueError(unknown_name("attribute", attribute, ("area", "distance")))
     largest = attributes(benchmark).sort_values("area", ascending=False, kind="stable").drop_duplicates(PAIR)
     value = largest[attribute].to_numpy(np.float64)
     borders = edges(value, count, by)

@@ -55,7 +55,7 @@ def crops(benchmark: Benchmark, extract: Extract) -> tuple[Benchmark, FeatureSet
     if not len(known):
         raise ValueError(f"{benchmark.name} has no boxes, so there are no ground-truth crops to train on")
     owner = benchmark.subset(images=np.flatnonzero(benchmark.images["image_id"].isin(known)).tolist())
-    return owner, extract(regions.of_truth(owner), owner)
+    return owner, extract(regions.ground_truth_regions(owner), owner)
 
 
 def half_crops(benchmark: Benchmark, extract: Extract) -> dict[str, tuple[Benchmark, FeatureSet]]:

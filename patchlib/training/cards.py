@@ -67,7 +67,7 @@ def measure(encoder: Encoder, benchmark: Benchmark, out: Path | None = None) -> 
     """
     patches = features.extract(benchmark, "L3", encoder, out)
     sets = {"L0": patches.at_level(0), "L3": patches}
-    sets["ground truth"] = features.extract(benchmark, regions.of_truth(benchmark), encoder, out)
+    sets["ground truth"] = features.extract(benchmark, regions.ground_truth_regions(benchmark), encoder, out)
     scores = {name: metrics.evaluate(search.rank(s.query_descriptors, s), benchmark, s) for name, s in sets.items()}
     values = {f"mAP {name}": 100 * table["ap"] for name, table in scores.items()}
     values |= {f"mLocScore {name}": 100 * scores[name]["mloc_score"] for name in ("L0", "L3")}
