@@ -24,6 +24,7 @@ MATCHERS = ("built-in", "published")
 REQUIRED = ("encoder", "encoders", "levels", "device", "batch", "dtype", "k", "resamples")
 TITLES = {
     "procedural": "built-in benchmark",
+    "photographs": "photographs",
     "ilias": "ILIAS",
     "instre": "INSTRE",
     "grocery": "Grocery Store",
