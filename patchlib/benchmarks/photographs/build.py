@@ -1,8 +1,8 @@
 """How the shipped photographs were made: ``python -m patchlib.benchmarks.photographs.build FOLDER``.
 
 ``photographs.csv`` says which files of the Grocery Store Dataset there are; FOLDER holds them in the published layout
-(``python -m patchlib data get grocery``). Each is made smaller and re-encoded, its boxes go along. To ship others, change
-the column ``path`` and run this again: it prints the hashes that ``published.yaml`` pins.
+(``python -m patchlib data get grocery``). Each is made smaller and re-encoded, its boxes go along. To ship others,
+change the column ``path`` and run this again: it prints the hashes that ``published.yaml`` pins.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def _shipped(queries: str) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFra
 
 def _own(root: Path, skip_bad: bool) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Folder, images, what they show (one row a box) and queries of the data under ``root``."""
-    if (root / "database").is_dir():
+    if any((root / part).is_dir() for part in ("queries", "database")):
         data = folder.load(root, skip_bad)
     else:
         data = grocery.load(root, classes="all", skip_bad=skip_bad)

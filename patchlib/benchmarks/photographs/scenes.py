@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -35,31 +34,40 @@ def compose(shot: Benchmark, spare: Sequence[str], workers: int | None = None) -
         ValueError: fewer than :data:`LEAST` photographs.
     """
     if len(shot.images) < LEAST:
-        raise ValueError(f"{shot.root} has {len(shot.images)} photographs; pictures are composed of at least {LEAST}")
+        count = f"{shot.root} has {len(shot.images)} photographs for the database"
+        raise ValueError(f"{count}; pictures are composed of at least {LEAST}")
     paths = {image: shot.image_path(row) for row, image in enumerate(shot.images["image_id"])}
-    shown = shot.positives["image_id"].drop_duplicates().tolist()
-    others = [path for image, path in paths.items() if image not in set(shown)]
+    files = {image: _file(number) for number, image in enumerate(shot.positives["image_id"].unique())}
+    others = [path for image, path in paths.items() if image not in files]
     others += spare if len(others) < LEAST else []
     around = tuple(np.random.default_rng(collage.SEED).permutation(others)[: collage.NEIGHBOURS].tolist())
     boxed = shot.positives.dropna(subset=BOX)
-    rows = [boxed.index[boxed["image_id"] == image] for image in shown] + [boxed.index[:0]] * len(others)
-    files = [f"pictures/{number:05d}.jpg" for number in range(len(rows))]
-    asked = [f"queries/{row:05d}.png" for row in range(len(shot.queries))]
-    jobs: dict[str, Any] = {}
-    for number, path in enumerate([*map(paths.__getitem__, shown), *others]):
-        inside = boxed.loc[rows[number], BOX].to_numpy()
-        jobs[files[number]] = Collage(path, inside, SIDES[number % len(SIDES)], around, number, PICTURE)
-    for row, file in enumerate(asked):
-        jobs[file] = Collage(shot.query_path(row), shot.query_box(row), 1.0, (), row)
+    rows = {file: boxed.index[boxed["image_id"] == image] for image, file in files.items()}
+    pictures = {}
+    for number, path in enumerate([*map(paths.__getitem__, files), *others]):
+        boxes = boxed.loc[rows.get(_file(number), []), BOX].to_numpy()
+        pictures[_file(number)] = Collage(path, boxes, SIDES[number % len(SIDES)], around, number, PICTURE)
+    queries = {f"queries/{row:05d}.png": Collage(shot.query_path(row), shot.query_box(row), 1.0, (), row)
+               for row in range(len(shot.queries))}  # fmt: skip
+    jobs = pictures | queries
     settings = {"benchmark": shot.hash, "sides": SIDES, "picture": PICTURE, "seed": collage.SEED}
     settings["photographs"] = [_stamp(job.path) for job in jobs.values()]
     folder, moved = render_derived("composed", settings, jobs, collage.make, workers)
-    positives = shot.positives.assign(image_id=shot.positives["image_id"].map(dict(zip(shown, files, strict=False))))
-    boxes = np.concatenate([np.reshape(moved[file], (-1, 4)) for file in files]).astype(np.float32)
-    positives.loc[np.concatenate(rows), BOX] = boxes
-    queries = shot.queries.assign(path=asked, **dict.fromkeys(BOX, np.nan))
-    meta = shot.meta | {"title": "composed of photographs", "counts": {}}
-    return Benchmark("composed-of-photographs", folder, image_table(folder, files), queries, positives, meta)
+    positives = shot.positives.assign(image_id=shot.positives["image_id"].map(files))
+    inside = [box for file in rows for box in moved[file]]
+    positives.loc[np.concatenate(list(rows.values())), BOX] = np.reshape(inside, (-1, 4)).astype(np.float32)
+    return Benchmark(
+        "composed-of-photographs",
+        folder,
+        image_table(folder, list(pictures)),
+        shot.queries.assign(path=list(queries), **dict.fromkeys(BOX, np.nan)),
+        positives,
+        shot.meta | {"title": "composed of photographs"},
+    )
+
+
+def _file(number: int) -> str:
+    return f"pictures/{number:05d}.jpg"
 
 
 def _stamp(path: str) -> tuple[str, int, int]:
