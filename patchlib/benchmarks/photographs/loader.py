@@ -58,7 +58,7 @@ def load(
     options = {"series": series, "queries": queries, "photos": photos}
     meta: dict[str, Any] = {**published("photographs"), "options": options, "found": {}, "skipped": []}
     shot = Benchmark("photographs", place, images, asked, positives, meta)
-    return shot if series == "as_shot" else compose(shot, _spare(), workers)
+    return shot if series == "as_shot" else compose(shot, spare(), workers)
 
 
 def _shipped(queries: str) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -101,7 +101,7 @@ def _fewer(images: pd.DataFrame, shown: pd.DataFrame, photos: int) -> tuple[pd.D
     return images[wanted], shown[shown["image_id"].isin(kept)]
 
 
-def _spare() -> list[str]:
+def spare() -> list[str]:
     """Full paths of the shipped photographs without any product, for folders that have too few of their own."""
     images, shown = shipped.photographs()
     others = images[~images["image_id"].isin(shown["image_id"])]
