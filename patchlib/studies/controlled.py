@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from patchlib import boxes as box_ops
-from patchlib import images
+from patchlib.benchmarks import collage
 from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.benchmarks.collage import Collage
 from patchlib.benchmarks.image_files import image_table
 from patchlib.benchmarks.procedural import rendering
 from patchlib.benchmarks.procedural.config import ProceduralConfig
@@ -32,9 +31,6 @@ AREAS = (0.01, 0.04, 0.12, 0.3, 0.6)  # of the box, shares of the image
 PLACES = (0.0, 0.16, 0.32, 0.48, 0.64)  # way of the box's centre from the image's centre to the corner
 SCALES = (0.25, 0.4, 0.6, 1.0)  # side of a photo in a collage, share of the collage's side
 SEED = 7  # of objects and scenes that no built-in benchmark has
-COLLAGE_SEED = 0  # of their places and neighbours
-NEIGHBOURS = 64  # different photos that fill the collages
-_THUMBNAIL = 320  # their longer side, pixels
 
 
 class Study(NamedTuple):
@@ -163,23 +159,23 @@ def collages(
     if not all(0 < scale <= 1 for scale in scales):
         raise ValueError(f"scales are {scales}, expected shares of the collage's side in (0, 1]")
     chosen, others = _photos(benchmark, queries, photos)
-    rng = np.random.default_rng(COLLAGE_SEED)
-    around = tuple(benchmark.image_path(i) for i in rng.permutation(others)[:NEIGHBOURS])
+    rng = np.random.default_rng(collage.SEED)
+    around = tuple(benchmark.image_path(i) for i in rng.permutation(others)[: collage.NEIGHBOURS])
     jobs: dict[str, Any] = {}
     owners = []
     for number, (query, image, boxes) in enumerate(chosen):
         asked = f"queries/{query:04d}.png"
-        jobs[asked] = (benchmark.query_path(query), benchmark.query_box(query), 1.0, (), number)
+        jobs[asked] = Collage(benchmark.query_path(query), benchmark.query_box(query), 1.0, (), number)
         for level, scale in enumerate(scales):
             file = f"photos/{number:04d}-{level}.jpg"
-            jobs[file] = (benchmark.image_path(image), boxes, scale, around, number)
+            jobs[file] = Collage(benchmark.image_path(image), boxes, scale, around, number)
             owners.append((asked, file, f"{scale:g}"))
     for number, image in enumerate(rng.permutation(others)[:distractors], len(chosen)):
         scale = scales[number % len(scales)]
-        jobs[f"distractors/{number:04d}.jpg"] = (benchmark.image_path(image), None, scale, around, number)
+        jobs[f"distractors/{number:04d}.jpg"] = Collage(benchmark.image_path(image), None, scale, around, number)
     amounts = [queries, photos, distractors]
-    settings = {"benchmark": benchmark.hash, "scales": list(scales), "photos": amounts, "seed": COLLAGE_SEED}
-    return study("collage", settings, jobs, _collage, {"size": owners}, workers)
+    settings = {"benchmark": benchmark.hash, "scales": list(scales), "photos": amounts, "seed": collage.SEED}
+    return study("collage", settings, jobs, collage.make, {"size": owners}, workers)
 
 
 def _photos(
@@ -201,31 +197,3 @@ def _photos(
     if not len(others):
         raise ValueError(f"every image of {benchmark.name} is a positive of the chosen queries; choose fewer")
     return chosen, others
-
-
-def _collage(job: tuple[str, NDArray[np.float32] | None, float, tuple[str, ...], int]) -> rendering.Picture:
-    path, boxes, scale, around, number = job
-    photo = images.read(path)
-    if not around:  # a query, cut to its box where it has one
-        return (photo if boxes is None else photo.crop(tuple(np.rint(boxes).astype(int)))), None
-    rng = np.random.default_rng([COLLAGE_SEED, number])
-    (u, v, shift_x, shift_y), order = rng.random(4), rng.permutation(len(around))
-    width, height = (max(1, round(side * scale)) for side in photo.size)
-    canvas = Image.new("RGB", photo.size)
-    left, top = (-round(share * side) for share, side in zip((shift_x, shift_y), (width, height), strict=True))
-    places = [(x, y) for y in range(top, photo.height, height) for x in range(left, photo.width, width)]
-    for place, index in zip(places, np.resize(order, len(places)), strict=True):
-        canvas.paste(ImageOps.fit(_thumbnail(around[index]), (width, height)), place)
-    x, y = round(u * (photo.width - width)), round(v * (photo.height - height))
-    canvas.paste(photo.resize((width, height), Image.Resampling.LANCZOS), (x, y))
-    if boxes is None:
-        return canvas, None
-    ratio = np.array([width / photo.width, height / photo.height] * 2)
-    return canvas, boxes * ratio + np.array([x, y, x, y])
-
-
-@lru_cache(maxsize=NEIGHBOURS)
-def _thumbnail(path: str) -> Image.Image:
-    image = images.read(path)
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    return image
