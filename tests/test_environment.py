@@ -29,6 +29,7 @@ NEVER_IMPORTED = {
     "mypy",
     "myst-nb",
     "nbval",
+    "onnxscript",
     "pytest-xdist",
     "ruff",
     "torchvision",
