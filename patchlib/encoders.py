@@ -89,8 +89,8 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     if specification.library == "patchlib":
         if weights is not None:
             raise ValueError(f"encoder {name!r} has no weights, got {weights}; leave weights out")
-        encode = partial(_histogram, specification)
-        return Encoder(name, *parts, encode, specification.config(), recipe=(name, device, None, dtype))
+        histogram = partial(_histogram, specification)
+        return Encoder(name, *parts, histogram, specification.config(), recipe=(name, device, None, dtype))
     import torch
 
     model, source = _load_model(specification, weights)

@@ -72,6 +72,9 @@ def _serialised(model: torch.nn.Module, scale: Sequence[float], shift: Sequence[
     class Whole(torch.nn.Module):
         """The network with its scaling before and the unit length behind it."""
 
+        scale: torch.Tensor
+        shift: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -91,4 +94,5 @@ def _serialised(model: torch.nn.Module, scale: Sequence[float], shift: Sequence[
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # None is the old exporter's answer
     return program.model_proto.SerializeToString()
