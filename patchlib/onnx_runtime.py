@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,5 +94,4 @@ def _serialised(model: torch.nn.Module, scale: Sequence[float], shift: Sequence[
         dynamo=True,
         verbose=False,
     )
-    assert program is not None  # None is the old exporter's answer
-    return program.model_proto.SerializeToString()
+    return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
