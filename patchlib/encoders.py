@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib import encoder_registry
+from patchlib import encoder_registry, onnx_runtime
 from patchlib.encoder_registry import EncoderSpec, WeightsFile, card, names, registry, spec
 from patchlib.support import provenance
 from patchlib.support.suggest import unknown_name
@@ -89,8 +89,8 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     if specification.library == "patchlib":
         if weights is not None:
             raise ValueError(f"encoder {name!r} has no weights, got {weights}; leave weights out")
-        encode = partial(_histogram, specification)
-        return Encoder(name, *parts, encode, asdict(specification), recipe=(name, device, None, dtype))
+        histogram = partial(_histogram, specification)
+        return Encoder(name, *parts, histogram, specification.config(), recipe=(name, device, None, dtype))
     import torch
 
     model, source = _load_model(specification, weights)
@@ -99,10 +99,14 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
         if hasattr(layer, "fused_attn"):  # slower than plain attention on a CPU at these sizes
             layer.fused_attn = not device.startswith("cpu")
     model = model.eval().requires_grad_(False).to(device, getattr(torch, dtype)).to(memory_format=torch.channels_last)
-    config = {**asdict(specification), "weights": source, "dtype": dtype}
+    config = {**specification.config(), "weights": source, "dtype": dtype}
+    encode = _forward(model, specification, device, dtype)
+    if specification.onnx and (device, dtype) == ("cpu", "float32") and onnx_runtime.available():
+        path = onnx_runtime.export(model, *_scale_and_shift(specification), specification.input_size, config)
+        config["onnx"], encode = f"sha256:{provenance.sha256_file(path)}", _exported(path, specification)
     label = name if weights is None else f"{name}-{Path(str(weights)).stem}"
     recipe = (name, device, str(Path(weights).resolve()) if weights and weights != "random" else weights, dtype)
-    return Encoder(label, *parts, _forward(model, specification, device, dtype), config, device, model, recipe)
+    return Encoder(label, *parts, encode, config, device, model, recipe)
 
 
 def _again(recipe: tuple[str, str, str | Path | None, str], config_hash: str) -> Encoder:
@@ -189,10 +193,7 @@ def _forward(
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     import torch
 
-    # (x / 255 - mean) / std as one multiply-add
-    scale = torch.tensor([1 / (255 * s) for s in specification.std], device=device).view(1, 3, 1, 1)
-    negative = [-m / s for m, s in zip(specification.mean, specification.std, strict=True)]
-    shift = torch.tensor(negative, device=device).view(1, 3, 1, 1)
+    scale, shift = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _scale_and_shift(specification))
     under_way = _streams(device)
 
     def encode(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -211,6 +212,22 @@ def _forward(
             return output.cpu().numpy()
 
     return encode
+
+
+def _exported(path: Path, specification: EncoderSpec) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    rows_of = onnx_runtime.load(path)
+
+    def encode(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        _check_crops(crops, specification)
+        return rows_of(crops)
+
+    return encode
+
+
+def _scale_and_shift(specification: EncoderSpec) -> tuple[list[float], list[float]]:
+    """(x / 255 - mean) / std as one multiply-add, for each channel."""
+    scale = [1 / (255 * s) for s in specification.std]
+    return scale, [-m / s for m, s in zip(specification.mean, specification.std, strict=True)]
 
 
 def _streams(device: str) -> Callable[[], AbstractContextManager[None]]:

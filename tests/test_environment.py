@@ -31,6 +31,7 @@ NEVER_IMPORTED = {
     "mypy",
     "myst-nb",
     "nbval",
+    "onnxscript",
     "pytest-xdist",
     "ruff",
     "torchvision",
