@@ -167,7 +167,7 @@ def test_a_folder_with_too_little_says_so(tmp_path: Path) -> None:
         load("photographs", root, series="composed")
     with pytest.raises(ValueError, match="natural queries need a product with boxes on two photographs"):
         load("photographs", root, queries="natural")
-    with pytest.raises(FileNotFoundError, match="no Grocery Store Dataset under"):
+    with pytest.raises(FileNotFoundError, match=r"no classes\.csv in .*data get grocery"):
         load("photographs", tmp_path / "nowhere")
 
 
@@ -176,7 +176,7 @@ def dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The parts of the Grocery Store Dataset beside the checkout, unpacked into one folder."""
     folder = tmp_path_factory.mktemp("grocery")
     for name in ("grocery_sample.zip", "grocery_distractors.zip"):
-        with zipfile.ZipFile(shared / name) as archive:
+        with zipfile.ZipFile(shared / "data" / name) as archive:
             archive.extractall(folder)
     shutil.copytree(folder / "GroceryStoreDataset-master" / "dataset", folder / "dataset", dirs_exist_ok=True)
     return folder / "dataset"
