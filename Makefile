@@ -32,11 +32,13 @@ site: $(STAMP)  ## make a website of the executed notebooks (PROFILE=workshop: o
 # Notebooks run here write their figures under build/ and show no progress: testing changes no committed file.
 test: export PATCHLIB_FIGURES := $(CURDIR)/build/test/figures
 test: export PATCHLIB_PROGRESS := off
+# a file of tests, or a notebook, on each core; its cells stay in order, and measurements are left to make benchmark
+test: SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile -p no:benchmark
 test: $(STAMP)  ## lint, format and type checks, the tests, and the notebooks against their committed outputs
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest --nbval --nbval-current-env tests notebooks $(ARGS)
+	$(RUN) -m pytest $(SIDE_BY_SIDE) --nbval --nbval-current-env tests notebooks $(ARGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from patchlib.support import provenance
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 TABLE = Path(__file__).parent / "encoders.yaml"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -105,7 +105,7 @@ def spec(name: str) -> EncoderSpec:
         ValueError: unknown name; lists the nearest ones.
     """
     if name not in registry():
-        raise ValueError(unknown("encoder", name, names()))
+        raise ValueError(unknown_name("encoder", name, names()))
     return registry()[name]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from patchlib import encoder_registry
 from patchlib.encoder_registry import EncoderSpec, WeightsFile, card, names, registry, spec
 from patchlib.support import provenance
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +84,7 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     """
     specification = spec(name)
     if dtype not in DTYPES:
-        raise ValueError(unknown("dtype", dtype, DTYPES))
+        raise ValueError(unknown_name("dtype", dtype, DTYPES))
     parts = (specification.dim, specification.input_size, specification.interpolation)
     if specification.library == "patchlib":
         if weights is not None:

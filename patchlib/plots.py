@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 3.4, 7.0  # figure widths in inches: one column, the whole page
 METHODS = {"global": "#D55E00", "Patchify": "#0072B2"}
 LEVELS = {"L0": "#D55E00", "L1": "#56B4E9", "L2": "#0072B2", "L3": "#00365C"}
-BOXES = {"winning": "#0072B2", "truth": "#F0E442", "right": "#009E73", "wrong": "#D55E00"}
+BOXES = {"winning": "#0072B2", "truth": "#F0E442", "positive": "#009E73", "negative": "#D55E00"}
+SAID = {"positive": "right", "negative": "wrong"}  # what pictures call the two
 HEAT = "cividis"
+INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}  # seaborn's keywords for :func:`spread`
 PALETTE = 128  # colours of a figure of many photographs, which then takes a quarter of the bytes
 
 
@@ -121,10 +123,9 @@ def ranking_row(
         truth(ax, boxes[positives == image], 1.2)
         if region >= 0:
             box(ax, features.boxes[region], "winning")
-        kind = "right" if image in positives else "wrong"
-        ax.spines[:].set_visible(True)
-        ax.spines[:].set(color=BOXES[kind], linewidth=3)
-        ax.set_xlabel(kind, fontsize=7, labelpad=2, color=BOXES[kind])
+        kind = "positive" if image in positives else "negative"
+        ax.spines[:].set(visible=True, color=BOXES[kind], linewidth=3)
+        ax.set_xlabel(SAID[kind], fontsize=7, labelpad=2, color=BOXES[kind])
     return axes
 
 
@@ -135,6 +136,22 @@ def contact_sheet(
     for ax, index in zip(axes.flat, rows, strict=False):
         truth(picture(ax, images.read(benchmark.image_path(index))), (boxes or {}).get(index, ()))
     return axes
+
+
+def no_boxes(ax: Axes) -> Axes:
+    """Empty axes that say why."""
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
+    return ax
+
+
+def spread(table: pd.DataFrame, mean: str = "mean") -> pd.DataFrame:
+    """A table with intervals for seaborn: three rows a point, ``low``, ``mean`` and ``high``, in the column ``value``.
+
+    Drawn with :data:`INTERVAL`, a point is the mean (their median) and its interval spans all three.
+    """
+    bounds = ["low", mean, "high"]
+    return table.melt([*table.columns.drop(bounds)], bounds)
 
 
 def band(
@@ -167,6 +184,4 @@ def level_curve(
         ax.annotate(f"{value:.1f}", (position, value), (0, -6), textcoords="offset points", ha="center", va="top",
                     fontsize=7, bbox=ground)  # fmt: skip
     ax.set_xticks(x, table.index)
-    return ax
-
     return ax

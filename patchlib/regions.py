@@ -117,7 +117,9 @@ def ground_truth(
     return box_ops.whole_pixels(regions, width, height)
 
 
-def of_truth(benchmark: Benchmark, otherwise: str = "L3", margin: float = 0.1, tight: bool = False) -> Regions:
+def ground_truth_regions(
+    benchmark: Benchmark, otherwise: str = "L3", margin: float = 0.1, tight: bool = False
+) -> Regions:
     """The best that any proposer could do: positives are described by their ground-truth boxes alone.
 
     Images without a box, which no one can propose an instance in, are described by ``otherwise``, so that they have

@@ -1,11 +1,15 @@
-"""The session a notebook opens: its benchmark, encoder and features, scores, and whatever it saves with its record."""
+"""What a notebook holds in its hand: the settings of its run, and the session at work on them.
+
+The session loads what the settings name, benchmark, encoder and features, scores it, and saves figures and tables, each
+with a record of what it was made from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,8 +22,69 @@ from patchlib.regions import Strategy
 from patchlib.search import Ranking
 from patchlib.support import provenance
 
-if TYPE_CHECKING:
-    from patchlib.profiles import Profile
+TITLES = {
+    "procedural": "built-in benchmark",
+    "photographs": "photographs",
+    "ilias": "ILIAS",
+    "instre": "INSTRE",
+    "grocery": "Grocery Store",
+    "folder": "own photographs",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Settings of a run; null in a profile's file stands for the default.
+
+    Attributes:
+        name: profile name (the stem of its file).
+        benchmark: the benchmark in use.
+        benchmark_options: its loader's keywords, ``root`` among them if it lies elsewhere.
+        benchmarks: the benchmarks the profile lists, the default one first.
+        encoder: the encoder in use, a name of the encoders' registry.
+        encoders: those that the comparisons of encoders run.
+        pair: the two encoders of the study of size, place and brightness; None = the first two of ``encoders``.
+        levels: two or more grid levels to study, ascending, of 0..3.
+        matcher: what re-ranks: ``"built-in"``, or ``"published"``, the network of the AMES authors.
+        device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
+        workers: processes or threads; by default one per core.
+        batch: crops in one forward.
+        dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
+        k: depth of AP; None = what the benchmark's protocol says.
+        sample: images of the studies that describe each image many times; None = all.
+        resamples: bootstrap resamples of a confidence interval.
+        skip_bad: leave unreadable images out, and count them, instead of stopping.
+    """
+
+    name: str
+    benchmark: str
+    benchmark_options: dict[str, Any] = field(default_factory=dict)
+    benchmarks: tuple[str, ...]
+    encoder: str
+    encoders: tuple[str, ...]
+    pair: tuple[str, ...]
+    levels: tuple[int, ...]
+    matcher: str = "built-in"
+    device: str
+    workers: int
+    batch: int
+    dtype: str
+    k: int | None = None
+    sample: int | None = None
+    resamples: int
+    skip_bad: bool = False
+
+    @property
+    def label(self) -> str:
+        """What figures say they show, e.g. ``"built-in benchmark"``; names the options that are not the default."""
+        told = {key: value for key, value in self.benchmark_options.items() if key not in ("root", "skip_bad")}
+        options = ", ".join(f"{key}={value}" for key, value in told.items())
+        return TITLES[self.benchmark] + (f" ({options})" if options else "")
+
+    @property
+    def extraction(self) -> dict[str, Any]:
+        """The keywords of :func:`patchlib.features.extract` that a profile decides."""
+        return {"workers": self.workers, "batch": self.batch, "dtype": self.dtype, "skip_bad": self.skip_bad}
 
 
 class Evaluation(NamedTuple):
@@ -30,7 +95,7 @@ class Evaluation(NamedTuple):
 
 
 class Session:
-    """A profile at work on its benchmark. Made by :func:`patchlib.profiles.open`.
+    """A run's settings at work on its benchmark. Made by :func:`patchlib.profiles.open`.
 
     Attributes:
         settings: the profile, overrides included.
@@ -68,9 +133,9 @@ class Session:
             encoder: another encoder than the session's.
         """
         data, encoder = data or self.data, encoder or self.encoder
-        found = features.extract(data, regions, encoder, **self.settings.extraction)
-        self.use(**{f"{found.meta['regions']} of {data.name} by {encoder.name}": found.meta["hash"]})
-        return found
+        patches = features.extract(data, regions, encoder, **self.settings.extraction)
+        self.use(**{f"{patches.meta['regions']} of {data.name} by {encoder.name}": patches.meta["hash"]})
+        return patches
 
     def evaluate(self, sets: Mapping[str, FeatureSet], data: Benchmark | None = None) -> Evaluation:
         """Rank the images by each feature set and score every query, as deep as the protocol goes.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from patchlib.support import paths
 
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
 # one thread a library: tests stay fast when several run at once, and sums come out in one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("PATCHLIB_PROGRESS", "off")
 RESOURCES = ("browser", "data", "gpu", "slow")
 # the same examples in every run, and no deadline: a busy machine must not fail a test
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -47,6 +53,15 @@ def missing(resource: str, names: tuple[str, ...]) -> str:
         absent = [name for name in names if not (paths.data() / name).is_dir()]
         return f"not downloaded: {', '.join(absent) or 'anything'}" if absent or not names else ""
     return "slow"
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """A Dask cluster on this machine: two worker processes of one thread; its dashboard takes any free port."""
+    from dask.distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local, Client(local) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

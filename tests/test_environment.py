@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ NEVER_IMPORTED = {
     "mypy",
     "myst-nb",
     "nbval",
+    "pytest-xdist",
     "ruff",
     "torchvision",
 }
@@ -74,6 +76,13 @@ def test_commands_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     said = set(re.findall(r"\bmake ([a-z]+)\b", _code((ROOT / "README.md").read_text())))
     assert {"reproduce", "test"} <= said <= targets
+
+
+def test_measurements_can_be_started() -> None:
+    """They stand outside ``make test``, so nothing else would notice a folder that cannot be imported."""
+    command = [sys.executable, "-m", "pytest", "tests/benchmarks", "--collect-only", "-q"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:

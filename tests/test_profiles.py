@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from patchlib import benchmarks, encoders, profiles
+from patchlib import benchmarks, encoders, profiles, session
 from patchlib.support import machine
 
 COMPLETE = """
@@ -64,7 +64,7 @@ def test_mini_ilias_has_the_five_million_distractors() -> None:
 
 
 def test_every_benchmark_has_a_title() -> None:
-    assert set(profiles.TITLES) == set(benchmarks.NAMES)
+    assert set(session.TITLES) == set(benchmarks.NAMES)
 
 
 def test_a_file_of_ones_own(own: Path) -> None:
@@ -85,9 +85,16 @@ def test_overrides_win_and_none_leaves_the_profile(own: Path) -> None:
     assert (profile.batch, profile.k, profile.encoder) == (3, 5, "colour-histogram")
 
 
-def test_workers_default_to_the_cores_at_hand(own: Path) -> None:
-    assert profiles.load(str(own)).workers == machine.cores()
-    assert profiles.load(str(own), workers=3).workers == 3
+def test_levels_ascend_and_come_once(own: Path) -> None:
+    assert profiles.load(str(own), levels=[3, 0, 3, 1]).levels == (0, 1, 3)
+
+
+def test_null_stands_for_the_default(own: Path) -> None:
+    other = own.with_name("other.yaml")
+    other.write_text(f"extends: {own}\nk: null\nworkers: null\nmatcher: null\npair: null\nskip_bad: null\n")
+    profile = profiles.load(str(other))
+    assert (profile.k, profile.workers, profile.skip_bad) == (None, machine.cores(), False)
+    assert (profile.matcher, profile.pair) == ("built-in", ("colour-histogram",))
 
 
 def test_another_benchmark_brings_its_own_options(own: Path) -> None:
@@ -119,8 +126,12 @@ def test_profiles_are_records(own: Path) -> None:
         ("mine", {"workers": 0}, "workers is 0, expected a whole number of at least 1"),
         ("mine", {"workers": True}, "workers is True, expected a whole number"),
         ("mine", {"batch": "many"}, "batch is 'many', expected a whole number"),
-        ("mine", {"levels": [4]}, r"levels is \[4\], expected a list of levels 0..3"),
+        ("mine", {"levels": [0, 4]}, r"levels is \[0, 4\], expected at least two levels of 0..3"),
+        ("mine", {"levels": [3, 3]}, r"levels is \[3, 3\], expected at least two levels of 0..3"),
+        ("mine", {"levels": [True, 0]}, r"levels is \[True, 0\], expected at least two levels of 0..3"),
         ("mine", {"encoders": "VGG16"}, "encoders is 'VGG16', expected a list"),
+        ("mine", {"encoders": ["VGG16", "siglp"]}, "unknown encoder 'siglp'; did you mean SigLIP"),
+        ("mine", {"pair": ["VGG16", "siglp"]}, "unknown encoder 'siglp'; did you mean SigLIP"),
         ("mine", {"dtype": "int8"}, "dtype is 'int8', expected float32 or float16"),
         ("mine", {"skip_bad": "yes"}, "skip_bad is 'yes', expected true or false"),
     ],

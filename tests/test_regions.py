@@ -133,11 +133,11 @@ def test_an_image_too_small_for_the_grid_is_named() -> None:
 
 def test_ground_truth_regions_of_a_benchmark_fall_back_to_a_grid() -> None:
     data = benchmark_of(3, 2, [(0, 0, (10, 10, 20, 30)), (0, 0, (40, 0, 50, 10)), (1, 2, None)], side=60)
-    found = regions.of_truth(data, otherwise="L1", margin=0)
+    found = regions.ground_truth_regions(data, otherwise="L1", margin=0)
     # square of the longer side (20) around the centre (15, 20); the second box is a square already
     assert found.boxes[:2].tolist() == [[5, 10, 25, 30], [40, 0, 50, 10]]
     assert found.offsets.tolist() == [0, 2, 2 + 5, 2 + 5 + 5]
-    tight = regions.of_truth(data, tight=True)
+    tight = regions.ground_truth_regions(data, tight=True)
     assert tight.boxes[0].tolist() == [10, 10, 20, 30] and tight.name != found.name
     boxes, offsets = regions.of_benchmark(data, found)
     assert boxes is found.boxes and (offsets == found.offsets).all()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 NAMES = ("procedural", "photographs", "ilias", "instre", "grocery", "folder")
 
@@ -28,10 +28,10 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Benchmark
         FileNotFoundError: the benchmark is not there; the message says which command fetches it.
     """
     if name not in NAMES:
-        raise ValueError(unknown("benchmark", name, NAMES))
+        raise ValueError(unknown_name("benchmark", name, NAMES))
     loader = import_module(f"patchlib.benchmarks.{name}").load
     known = [key for key in inspect.signature(loader).parameters if key != "root"]
     for option in options:
         if option not in known:
-            raise ValueError(unknown(f"option of benchmark {name!r}", option, known))
+            raise ValueError(unknown_name(f"option of benchmark {name!r}", option, known))
     return loader(root=None if root is None else Path(root), **options)

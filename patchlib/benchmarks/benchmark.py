@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
 from patchlib.images import MEMBER
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 BOX = ["x0", "y0", "x1", "y1"]
 IMAGES = ["image_id", "path", "width", "height"]
@@ -108,7 +108,7 @@ class Benchmark:
         """
         rows = np.flatnonzero(self.queries["query_id"] == query_id)
         if not len(rows):
-            raise ValueError(unknown("query", query_id, self.queries["query_id"]))
+            raise ValueError(unknown_name("query", query_id, self.queries["query_id"]))
         return int(rows[0])
 
     def query_path(self, index: int) -> str:
@@ -173,21 +173,18 @@ def _known(name: str, positives: pd.DataFrame, column: str, table: pd.DataFrame)
 
 
 def _refuse_bad(name: str, table: pd.DataFrame) -> None:
-    partial = table[BOX].isna().any(axis=1) & table[BOX].notna().any(axis=1)
-    if partial.any():
-        row = table[partial].to_dict("records")[0]
-        raise ValueError(f"{name}: box {_text(row)} is incomplete; give four numbers or none")
+    missing = table[BOX].isna()
+    _refuse(name, table, missing.any(axis=1) & ~missing.all(axis=1), "is incomplete; give four numbers or none")
     inverted = (table["x1"] <= table["x0"]) | (table["y1"] <= table["y0"])
-    if inverted.any():
-        row = table[inverted].to_dict("records")[0]
-        count = f"{int(inverted.sum())} inverted or empty box(es), first {_text(row)}"
-        raise ValueError(f"{name}: {count}; expected x0 < x1 and y0 < y1")
+    _refuse(name, table, inverted, "is inverted or empty; expected x0 < x1 and y0 < y1")
 
 
-def _text(row: dict[Hashable, Any]) -> str:
-    """A row's box and whose it is."""
-    owner = " / ".join(str(row[key]) for key in ("query_id", "image_id") if key in row)
-    return f"{[float(row[side]) for side in BOX]} of {owner}"
+def _refuse(name: str, table: pd.DataFrame, bad: pd.Series, problem: str) -> None:
+    if bad.any():
+        row = table[bad].astype(object).iloc[0]  # ids that are numbers stay whole
+        owner = " / ".join(str(row[key]) for key in ("query_id", "image_id") if key in row)
+        box = [float(row[side]) for side in BOX]
+        raise ValueError(f"{name}: box {box} of {owner} {problem} ({int(bad.sum())} such box(es))")
 
 
 def clipped_boxes(name: str, table: pd.DataFrame, sizes: NDArray[Any], owner: str) -> NDArray[np.float32]:
@@ -206,8 +203,7 @@ def clipped_boxes(name: str, table: pd.DataFrame, sizes: NDArray[Any], owner: st
     boxes = table[BOX].to_numpy(np.float32)
     clipped = box_ops.clip(boxes, sizes[:, 0], sizes[:, 1])
     gone = (clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3])
-    if gone.any():
-        raise ValueError(f"{name}: box {_text(table[gone].to_dict('records')[0])} lies wholly outside the image")
+    _refuse(name, table, pd.Series(gone, table.index), "lies wholly outside the image")
     outside = (np.abs(clipped - boxes) > 0).any(axis=1)
     if outside.any():
         first = table[owner][outside].iloc[0]

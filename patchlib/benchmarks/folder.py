@@ -36,7 +36,7 @@ from typing import Any
 import pandas as pd
 
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import assemble, find_images, nan_boxes, to_numbers
+from patchlib.benchmarks.image_files import assemble, find_images, to_numbers
 
 LAYOUT = "expected queries/ and database/ with photographs in them; see patchlib.benchmarks.folder"
 
@@ -153,14 +153,11 @@ def _check_known(table: Path, values: pd.Series, known: pd.Series, what: str = "
 def _with_boxes(pairs: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     """One row per box of a pair, NaN where it has none; a box with an instance counts for that instance's queries."""
     boxes = boxes.assign(image_id=boxes["image"].str.removeprefix("database/")).drop(columns="image")
-    joined = pairs.merge(boxes.rename(columns={"instance": "of"}), on="image_id")
-    joined = joined[joined["of"].isna() | (joined["of"] == joined["instance"])]
+    shown = pairs.merge(boxes.rename(columns={"instance": "of"}), on="image_id")
+    shown = shown[shown["of"].isna() | (shown["of"] == shown["instance"])]
     keys = ["query_id", "image_id"]
-    bare = pairs.merge(joined[keys].drop_duplicates(), on=keys, how="left", indicator=True)
-    bare = bare[bare["_merge"] == "left_only"][keys]
-    bare[BOX] = nan_boxes(len(bare))
-    parts = [part for part in (joined[[*keys, *BOX]], bare) if len(part)]
-    return pd.concat(parts).sort_values(keys, kind="stable").reset_index(drop=True)
+    table = pairs[keys].merge(shown[[*keys, *BOX]], on=keys, how="left")
+    return table.sort_values(keys, kind="stable", ignore_index=True)
 
 
 def _query_boxes(root: Path, queries: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from patchlib.benchmarks.benchmark import BOX, IMAGES, Benchmark
-from patchlib.benchmarks.image_files import assemble, image_sizes, nan_boxes
+from patchlib.benchmarks.image_files import assemble, check_choice, image_sizes, locate, nan_boxes
 from patchlib.support import paths
 
 SPLITS = ("train", "val", "test")
@@ -41,9 +41,11 @@ def load(root: Path | None = None, classes: str = "packages", split: str = "all"
 
     Source: Klasson et al., WACV 2019; github.com/marcusklasson/GroceryStoreDataset.
     """
-    if classes not in ("packages", "all"):
-        raise ValueError(f"classes is {classes!r}, expected 'packages' or 'all'")
-    base = _locate(paths.data() / "grocery" if root is None else root)
+    check_choice("classes", classes, ("packages", "all"))
+    check_choice("split", split, (*SPLITS, "all"))
+    root = paths.data() / "grocery" if root is None else root
+    folders = [root, root / "dataset", *sorted(root.glob("GroceryStoreDataset*/dataset"))]
+    base = locate("classes.csv", folders, "grocery")
     photos, splits = _photos(base, split)
     iconic = _classes(base)
     photos["instance"] = photos["label"].map(iconic["name"])
@@ -81,24 +83,11 @@ def _published(classes: str, splits: list[str]) -> dict[str, int]:
     return counts
 
 
-def _locate(root: Path) -> Path:
-    candidates = [root, root / "dataset", *sorted(root.glob("GroceryStoreDataset*/dataset"))]
-    for folder in candidates:
-        if (folder / "classes.csv").is_file():
-            return folder
-    raise FileNotFoundError(
-        f"no Grocery Store Dataset under {root} (no classes.csv there, in dataset/ or GroceryStoreDataset*/dataset/); "
-        "fetch it with `python -m patchlib data get grocery`, or give the archive: `... get grocery --from FILE.zip`"
-    )
-
-
 def _photos(base: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
     """Photographs in the order of the lists: DataFrame[image_id, path, label, split]; and the splits read."""
-    if split not in (*SPLITS, "all"):
-        raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}, all")
-    splits = [name for name in SPLITS if (base / f"{name}.txt").is_file()] if split == "all" else [split]
-    if not splits or not (base / f"{splits[0]}.txt").is_file():
-        there = [name for name in SPLITS if (base / f"{name}.txt").is_file()]
+    there = [name for name in SPLITS if (base / f"{name}.txt").is_file()]
+    splits = there if split == "all" else [name for name in there if name == split]
+    if not splits:
         raise FileNotFoundError(f"{base / (split + '.txt')} is not there; splits there: {', '.join(there) or 'none'}")
     rows = []
     for name in splits:

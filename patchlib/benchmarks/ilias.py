@@ -25,14 +25,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib.benchmarks.benchmark import BOX, POSITIVES, Benchmark
+from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.image_files import (
     around,
     assemble,
+    check_choice,
+    fetch,
     find_images,
     first_three,
     image_sizes,
+    locate,
     nan_boxes,
+    positives_table,
     read_xywh,
     to_numbers,
 )
@@ -43,7 +47,6 @@ CORE = "ilias_core"
 MAX_IMAGES = 10_000_000
 SCALE_BOUNDS = (0.06880213760855043, 0.13526567164179104, 0.2729876723163842)  # share of the image's area
 CLUTTER_BOUNDS = (18, 33, 53)
-FETCH = "fetch it with `python -m patchlib data get"
 
 
 def load(
@@ -119,9 +122,9 @@ def _core(
     root: Path | None, query_box: str, distractors: str | Path
 ) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Root folder, images [image_id, path, width, height], queries, positives and meta of the core."""
-    if query_box not in ("box", "whole"):
-        raise ValueError(f"query_box is {query_box!r}, expected 'box' or 'whole'")
-    root = _locate(paths.data() / "ilias" if root is None else root)
+    check_choice("query_box", query_box, ("box", "whole"))
+    root = paths.data() / "ilias" if root is None else root
+    root = locate(CORE, [root, root.parent] if root.name == CORE else [root], "ilias-core")
     files, others = find_images(root / CORE)
     on_disk = {encoded(path): path for path in files}
     database, listed = _ids(root, "positive_ids.txt", [name for name in on_disk if _kind(name) == "pos"])
@@ -129,7 +132,9 @@ def _core(
     images = _rows(root, database["id"].tolist(), on_disk, "image_id")
     queries = _rows(root, query_ids["id"].tolist(), on_disk, "query_id")
     queries["instance"] = queries["query_id"].str.split("/").str[0]
-    queries[BOX] = _query_boxes(root, queries["path"].tolist()) if query_box == "box" else nan_boxes(len(queries))
+    queries[BOX] = nan_boxes(len(queries))
+    if query_box == "box":
+        queries[BOX] = np.concatenate([around(_boxes(root, path)) for path in queries["path"]])
     positives = _positives(root, images, queries)
     texts = [path for path in others if _kind(path) == "query" and path.rsplit("/", 1)[1].startswith("T")]
     meta: dict[str, Any] = {
@@ -143,14 +148,6 @@ def _core(
     }
     images[["width", "height"]] = image_sizes(root, images["path"].tolist())
     return root, images, queries, positives, meta
-
-
-def _locate(root: Path) -> Path:
-    """The folder that holds the core, if ``root`` is that or the core itself."""
-    for folder in (root, root.parent) if root.name == CORE else (root,):
-        if (folder / CORE).is_dir():
-            return folder
-    raise FileNotFoundError(f"no {CORE}/ in {root}; {FETCH} ilias-core`")
 
 
 def _kind(name: str) -> str:
@@ -181,7 +178,7 @@ def _rows(root: Path, ids: list[str], on_disk: dict[str, str], column: str) -> p
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(ids)} images that the id list names are not in {root / CORE}: "
-            f"{first_three(missing)}; {FETCH} ilias-core`"
+            f"{first_three(missing)}; {fetch('ilias-core')}"
         )
     return pd.DataFrame({column: ids, "path": [f"{CORE}/{on_disk[encoded(name)]}" for name in ids]})
 
@@ -193,21 +190,12 @@ def _boxes(root: Path, path: str) -> NDArray[np.float32]:
         return nan_boxes(0)
 
 
-def _query_boxes(root: Path, files: list[str]) -> NDArray[np.float32]:
-    rows = [_boxes(root, path) for path in files]
-    return np.concatenate([around(boxes) if len(boxes) else nan_boxes(1) for boxes in rows])
-
-
 def _positives(root: Path, images: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
-    """A query's positives are the images of its instance: one row a box, NaN where an image has none."""
-    boxes = [_boxes(root, path) for path in images["path"]]
-    boxes = [rows if len(rows) else nan_boxes(1) for rows in boxes]
-    repeated = images["image_id"].repeat([len(rows) for rows in boxes]).reset_index(drop=True)
-    table = pd.DataFrame(np.concatenate(boxes), columns=BOX)
-    table.insert(0, "image_id", repeated)
-    table["instance"] = repeated.str.split("/").str[0]
-    pairs = queries[["query_id", "instance"]].merge(table, on="instance")
-    return pairs[POSITIVES]
+    """A query's positives are the images of its instance."""
+    boxes = {image: _boxes(root, path) for image, path in images[["image_id", "path"]].itertuples(index=False)}
+    instances = images[["image_id"]].assign(instance=images["image_id"].str.split("/").str[0])
+    pairs = queries[["query_id", "instance"]].merge(instances, on="instance")
+    return positives_table((row.query_id, row.image_id, boxes[row.image_id]) for row in pairs.itertuples())
 
 
 def _groups(database: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +210,7 @@ def _keys(root: Path, distractors: str | Path) -> NDArray[np.bytes_] | None:
         return None
     path = root / "image_ids" / "mini_ilias_yfcc100m_ids.txt"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; {FETCH} mini-ilias-ids`")
+        raise FileNotFoundError(f"{path} is not there; {fetch('mini-ilias-ids')}")
     return read_keys(path)
 
 
@@ -237,5 +225,5 @@ def _distractors(root: Path, distractors: str | Path, keys: NDArray[np.bytes_] |
         empty = False
         yield table
     if empty:
-        remedy = f"{FETCH} ilias-yfcc100m`" if published else "expected 'none', 'mini', 'full' or a folder"
+        remedy = fetch("ilias-yfcc100m") if published else "expected 'none', 'mini', 'full' or a folder"
         raise FileNotFoundError(f"no distractors in {folder} (neither tar shards nor images); {remedy}")

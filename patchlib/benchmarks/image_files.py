@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,41 @@ import yaml
 from numpy.typing import NDArray
 
 from patchlib import images
-from patchlib.benchmarks.benchmark import BOX, Benchmark, clipped_boxes
+from patchlib.benchmarks.benchmark import BOX, POSITIVES, Benchmark, clipped_boxes
 from patchlib.support import paths
 from patchlib.support.provenance import atomic_write, config_hash
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"))
+STAMP, SIZE = ["bytes", "modified"], ["width", "height"]
 CACHE_FROM = 1000  # below that many images, reading the headers again is faster than a person notices
+
+
+def locate(part: str, folders: Sequence[Path], name: str) -> Path:
+    """The first of some folders that holds ``part``, a file or folder.
+
+    Args:
+        part: relative path.
+        folders: where it may be.
+        name: of the entry of ``data_manifest.yaml`` that it comes from.
+
+    Raises:
+        FileNotFoundError: none holds it; says where it was looked for, and which command fetches it.
+    """
+    for folder in folders:
+        if (folder / part).exists():
+            return folder
+    raise FileNotFoundError(f"no {part} in {first_three([str(folder) for folder in folders])}; {fetch(name)}")
+
+
+def fetch(name: str) -> str:
+    """The remedy that messages name."""
+    return f"fetch it with `python -m patchlib data get {name}`"
+
+
+def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse an option's value that is not among the allowed ones."""
+    if value not in allowed:
+        raise ValueError(f"{option} is {value!r}, expected {' or '.join(map(repr, allowed))}")
 
 
 def find_images(folder: Path) -> tuple[list[str], list[str]]:
@@ -75,26 +104,26 @@ def image_sizes(root: Path, files: Sequence[str]) -> NDArray[np.int32]:
     Raises:
         FileNotFoundError: names the first files that are not there, and how many they are.
     """
-    stamps = [_stamp(f"{root}/{path}") for path in files]
-    missing = [path for path, stamp in zip(files, stamps, strict=True) if stamp is None]
+    rows = pd.DataFrame([(path, *_stamp(f"{root}/{path}")) for path in files], columns=["path", *STAMP])
+    missing = rows["path"][rows["bytes"] < 0].tolist()
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(files)} images are not under {root}: {first_three(missing)}. "
             "Fetch them again, or ask `python -m patchlib data verify` what misses"
         )
     table = paths.cache() / "image_sizes" / f"{root.name}-{config_hash(root.resolve())}.csv"
-    known = _read_table(table) if len(files) >= CACHE_FROM else {}
-    sizes, unseen = [], 0
-    for path, stamp in zip(files, stamps, strict=True):
-        row = known.get(path)
-        if row is None or row[:2] != stamp:
-            unseen += 1
-            row = (*stamp, *size_or_zero(f"{root}/{path}"))  # type: ignore[misc]  # stamps are complete here
-            known[path] = row
-        sizes.append(row[2:])
-    if unseen and len(files) >= CACHE_FROM:
-        _write_table(table, known)
-    return np.asarray(sizes, np.int32).reshape(-1, 2)
+    known = pd.DataFrame(columns=["path", *STAMP, *SIZE]).astype(dict.fromkeys((*STAMP, *SIZE), np.int64))
+    if len(files) >= CACHE_FROM and table.exists():
+        known = pd.read_csv(table, keep_default_na=False, dtype={"path": str})
+    rows = rows.merge(known, on=["path", *STAMP], how="left")
+    unseen = rows["width"].isna()
+    if unseen.any():
+        rows.loc[unseen, SIZE] = [size_or_zero(f"{root}/{path}") for path in rows["path"][unseen]]
+        rows = rows.astype(dict.fromkeys(SIZE, np.int64))
+        if len(files) >= CACHE_FROM:
+            with atomic_write(table, "w") as file:
+                pd.concat([known, rows]).drop_duplicates("path", keep="last").to_csv(file, index=False)
+    return rows[SIZE].to_numpy(np.int32)
 
 
 def image_table(root: Path, files: Sequence[str]) -> pd.DataFrame:
@@ -182,8 +211,16 @@ def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_li
 
 
 def around(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(1, 4), the box around all of (B, 4)."""
-    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
+    """(1, 4), the box around all of (B, 4); NaN where B is 0."""
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None] if len(boxes) else nan_boxes(1)
+
+
+def positives_table(shown: Iterable[tuple[str, str, NDArray[np.float32]]]) -> pd.DataFrame:
+    """Positives of a benchmark from (query, image, (B, 4) boxes): a row a box, or one of NaN where B is 0."""
+    known = ((query, image, boxes if len(boxes) else nan_boxes(1)) for query, image, boxes in shown)
+    return pd.DataFrame(
+        [(query, image, *box) for query, image, boxes in known for box in boxes.tolist()], columns=POSITIVES
+    )
 
 
 def nan_boxes(count: int) -> NDArray[np.float32]:
@@ -191,11 +228,12 @@ def nan_boxes(count: int) -> NDArray[np.float32]:
     return np.full((count, 4), np.nan, np.float32)
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+def _stamp(path: str) -> tuple[int, int]:
+    """Length and modification time of a file, -1 where there is none."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return -1, -1
     return status.st_size, status.st_mtime_ns
 
 
@@ -205,18 +243,3 @@ def size_or_zero(path: str) -> tuple[int, int]:
         return images.size(path)
     except images.ImageError:
         return 0, 0
-
-
-def _read_table(table: Path) -> dict[str, tuple[int, int, int, int]]:
-    if not table.exists():
-        return {}
-    rows = pd.read_csv(table, keep_default_na=False, dtype={"path": str})
-    numbers = rows[["bytes", "modified", "width", "height"]].to_numpy(np.int64)
-    return dict(zip(rows["path"], map(tuple, numbers.tolist()), strict=True))
-
-
-def _write_table(table: Path, known: dict[str, tuple[int, int, int, int]]) -> None:
-    rows = pd.DataFrame(known.values(), columns=["bytes", "modified", "width", "height"])
-    rows.insert(0, "path", list(known))
-    with atomic_write(table, "w") as file:
-        rows.to_csv(file, index=False)

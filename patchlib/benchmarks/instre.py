@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import around, assemble, nan_boxes, read_xywh
+from patchlib.benchmarks.image_files import around, assemble, check_choice, locate, positives_table, read_xywh
 from patchlib.support import paths
 
 GROUND_TRUTH = "gnd_instre.mat"
@@ -51,11 +51,12 @@ def load(root: Path | None = None, pair_boxes: str = "each", skip_bad: bool = Fa
 
     Source: Wang and Jiang, TOMM 2015; Iscen et al., CVPR 2017.
     """
-    if pair_boxes not in ("each", "union"):
-        raise ValueError(f"pair_boxes is {pair_boxes!r}, expected 'each' or 'union'")
+    check_choice("pair_boxes", pair_boxes, ("each", "union"))
     root = paths.data() / "instre" if root is None else root
-    names, query_names, relevant, query_boxes = _ground_truth(root)
-    base = _locate(root, names)
+    folders = [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+    table = locate(GROUND_TRUTH, folders, "instre") / GROUND_TRUTH
+    names, query_names, relevant, query_boxes = _ground_truth(table)
+    base = locate(names[0], folders, "instre") if names else root
     queries = pd.DataFrame({"query_id": query_names, "path": query_names})
     queries["instance"] = queries["path"].str.rsplit("/", n=1).str[0]
     queries[BOX] = query_boxes
@@ -69,15 +70,10 @@ def load(root: Path | None = None, pair_boxes: str = "each", skip_bad: bool = Fa
     return assemble("instre", base, database, queries, positives, meta, skip_bad)
 
 
-def _ground_truth(root: Path) -> tuple[list[str], list[str], list[NDArray[np.int64]], NDArray[np.float32]]:
+def _ground_truth(table: Path) -> tuple[list[str], list[str], list[NDArray[np.int64]], NDArray[np.float32]]:
     """Database paths, query paths, positives (0-based) and boxes (Q, 4) of the queries."""
     from scipy.io import loadmat
 
-    table = next(
-        (path for path in (root / GROUND_TRUTH, *sorted(root.glob(f"*/{GROUND_TRUTH}"))) if path.is_file()), None
-    )
-    if table is None:
-        raise FileNotFoundError(f"no {GROUND_TRUTH} in {root}; fetch it with `python -m patchlib data get instre`")
     try:
         content = loadmat(table)
         names, query_names = (_strings(content[key]) for key in ("imlist", "qimlist"))
@@ -108,17 +104,6 @@ def _pair(item: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return np.ravel(fields[0]).astype(np.int64), np.ravel(fields[1]).astype(np.float32)
 
 
-def _locate(root: Path, names: list[str]) -> Path:
-    first = next(iter(names), "")
-    for base in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
-        if (base / first).is_file():
-            return base
-    raise FileNotFoundError(
-        f"{root} has {GROUND_TRUTH}, but not its images: {first} is neither there nor one folder below; fetch them "
-        "with `python -m patchlib data get instre`"
-    )
-
-
 def _part(name: str) -> str:
     return name.split("/")[0].upper().removeprefix("INSTRE-")
 
@@ -129,20 +114,11 @@ def _positives(
     """One row per box of a positive, NaN where it has none."""
     shown = np.unique(np.concatenate([*relevant, np.empty(0, np.int64)])).tolist()
     boxes = {image: _boxes(base, names[image]) for image in shown}
-    pairs = {image for image in shown if _part(names[image]) == "M"}
-    query_ids, image_ids, blocks = [], [], []
-    for query, images in zip(queries["query_id"], relevant, strict=True):
-        letter = _letter(query)
-        for image in images.tolist():
-            rows = boxes[image]
-            if image in pairs and len(rows):
-                rows = _of_pair(query, names[image], rows, letter, pair_boxes)
-            blocks.append(rows if len(rows) else nan_boxes(1))
-            query_ids += [query] * len(blocks[-1])
-            image_ids += [names[image]] * len(blocks[-1])
-    table = pd.DataFrame({"query_id": query_ids, "image_id": image_ids})
-    table[BOX] = np.concatenate(blocks) if blocks else nan_boxes(0)
-    return table
+    return positives_table(
+        (query, names[image], _asked(query, names[image], boxes[image], pair_boxes))
+        for query, images in zip(queries["query_id"], relevant, strict=True)
+        for image in images.tolist()
+    )
 
 
 def _boxes(base: Path, name: str) -> NDArray[np.float32]:
@@ -151,7 +127,7 @@ def _boxes(base: Path, name: str) -> NDArray[np.float32]:
         rows = read_xywh(path)
     except FileNotFoundError:
         warnings.warn(f"instre: {path} is missing, {name} counts for AP only", stacklevel=5)
-        return nan_boxes(0)
+        return np.empty((0, 4), np.float32)
     if len(rows) != 2 and _part(name) == "M":
         raise ValueError(f"{path}: an INSTRE-M image shows two objects and has two lines, got {len(rows)}")
     return rows
@@ -165,10 +141,11 @@ def _letter(query: str) -> str | None:
     return numbered[1] if numbered else None
 
 
-def _of_pair(
-    query: str, image: str, rows: NDArray[np.float32], letter: str | None, pair_boxes: str
-) -> NDArray[np.float32]:
-    """Those of the two boxes of an INSTRE-M image that show what the query asks for."""
+def _asked(query: str, image: str, rows: NDArray[np.float32], pair_boxes: str) -> NDArray[np.float32]:
+    """Those of an image's boxes that show what the query asks for: all, but for an INSTRE-M image, which has two."""
+    if _part(image) != "M" or not len(rows):
+        return rows
+    letter = _letter(query)
     if letter == "M":
         return rows if pair_boxes == "each" else around(rows)
     if letter is None:

@@ -12,10 +12,11 @@ from patchlib.charts import (
     heat_maps,
     levels,
     locscore,
+    pooling,
     regions,
     reranking,
     scale,
 )
 
 __all__ = ["attributes", "collation", "compression", "encoders", "examples", "heat_maps", "levels", "locscore"]
-__all__ += ["regions", "reranking", "scale"]
+__all__ += ["pooling", "regions", "reranking", "scale"]

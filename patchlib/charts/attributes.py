@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from patchlib import plots
@@ -27,9 +28,9 @@ def encoder_points(ax: Axes, table: pd.DataFrame, attribute: str, metric: str) -
 
     ``table``: of :func:`patchlib.studies.attributes.compare` by encoder.
     """
-    shown = table.query("factor == @attribute and metric == @metric")
-    for second, (name, rows) in enumerate(shown.groupby(level="encoder", sort=False)):
-        bin_points(ax, rows, f"{name}: ", ("-", ":")[second], 0.12 * second)
+    rows = table.query("factor == @attribute and metric == @metric").reset_index("encoder")
+    ticks = rows["bin"] + "\nn=" + rows["positives"].astype(str)
+    bin_points(ax, rows.assign(bin=ticks, series=rows["encoder"] + ": " + rows["method"]))
     ax.set_xlabel(MEASURED[attribute])
     return ax
 
@@ -39,38 +40,32 @@ def study_points(ax: Axes, table: pd.DataFrame, study: str, attribute: str, metr
 
     ``table``: of :func:`patchlib.studies.attributes.compare` by study.
     """
-    bin_points(ax, table.query("study == @study and factor == @attribute and metric == @metric"), counts=False)
+    rows = table.query("study == @study and factor == @attribute and metric == @metric")
+    bin_points(ax, rows.assign(series=rows["method"]))
     ax.set_xlabel(CONTROLLED[study, attribute])
     return ax
 
 
-def bin_points(
-    ax: Axes, table: pd.DataFrame, label: str = "", style: str = "-", dodge: float = 0.0, counts: bool = True
-) -> Axes:
-    """Two methods over the bins of an attribute, each bin with its interval.
+def bin_points(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Two methods over the bins of an attribute, each bin with its interval; every third and fourth series dotted.
 
     Args:
         ax: axes.
         table: rows of :func:`patchlib.studies.attributes.compare`, whose methods are keys of
-            :data:`patchlib.plots.METHODS`; may be empty.
-        label: put before the methods' names in the legend.
-        style: of the lines, one an encoder.
-        dodge: shift to the right, in bins, so that intervals do not cover each other.
-        counts: write the number of positives under each bin.
+            :data:`patchlib.plots.METHODS`, with a column ``series``, the name in the legend; may be empty.
     """
-    if not len(table) or not table["n"].any():
-        ax.set(xticks=[], yticks=[])
-        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
-        return ax
-    methods = table[table["method"] != "gain"].groupby("method", sort=False)
-    for step, (method, rows) in enumerate(methods):
-        x = np.arange(len(rows)) + dodge + 0.05 * step
-        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mean"].to_numpy())
-        ax.errorbar(x, rows["mean"], spread, ls=style, marker="o", ms=3.5, lw=1.4, elinewidth=0.9,
-                    color=plots.METHODS[str(method)], label=f"{label}{method}")  # fmt: skip
-    names = rows["bin"] + (rows["positives"].map("\nn={}".format) if counts else "")
-    ax.set_xticks(np.arange(len(rows)), names, fontsize=6.5)
-    ax.set_ylim(0, None)
+    rows = table[table["method"] != "gain"]
+    if not rows["n"].any():
+        return plots.no_boxes(ax)
+    rows = rows.assign(number=rows.groupby("series").cumcount())  # labels of two bins may be equal
+    series, bins = rows.drop_duplicates("series"), rows.drop_duplicates("number")
+    colours = [plots.METHODS[method] for method in series["method"]]
+    sns.pointplot(plots.spread(rows), x="number", y="value", hue="series", palette=colours, dodge=0.05 * len(series),
+                  linestyles=["-", "-", ":", ":"][: len(series)], markersize=3.5, linewidth=1.4,
+                  err_kws={"linewidth": 0.9}, **plots.INTERVAL, ax=ax)  # fmt: skip
+    ax.legend().remove()
+    ax.set_xticks(bins["number"], bins["bin"], fontsize=6.5)
+    ax.set(ylabel="", ylim=(0, None))
     return ax
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.container import Container
 
 from patchlib.plots import METHODS
 
@@ -22,19 +18,16 @@ def effect_chart(ax: Axes, rows: pd.DataFrame) -> Axes:
         ax: axes.
         rows: of :func:`patchlib.paper.compare.measured`.
     """
-    hollow: dict[str, Any] = {"mfc": "none", "color": "#777777", "ms": 4, "mew": 0.8}
-    heights = range(len(rows))[::-1]
-    legend: dict[str, Artist | Container] = {}  # one entry a label
+    rows = rows.assign(y=range(len(rows))[::-1])
+    pairs = zip(rows["y"], rows["effects"], strict=True)
+    points = [(benchmark, effect, y + 0.2) for y, effects in pairs for benchmark, effect in effects.items()]
     ax.axvline(0, color="black", lw=0.8)
-    for y, row in zip(heights, rows.to_dict("records"), strict=True):
-        for name, values in row["effects"].groupby(level=0):
-            (points,) = ax.plot(values, [y + 0.2] * len(values), MARKERS.get(name, "D"), **hollow)
-            legend.setdefault(f"paper: {name}", points)
-        spread = [[row["ours"] - row["low"]], [row["high"] - row["ours"]]]
-        bar = ax.errorbar(row["ours"], y - 0.15, xerr=spread, fmt="o", ms=4, color=COLOURS[row["state"]])
-        legend.setdefault(row["state"], bar)
-    for label, drawn in legend.items():
-        drawn.set_label(label)
-    ax.set_yticks(heights, rows["item"] + ": " + rows["our row"], fontsize=7)
+    for benchmark, printed in pd.DataFrame(points, columns=["benchmark", "effect", "y"]).groupby("benchmark"):
+        ax.plot(printed["effect"], printed["y"], MARKERS.get(str(benchmark), "D"), mfc="none", color="#777777", ms=4,
+                mew=0.8, label=f"paper: {benchmark}")  # fmt: skip
+    for state, ours in rows.groupby("state", sort=False):
+        spread = [ours["ours"] - ours["low"], ours["high"] - ours["ours"]]
+        ax.errorbar(ours["ours"], ours["y"] - 0.15, xerr=spread, fmt="o", ms=4, color=COLOURS[state], label=state)
+    ax.set_yticks(rows["y"], rows["item"] + ": " + rows["our row"], fontsize=7)
     ax.set(xlabel="effect in points, positive as the paper states", ylim=(-0.7, len(rows) - 0.3))
     return ax

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from patchlib.pq import file_size
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
+    from patchlib.search import Ranking
 
 CODECS = {"PQ": "#0072B2", "OPQ+PQ": "#56B4E9", "PCA+PQ": "#009E73", "SQ8": "#E69F00", "SQ4": "#D55E00",
           "RaBitQ": "#CC79A7"}  # fmt: skip
@@ -25,6 +26,20 @@ PUBLISHED = {"INSTRE": "--", "ILIAS": ":"}
 SETS = {**plots.LEVELS, "G.T.": "#009E73", "G.T., new scenes": "#E69F00", "G.T., other instances": "#CC79A7"}
 TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # numbers of training vectors
 GROUPS = {"on an instance": "#009E73", "winning": "#0072B2", "background": "#999999"}
+KINDS = {"exact": "#000000", "PQ": CODECS["PQ"]}
+RECALLS = {"of_codes": "recall of all codes", "of_exact": "recall of exact search", "mAP": "mAP", "scanned": "scanned"}
+
+
+def levels(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
+    """mAP against the level, exact and compressed.
+
+    ``tables``: of :func:`patchlib.studies.compression.level_intervals`.
+    """
+    for kind, table in tables.items():
+        plots.level_curve(ax, table, kind, KINDS[kind])
+    ax.set_ylabel("mAP (%)")
+    ax.legend()
+    return ax
 
 
 def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
@@ -36,14 +51,14 @@ def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
         published: of :func:`patchlib.paper.published.effect`, indexed by level and benchmark.
     """
     x = np.arange(len(ours))
-    spread = np.abs(ours[["low", "high"]].to_numpy().T - ours["mean"].to_numpy())
-    ax.errorbar(x, ours["mean"], spread, fmt="o-", color=CODECS["PQ"], label="ours")
+    _points(ax, x, ours, "mean", color=CODECS["PQ"], label="ours")
     for name, style in PUBLISHED.items():
         values = published.xs(name, level="benchmark").reindex(ours.index)
         ax.plot(x, values, style, marker="s", ms=3.5, color="#666666", label=f"paper, {name}")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(x, ours.index)
     ax.set_ylabel("change of mAP by PQ (points)")
+    ax.legend(fontsize=7)
     return ax
 
 
@@ -62,15 +77,31 @@ def parts(ax: Axes, benchmark: str, m: int = 64, nlist: int = 4096, nbits: int =
     return ax
 
 
-def probing(ax: Axes, table: pd.DataFrame, columns: Mapping[str, str], mark: str = "o") -> Axes:
-    """Columns of a table against the number of lists probed (log axis); ``columns``: column -> name in the legend."""
-    for column, name in columns.items():
-        ax.plot(table.index, table[column], marker=mark, label=name)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(table.index, [str(n) for n in table.index])
-    ax.minorticks_off()
-    ax.set(xlabel="lists probed")
-    return ax
+def probing(ax: Axes, table: pd.DataFrame) -> Axes:
+    """What is found and what is scanned, by lists probed (log axis).
+
+    ``table``: of :func:`patchlib.studies.compression.probing`.
+    """
+    for column, name in RECALLS.items():
+        ax.plot(table.index, table[column], marker="o", label=name)
+    ax.set(ylabel="%", ylim=(0, 102))
+    return _lists_axis(ax, table)
+
+
+def latency(ax: Axes, table: pd.DataFrame, top: int) -> Axes:
+    """Milliseconds a query for the first ``top`` images, by lists probed; ``table`` as in :func:`probing`."""
+    ax.plot(table.index, table["ms"], marker="o")
+    ax.set(ylabel=f"ms per query, first {top} images", ylim=(0, None))
+    return _lists_axis(ax, table)
+
+
+def enough_lists(table: pd.DataFrame, top: int) -> str:
+    """First sentence of a caption of :func:`probing`: how many lists give 99 % of what all give."""
+    enough = table[table["of_codes"] >= 99].iloc[0]
+    return (
+        f"{enough.name} of {table.index[-1]} lists, {enough['scanned']:.1f} % of the codes, give "
+        f"{enough['of_codes']:.1f} % of the first {top} images of a full scan."
+    )
 
 
 def codecs(ax: Axes, table: pd.DataFrame, exact: float) -> Axes:
@@ -86,12 +117,17 @@ def codecs(ax: Axes, table: pd.DataFrame, exact: float) -> Axes:
     for step, name in enumerate(present):
         rows = table.xs(name, level=1).sort_index()
         x = sizes.get_indexer(rows.index) + 0.09 * (step - (len(present) - 1) / 2)
-        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mAP"].to_numpy())
-        ax.errorbar(x, rows["mAP"], spread, fmt="o-", lw=1.1, elinewidth=0.9, color=CODECS[name], label=name)
+        _points(ax, x, rows, "mAP", lw=1.1, elinewidth=0.9, color=CODECS[name], label=name)
     ax.axhline(exact, color="black", linewidth=0.8, linestyle="--", label="exact (float32)")
     ax.set_xticks(np.arange(len(sizes)), sizes)
     ax.set(xlabel="bytes per vector", ylabel="mAP (%)", ylim=(0, None), xlim=(-0.5, len(sizes) - 0.5))
     return ax
+
+
+def best_codecs(table: pd.DataFrame) -> str:
+    """First sentence of a caption of :func:`codecs`."""
+    best = table["mAP"].groupby(level=0).idxmax()
+    return f"Best of its size: {', '.join(f'{name} at {size} bytes' for size, name in best)}."
 
 
 def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
@@ -106,9 +142,8 @@ def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
     for step, (name, colour) in enumerate(SETS.items()):
         if name in rows.index.get_level_values("training_feature"):
             curve = rows.xs(name, level="training_feature").sort_index()
-            spread = np.nan_to_num(np.abs(curve[["low", "high"]].to_numpy().T - curve["mAP"].to_numpy()))
             x = curve.index.to_numpy(float) * 1.02 ** (step - len(SETS) / 2)
-            ax.errorbar(x, curve["mAP"], spread, fmt="o-", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
+            _points(ax, x, curve, "mAP", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
     ax.set(xscale="log", xlabel="training vectors (log)", ylabel="mAP (%)", title=f"{m} codes of 8 bits")
     counts = rows.index.get_level_values("vectors")
     ticks = [n for n in TICKS if counts.min() / 1.5 <= n <= 1.5 * counts.max()]
@@ -122,27 +157,61 @@ def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
 
     Args:
         ax: axes.
-        table: indexed by (training set, group), groups of :data:`GROUPS`.
+        table: indexed by (training set, group), groups of :data:`GROUPS`; may be empty.
         column: to be drawn.
     """
+    if table.empty:
+        ax.set(xticks=[], yticks=[])
+        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
+        return ax
     names = table.index.get_level_values(0).unique()
     for step, (group, colour) in enumerate(GROUPS.items()):
         values = table[column].xs(group, level=1).reindex(names)
         ax.bar(np.arange(len(names)) + 0.27 * (step - 1), values, width=0.25, color=colour, label=group)
-    ax.set_xticks(np.arange(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
+    ax.set_xticks(np.arange(len(names)), list(map(_broken, names)), fontsize=7)
     return ax
 
 
-def region_sheet(axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, rows: NDArray[np.int64]) -> None:
-    """Regions cut out of their images, one an axis.
+def region_sheet(axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, title: str, seed: int = 0) -> None:
+    """Regions drawn at random and cut out of their images, one an axis, with a name at the left.
 
     Args:
-        axes: at least as many as rows.
+        axes: as many as regions are drawn.
         benchmark: owner of the images.
         features: owner of the regions.
-        rows: of regions.
+        title: their name.
+        seed: of the draw.
     """
     owners = features.image_of()
-    for ax, row in zip(axes, rows, strict=False):
+    rows = np.random.default_rng(seed).choice(len(features.boxes), len(axes), replace=False)
+    for ax, row in zip(axes, rows, strict=True):
         cut = tuple(np.rint(features.boxes[row]).astype(int).tolist())
         plots.picture(ax, images.read(benchmark.image_path(int(owners[row]))).crop(cut).resize((96, 96)))
+    axes[0].set_ylabel(_broken(title), rotation=0, ha="right", va="center", fontsize=7)
+
+
+def retrieved(
+    axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, ranking: Ranking, query: int, title: str
+) -> None:
+    """A query and the first images of its ranking, with the codebook's name at the left."""
+    plots.query_picture(axes[0], benchmark, query, "")
+    axes[0].set_ylabel(_broken(title), fontsize=7)
+    plots.ranking_row(axes[1:], benchmark, features, ranking, query)
+
+
+def _broken(name: str) -> str:
+    return name.replace(", ", ",\n")
+
+
+def _points(ax: Axes, x: NDArray[Any], table: pd.DataFrame, column: str, **style: Any) -> None:
+    """A column of a table with its interval, ``low`` to ``high``; NaN = none."""
+    spread = np.abs(table[["low", "high"]].to_numpy().T - table[column].to_numpy())
+    ax.errorbar(x, table[column], np.nan_to_num(spread), fmt="o-", **style)
+
+
+def _lists_axis(ax: Axes, table: pd.DataFrame) -> Axes:
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(table.index, [str(n) for n in table.index])
+    ax.minorticks_off()
+    ax.set(xlabel="lists probed")
+    return ax

@@ -31,10 +31,9 @@ def level_curves(ax: Axes, table: pd.DataFrame, metric: str) -> Axes:
     """One metric (a column, percent) of every encoder against the level; ``table`` is indexed by encoder and level."""
     encoder, level = table.index.names
     colours = family_colours(table.index.unique(encoder))
-    named = {"hue": encoder, "hue_order": list(colours), "palette": colours}
-    sns.lineplot(table.reset_index(), x=level, y=metric, **named, marker="o", ax=ax)
-    ax.set(xlabel="", ylabel=f"{metric} (%)", ylim=(0, None))
+    sns.lineplot(table, x=level, y=metric, hue=encoder, hue_order=colours, palette=colours, marker="o", ax=ax)
     ax.legend().remove()
+    ax.set(xlabel="", ylabel=f"{metric} (%)", ylim=(0, None))
     return ax
 
 

@@ -68,10 +68,10 @@ def page(
         about += f"\nstands for {facts['queries']}" if "queries" in facts else ""
         for row, (method, table) in zip(rows, tables.items(), strict=True):
             ap, loc = table.loc[query_id, ["ap", "loc_score"]]
-            place = "no boxes" if np.isnan(loc) else f"LocScore {loc:.3f}"
+            located = "no boxes" if np.isnan(loc) else f"LocScore {loc:.3f}"
             _method_row(row, benchmark, sets[method], rankings[method], int(facts["query"]))
             colour = plots.METHODS.get(method, plots.LEVELS.get(method, "black"))
-            row[1].text(-0.12, 0.5, f"{method}\nAP {ap:.3f}\n{place}", transform=row[1].transAxes, fontsize=6.5,
+            row[1].text(-0.12, 0.5, f"{method}\nAP {ap:.3f}\n{located}", transform=row[1].transAxes, fontsize=6.5,
                         ha="right", va="center", color=colour)  # fmt: skip
         _about_query(rows[:, 0], benchmark, int(facts["query"]), about)
     _explain_colours(fig)
@@ -116,7 +116,7 @@ def _axes(fig: Figure, blocks: int, methods: int, columns: int = 1 + examples.SH
 
 def _explain_colours(fig: Figure) -> None:
     """A legend of frames and boxes in the upper right corner."""
-    named = {"right": "right image (frame)", "wrong": "wrong image (frame)"}
+    named = {kind: f"{said} image (frame)" for kind, said in plots.SAID.items()}
     named |= {"winning": "winning region", "truth": "ground truth"}
     handles = [Patch(facecolor="none", edgecolor=plots.BOXES[kind], linewidth=2) for kind in named]
     fig.legend(handles, list(named.values()), loc="upper right", ncols=4, fontsize=6.5)
@@ -140,10 +140,10 @@ def rule(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
     edges = len(table) - np.concatenate([[0], np.cumsum(chosen["queries"])])
     for edge in edges[1:-1]:
         ax.axvline(edge - 0.5, color="#666666", linewidth=0.8, linestyle=":")
-    places = len(table) - 1 - np.flatnonzero(table.sort_values("gain", kind="stable").index.isin(chosen.index))
-    ax.plot(places, 100 * chosen["gain"], "D", color="black", markersize=5, label="shown")
-    for place, (_, row) in zip(places, chosen.iterrows(), strict=True):
-        ax.annotate(str(row["label"]).split()[0], (place, 100 * row["gain"]), (0, 6), textcoords="offset points",
+    bars = len(table) - 1 - np.flatnonzero(table.sort_values("gain", kind="stable").index.isin(chosen.index))
+    ax.plot(bars, 100 * chosen["gain"], "D", color="black", markersize=5, label="shown")
+    for bar, (_, row) in zip(bars, chosen.iterrows(), strict=True):
+        ax.annotate(str(row["label"]).split()[0], (bar, 100 * row["gain"]), (0, 6), textcoords="offset points",
                     ha="center", fontsize=7)  # fmt: skip
     return ax
 
@@ -151,12 +151,10 @@ def rule(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
 def failures(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
     """AP against LocScore of every query by its case; the line of the poor IoU; the queries shown ringed."""
     if table["loc"].isna().all():
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
-        return ax
-    of = examples.cases(table)
+        return plots.no_boxes(ax)
+    case_of = examples.cases(table)
     for case, (colour, marker) in MARKS.items():
-        rows = table[of == case]
+        rows = table[case_of == case]
         ax.plot(100 * rows["ap"], 100 * rows["loc"], marker, color=colour, markersize=4, alpha=0.75, linestyle="",
                 label=f"{case} ({len(rows)})")  # fmt: skip
     ax.axline((0, 0), slope=examples.POOR_IOU, color="#666666", linewidth=0.8, linestyle=":")

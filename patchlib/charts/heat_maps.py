@@ -77,7 +77,7 @@ def patches(
 
 
 def page(benchmark: Benchmark, features: FeatureSet, ranking: Ranking, queries: Mapping[str, int]) -> Figure:
-    """For each query the best-ranked right image, and the best-ranked wrong one, on one scale of colours.
+    """For each query the best-ranked positive and the best-ranked negative, on one scale of colours.
 
     Args:
         benchmark: its images and positives.
@@ -98,7 +98,7 @@ def page(benchmark: Benchmark, features: FeatureSet, ranking: Ranking, queries: 
             patches(row[1:], benchmark, image, scores[kind], (float(both.min()), float(both.max())))
             for ax in row[1:]:
                 plots.truth(ax, boxes[positives == image], 1.0)
-            plots.query_picture(row[0], benchmark, query, name if kind == "right" else "").title.set_fontsize(7)
+            plots.query_picture(row[0], benchmark, query, name if kind == "positive" else "").title.set_fontsize(7)
             rank = int(np.flatnonzero(ranking.images[query] == image)[0]) + 1
-            row[0].set_xlabel(f"{kind} image, rank {rank}", fontsize=7, color=plots.BOXES[kind])
+            row[0].set_xlabel(f"{plots.SAID[kind]} image, rank {rank}", fontsize=7, color=plots.BOXES[kind])
     return fig

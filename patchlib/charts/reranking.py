@@ -3,48 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
 
 from patchlib import plots
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.reranking.fusion import Choice
 from patchlib.search import Ranking
+from patchlib.studies.cross_fitting import CrossFit
+from patchlib.studies.reranking_costs import COST
 
+STAGES = ("global", "L3")  # the first stages that are drawn in detail
 RERANKERS = {"AMES": "#0072B2", "Chamfer": "#E69F00"}
 
 
-def grid_map(ax: Axes, cells: pd.DataFrame, choices: Sequence[Choice], limits: tuple[float, float]) -> AxesImage:
+def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, float]]) -> Axes:
     """mAP (%) of every shortlist length and lambda, each at its best gamma; framed where the two halves chose.
+
+    The scale of colours runs from the tenth percentile of all cells to the best one.
 
     Args:
         ax: axes.
         cells: (cells, Q) AP of :func:`patchlib.reranking.fusion.grid_search`.
-        choices: of :func:`patchlib.studies.reranking.cross_fitted`.
-        limits: mAP of the darkest and the brightest colour, percent.
-
-    Returns:
-        The image, for a colour bar.
+        chosen: the halves' cells (m, lambda, gamma), see :func:`patchlib.studies.cross_fitting.cross_fitted`.
     """
-    table = 100 * cells.mean(axis=1).groupby(["m", "lambda"]).max().unstack("m")
-    drawn = ax.imshow(table, origin="lower", aspect="auto", cmap=plots.HEAT, vmin=limits[0], vmax=limits[1])
-    for x, m in enumerate(table.columns):
-        for y, value in enumerate(table[m]):
-            bright = value > (limits[0] + 2 * limits[1]) / 3
-            ax.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=6, color="black" if bright else "white")
-    for choice in choices:
-        x, y = list(table.columns).index(choice.m), int(np.abs(table.index - choice.lambda_).argmin())
-        ax.add_patch(
-            plots.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=plots.BOXES["wrong"], linewidth=1.8)
-        )
-    ax.set_xticks(range(len(table.columns)), table.columns)
-    ax.set_yticks(range(len(table.index)), [f"{value:.1f}" for value in table.index], fontsize=7)
+    means = 100 * cells.mean(axis=1)
+    table = means.groupby(["m", "lambda"]).max().unstack("m").sort_index(ascending=False)
+    scale = {"cmap": plots.HEAT, "vmin": means.quantile(0.1), "vmax": means.max(), "cbar": False}
+    sns.heatmap(table, annot=True, fmt=".1f", annot_kws={"fontsize": 6}, **scale, ax=ax)
+    ax.tick_params("y", rotation=0)
     ax.set(xlabel="shortlist m", ylabel="λ (weight of the first stage)")
-    ax.grid(False)
-    return drawn
+    for m, weight, _ in chosen:
+        column, row = table.columns.get_loc(m), table.index.get_loc(weight)
+        plots.grid_lines(ax, [[column, row, column + 1, row + 1]], plots.BOXES["negative"], 1.8)
+    return ax
+
+
+def grid_maps(
+    axes: Sequence[Axes], grids: Mapping[tuple[str, str], pd.DataFrame], fits: Mapping[tuple[str, str], CrossFit]
+) -> Sequence[Axes]:
+    """:func:`grid_map` of AMES on the first stages :data:`STAGES`, side by side.
+
+    Args:
+        axes: one for each.
+        grids: (first stage, re-ranker) -> grid.
+        fits: likewise, the grid cross-fitted.
+    """
+    for ax, stage in zip(axes, STAGES, strict=True):
+        grid_map(ax, grids[stage, "AMES"], fits[stage, "AMES"].chosen).set_title(f"{stage} + AMES")
+    axes[-1].set_ylabel("")
+    return axes
+
+
+def gain_curves(axes: Sequence[Axes], curves: Mapping[tuple[str, str], pd.DataFrame]) -> Sequence[Axes]:
+    """:func:`gain_curve` of every re-ranker on the first stages :data:`STAGES`, side by side.
+
+    Args:
+        axes: one for each.
+        curves: (first stage, re-ranker) -> :func:`patchlib.studies.reranking.gain_by_shortlist`.
+    """
+    for ax, stage in zip(axes, STAGES, strict=True):
+        for name, colour in RERANKERS.items():
+            gain_curve(ax, curves[stage, name], name, colour).set_title(f"first stage: {stage}")
+    axes[0].legend()
+    axes[-1].set_ylabel("")
+    return axes
 
 
 def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: str = "-") -> Axes:
@@ -55,22 +81,22 @@ def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: st
     return ax
 
 
-def cost_points(ax: Axes, table: pd.DataFrame, x: str, label: str) -> Axes:
-    """Accuracy against a cost (log axis): colour tells the re-ranker (grey: none), the marker the first stage.
+def costs(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
+    """Accuracy against bytes and against time: colour tells the re-ranker (grey: none), the marker the first stage.
 
     Args:
-        ax: axes.
-        table: of :func:`patchlib.studies.reranking.costs`.
-        x: the column with the cost, > 0.
-        label: of the axis.
+        axes: two; their legend stands above the figure.
+        table: of :func:`patchlib.studies.reranking_costs.of_methods`, costs > 0.
     """
-    markers = dict(zip(table["first stage"].unique(), "os^Dv", strict=False))
-    for name, row in table.iterrows():
-        colour = RERANKERS.get(row["re-ranker"], "#666666")
-        ax.plot(row[x], row["mAP"], markers[row["first stage"]], color=colour, markersize=6, label=name)
-    ax.set(xscale="log", xlabel=label, ylabel="mAP (%)")
-    ax.margins(x=0.12, y=0.12)
-    return ax
+    told = {"hue": "re-ranker", "palette": {"none": "#666666", **RERANKERS}, "style": "first stage"}
+    for ax, cost in zip(axes, COST, strict=True):
+        sns.scatterplot(table, x=cost, y="mAP", **told, s=36, edgecolor="none", ax=ax)
+        ax.legend().remove()
+        ax.set(xscale="log", ylabel="mAP (%)")
+        ax.margins(x=0.12, y=0.12)
+    named = axes[0].get_legend_handles_labels()
+    axes[0].figure.legend(*named, loc="outside upper center", ncols=4, fontsize=7)
+    return axes
 
 
 def examples(
@@ -89,22 +115,18 @@ def examples(
         rows: title -> row of the query.
         gains: (Q,) AP after minus AP before, in points.
     """
-    before = rankings["before"]
-    for number, (title, query) in enumerate(rows.items()):
-        positives = benchmark.relevant(query)[0]
-        for part, (name, ranking) in enumerate(rankings.items()):
-            line = axes[2 * number + part]
-            if part == 0:
-                plots.query_picture(line[0], benchmark, query, f"{title}\n{gains.iloc[query]:+.1f} AP")
-            else:
-                line[0].set_axis_off()
-            for ax, index in zip(line[1:], ranking.images[query], strict=False):
-                plots.contact_sheet(np.array([ax]), benchmark, [index])
-                right = index in positives
-                was = int(np.flatnonzero(before.images[query] == index)[0]) + 1
-                kind = "right" if right else "wrong"
-                ax.spines[:].set_visible(True)
-                ax.spines[:].set(color=plots.BOXES[kind], linewidth=3)
-                ax.set_xlabel(kind if part == 0 else f"{kind}, was {was}", fontsize=6.5, labelpad=2)
-            line[1].set_ylabel(name, fontsize=8)
+    for line, ((title, query), (name, ranking)) in zip(axes, product(rows.items(), rankings.items()), strict=True):
+        if name == "before":
+            plots.query_picture(line[0], benchmark, query, f"{title}\n{gains.iloc[query]:+.1f} AP")
+        else:
+            line[0].set_axis_off()
+        plots.contact_sheet(line[1:], benchmark, ranking.images[query, : len(line) - 1].tolist())
+        for ax, index in zip(line[1:], ranking.images[query], strict=False):
+            kind = "positive" if index in benchmark.relevant(query)[0] else "negative"
+            before = int(np.flatnonzero(rankings["before"].images[query] == index)[0]) + 1
+            ax.spines[:].set_visible(True)
+            ax.spines[:].set(color=plots.BOXES[kind], linewidth=3)
+            said = plots.SAID[kind]
+            ax.set_xlabel(said if name == "before" else f"{said}, was {before}", fontsize=6.5, labelpad=2)
+        line[1].set_ylabel(name, fontsize=8)
     return axes

@@ -9,17 +9,15 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from patchlib.download import manifest, store
 from patchlib.download.fetch import DownloadError
 from patchlib.download.manifest import Entry
-from patchlib.download.sources import FetchOptions
+from patchlib.download.store import FetchOptions
 from patchlib.download.unpack import ArchiveError
 from patchlib.support import paths
-from patchlib.support.suggest import unknown
-
-MIRROR = "PATCHLIB_MIRROR"
-# what the published counts of an entry refer to, where a loader's default is a part of it
-COUNTED_AS: dict[str, dict[str, str]] = {"grocery": {"classes": "all"}}
+from patchlib.support.suggest import unknown_name
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -27,13 +25,12 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     data = commands.add_parser("data", help="benchmarks, weights and published features: list, fetch, verify, cite")
     data.set_defaults(run=run)
     actions = data.add_subparsers(dest="action", required=True)
-    for name, about in ABOUT.items():
+    for name, (_, about, names) in ACTIONS.items():
         add = actions.add_parser(name, help=about).add_argument
-        default = {"get": "see `data list`", "verify": "default: all that have been fetched"}.get(name, "default: all")
-        add("names", nargs="+" if name == "get" else "*", metavar="NAME", help=default)
+        add("names", nargs="+" if name == "get" else "*", metavar="NAME", help=names)
         add("--manifest", type=Path, help="another manifest")
         if name != "cite":
-            add("--data", type=Path, help="data folder (default: PATCHLIB_DATA, or data/)")
+            add("--data", type=_folder, default=paths.data(), help="data folder (default: PATCHLIB_DATA, or data/)")
         if name == "verify":
             add("--quick", action="store_true", help="compare lengths only, not hashes")
         if name == "get":
@@ -44,7 +41,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
             add("--keep", action="store_true", help="keep archives after unpacking, e.g. to be a mirror for others")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(asked: argparse.Namespace) -> int:
     """Do what the arguments say.
 
     Returns:
@@ -53,111 +50,91 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: a mistake in what was asked, or in the manifest.
     """
-    entries = manifest.load(arguments.manifest)
-    for name in arguments.names:
+    entries = manifest.load(asked.manifest)
+    for name in asked.names:
         if name not in entries:
-            raise ValueError(unknown("entry of the data manifest", name, entries))
-    chosen = [entries[name] for name in arguments.names] or list(entries.values())
+            raise ValueError(unknown_name("entry of the data manifest", name, entries))
+    action, *_ = ACTIONS[asked.action]
     try:
-        return ACTIONS[arguments.action](chosen, arguments)
+        return action([entries[name] for name in asked.names or entries], asked)
     except (DownloadError, ArchiveError) as error:
         print(f"patchlib: {error}", file=sys.stderr)
         return 1
 
 
-def counts(entry: Entry, folder: Path) -> dict[str, int]:
-    """What a benchmark's folder holds, under the names of :data:`manifest.COUNTS`.
-
-    Raises:
-        FileNotFoundError, ValueError: as its loader does.
-    """
-    from patchlib import benchmarks  # pandas; `--help` need not wait for it
-
-    if entry.layout is None:
-        return {}
-    benchmark = benchmarks.load(entry.layout, folder, **COUNTED_AS.get(entry.layout, {}))
-    pairs = benchmark.positives.drop_duplicates(["query_id", "image_id"])
-    return {
-        "images": len(benchmark.images),
-        "queries": len(benchmark.queries),
-        "positives": len(pairs),
-        "boxes": int(benchmark.positives["x0"].notna().sum()),
-        "text_queries": int(benchmark.meta["found"].get("text queries", 0)),
-    }
-
-
-def _list(entries: list[Entry], arguments: argparse.Namespace) -> int:
-    data = _data(arguments)
+def _list(entries: list[Entry], asked: argparse.Namespace) -> int:
     width = max(len(entry.name) for entry in entries)
-    print(f"{'name':{width}}  {'size':>16}  {'state':>18}  title and licence")
+    print(f"{'name':{width}}  {'size':>12}  {'state':>18}  title and licence")
     for entry in entries:
-        size = store.human(entry.approximate_bytes) if entry.approximate_bytes else "unknown size"
-        print(f"{entry.name:{width}}  {size:>16}  {store.state(entry, data):>18}  {entry.title}")
-        print(f"{'':{width}}  {'':>16}  {'':>18}  {textwrap.shorten(entry.licence, 100, placeholder=' ...')}")
-    print(f"\nThey go to {data}.")
+        size = tqdm.format_sizeof(entry.approximate_bytes, "B") if entry.approximate_bytes else "unknown size"
+        print(f"{entry.name:{width}}  {size:>12}  {store.state(entry, asked.data):>18}  {entry.title}")
+        print(f"{'':{width}}  {'':>12}  {'':>18}  {textwrap.shorten(entry.licence, 100, placeholder=' ...')}")
+    print(f"\nThey go to {asked.data}.")
     return 0
 
 
-def _get(entries: list[Entry], arguments: argparse.Namespace) -> int:
-    chosen = {name: getattr(arguments, name) for name in ("source", "only", "limit", "force", "keep")}
-    options = FetchOptions(**chosen, mirror=os.environ.get(MIRROR) or None, progress=sys.stderr.isatty())
-    data = _data(arguments)
+def _get(entries: list[Entry], asked: argparse.Namespace) -> int:
+    chosen = {name: getattr(asked, name) for name in ("source", "only", "limit", "force", "keep")}
+    options = FetchOptions(**chosen, mirror=os.environ.get("PATCHLIB_MIRROR") or None)
     for entry in entries:
         print(f"{entry.title}\n  licence: {entry.licence}\n  cite: python -m patchlib data cite {entry.name}")
-        store.get(entry, data, options)
-        if not _print_counts(entry, data):
+        files = store.get(entry, asked.data, options)
+        if not _counts_agree(entry, asked.data, files):
             print(f"{entry.name}: this is a part of what is published, or another version; results will say so too")
     return 0
 
 
-def _verify(entries: list[Entry], arguments: argparse.Namespace) -> int:
-    data, ok = _data(arguments), True
-    if not arguments.names:
-        entries = [entry for entry in entries if store.count_files(entry, data)]
-        if not entries:
-            print(f"nothing has been fetched into {data} yet")
-    for entry in entries:
-        folder = data / entry.folder
-        if entry.layout is not None and folder.is_dir() and not store.count_files(entry, data):
+def _verify(entries: list[Entry], asked: argparse.Namespace) -> int:
+    counts = {entry.name: store.count_files(entry, asked.data) for entry in entries}
+    if not asked.names and not any(counts.values()):
+        print(f"nothing has been fetched into {asked.data} yet")
+    agree = []
+    for entry in [entry for entry in entries if asked.names or counts[entry.name]]:
+        folder = asked.data / entry.folder
+        if entry.layout is not None and folder.is_dir() and not counts[entry.name]:
             print(f"{entry.name}: {folder} was not fetched by this command, so only its counts can be compared")
         else:
-            problems = store.verify(entry, data, arguments.quick)
-            for path, reason in problems[:20]:
+            problems = store.verify(entry, asked.data, asked.quick)
+            for path, reason in list(problems.items())[:20]:
                 print(f"{entry.name}: {path} {reason}")
-            if problems[20:]:
-                print(f"{entry.name}: ... and {len(problems) - 20} more")
             print(f"{entry.name}: {len(problems) or 'no'} file(s) miss or differ")
-            ok &= not problems
-        ok &= _print_counts(entry, data)
-    return 0 if ok else 1
+            agree.append(not problems)
+        agree.append(_counts_agree(entry, asked.data, counts[entry.name]))
+    return 0 if all(agree) else 1
 
 
-def _cite(entries: list[Entry], arguments: argparse.Namespace) -> int:
-    for citation in dict.fromkeys(entry.citation.strip() for entry in entries):
-        print(citation, end="\n\n")
+def _cite(entries: list[Entry], asked: argparse.Namespace) -> int:
+    print(*dict.fromkeys(entry.citation.strip() for entry in entries), sep="\n\n")
     return 0
 
 
-def _print_counts(entry: Entry, data: Path) -> bool:
-    """A table expected / found; returns whether they agree."""
-    held = counts(entry, data / entry.folder)
-    if files := store.count_files(entry, data):
-        held["files"] = files
-    compared = [(name, expected, held[name]) for name, expected in entry.expected.items() if name in held]
+def _counts_agree(entry: Entry, data: Path, files: int) -> bool:
+    """Print what is expected beside what is there; returns whether they agree."""
+    counts: dict[str, int] = {"files": files} if files else {}
+    if entry.layout is not None:
+        from patchlib import benchmarks  # pandas; `--help` need not wait for it
+
+        benchmark = benchmarks.load(entry.layout, data / entry.folder, **entry.layout_options)
+        counts |= {**benchmark.summary(), "text_queries": benchmark.meta["found"].get("text queries", 0)}
+    compared = [(name, expected, counts[name]) for name, expected in entry.expected.items() if name in counts]
     for name, expected, count in compared:
         mark = "" if count == expected else "<-"
         print(f"{entry.name}: {name:>12}  expected {expected:>9,}  found {count:>9,}  {mark}")
     return all(expected == count for _, expected, count in compared)
 
 
-def _data(arguments: argparse.Namespace) -> Path:
-    return paths.data() if arguments.data is None else arguments.data.expanduser().resolve()
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().resolve()
 
 
-ACTIONS = {"list": _list, "get": _get, "verify": _verify, "cite": _cite}
-ABOUT = {
-    "list": "what there is: size, state, licence",
-    "get": "fetch, verify, unpack",
-    "verify": "compare files with what was fetched, and counts with what is published",
-    "cite": "BibTeX",
+# action -> what does it, what it is, which names it takes
+ACTIONS = {
+    "list": (_list, "what there is: size, state, licence", "default: all"),
+    "get": (_get, "fetch, verify, unpack", "see `data list`"),
+    "verify": (
+        _verify,
+        "compare files with what was fetched, and counts with what is published",
+        "default: all that have been fetched",
+    ),
+    "cite": (_cite, "BibTeX", "default: all"),
 }

@@ -8,22 +8,41 @@ in ``.NAME.part``, and ``.NAME.part.json`` says where it came from.
 
 from __future__ import annotations
 
-import hashlib
+import ftplib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
 
-from patchlib.download.transport import BLOCK, Refused, Transient, connect
-from patchlib.support.provenance import read_json, write_json
+from patchlib.support.progress import track
+from patchlib.support.provenance import read_json, sha256_file, write_json
 
+if TYPE_CHECKING:
+    import requests
+
+BLOCK = 1 << 20
 LONGEST_WAIT = 60.0  # seconds between two tries
 
 
 class DownloadError(OSError):
     """A file could not be fetched; the message says what each mirror did, and what to do."""
+
+
+class _Refused(Exception):
+    """This address will not give the right file however often it is asked."""
+
+
+class _Transient(Exception):
+    """Worth another try at the same address, after ``wait`` seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +56,24 @@ class RetryPolicy:
 
 
 class Fetched(NamedTuple):
-    """A whole file: where it lies, its length and SHA-256, and the address that gave it."""
+    """A whole file: its length and SHA-256, and the address that gave it."""
 
-    path: Path
     bytes: int
     sha256: str
-    url: str
+    source: str
 
 
-@dataclass(frozen=True, kw_only=True)
+class _Stream(NamedTuple):
+    """An open transfer."""
+
+    start: int  # offset of the first byte that will come: the one asked for, or 0
+    total: int | None  # length of the whole file, None where the server does not say
+    framed: bool  # whether the protocol itself shows a cut (a length, chunks, ftp's closing reply)
+    tag: str | None  # tells this version of the file from another, None where the server gives nothing of the kind
+    read: Callable[[], bytes]  # the next bytes, empty at the end
+
+
+@dataclass(frozen=True)
 class _Part:
     """What has arrived of a file, and what it is to become."""
 
@@ -57,28 +85,24 @@ class _Part:
     def origin(self) -> Path:
         return self.path.with_name(f"{self.path.name}.json")
 
+    @property
+    def length(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def kept(self, url: str) -> tuple[int, str | None]:
         """How many bytes may be continued, none that could belong to another file; their tag, if from this address."""
-        length = self.path.stat().st_size
         origin = read_json(self.origin) if self.origin.exists() else {}
         tag = origin.get("tag") if origin.get("url") == url else None
         same_file = self.sha256 is not None and origin.get("sha256") == self.sha256
-        whole = self.size is not None and length >= self.size
-        return (length, tag) if length and not whole and (tag or same_file) else (0, None)
+        whole = self.size is not None and self.length >= self.size
+        return (self.length, tag) if not whole and (tag or same_file) else (0, None)
 
-    def start_anew(self) -> None:
-        os.truncate(self.path, 0)
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
         self.origin.unlink(missing_ok=True)
 
 
-def fetch(
-    urls: Sequence[str],
-    target: Path,
-    size: int | None = None,
-    sha256: str | None = None,
-    retry: RetryPolicy | None = None,
-    progress: bool = True,
-) -> Fetched:
+def fetch(urls: Sequence[str], target: Path, size: int | None, sha256: str | None, retry: RetryPolicy) -> Fetched:
     """Download a file, continuing what an earlier call left unfinished. One call at a time, please.
 
     Args:
@@ -87,105 +111,188 @@ def fetch(
         size: its exact length, if known.
         sha256: its hash, if known. Without hash and length, a server that does not show the end of the file is refused.
         retry: attempts, time-outs, waits.
-        progress: show a bar.
 
     Raises:
         DownloadError: no mirror gave the file; what lay at ``target`` before is untouched.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part(path=target.with_name(f".{target.name}.part"), size=size, sha256=sha256)
-    part.path.touch()
+    part = _Part(target.with_name(f".{target.name}.part"), size, sha256)
     reasons = ""
-    try:
-        for url in urls:
-            try:
-                length, digest = _from_mirror(url, part, retry or RetryPolicy(), progress)
-            except Refused as error:
-                reasons += f"\n  {url}: {error}"
-                continue
+    for url in urls:
+        try:
+            digest = _from_mirror(url, part, retry)
+        except _Refused as error:
+            reasons += f"\n  {url}: {error}"
+        else:
             os.replace(part.path, target)
-            part.origin.unlink(missing_ok=True)
-            return Fetched(target, length, digest, url)
-    finally:
-        if part.path.exists() and not part.path.stat().st_size:
-            part.path.unlink()
-            part.origin.unlink(missing_ok=True)
+            part.remove()
+            return Fetched(target.stat().st_size, digest, url)
     raise DownloadError(
         f"could not fetch {target.name}; asked {len(urls)} address(es):{reasons}\n"
         "Try again later (what has arrived is kept), or give a copy: --from FILE, FOLDER or URL, or PATCHLIB_MIRROR"
     )
 
 
-def _from_mirror(url: str, part: _Part, retry: RetryPolicy, progress: bool) -> tuple[int, str]:
-    """Insist at one mirror until the file is whole and right: its length and hash."""
+def _from_mirror(url: str, part: _Part, retry: RetryPolicy) -> str:
+    """Insist at one mirror until the file is whole and right: its hash."""
     failures = furthest = 0
     while True:
         offset, tag = part.kept(url)
         furthest = max(furthest, offset)
         try:
-            length, digest = _transfer(url, part, offset, tag, retry, progress)
+            _transfer(url, part, offset, tag, retry)
+            digest = sha256_file(part.path)
             if part.sha256 in (None, digest):
-                return length, digest
-            part.start_anew()
-            if not offset:
-                raise Refused(f"sends another file: its SHA-256 is {digest}, expected {part.sha256}")
-            reason, wait = "the continued file had a wrong hash, so it was fetched anew", 0.0
-        except Transient as error:
+                return digest
+            part.remove()
+            # a wrong beginning may have been continued: then the whole is worth a try
+            kind = _Transient if offset else _Refused
+            raise kind(f"sends another file: its SHA-256 is {digest}, expected {part.sha256}")
+        except _Transient as error:
             reason, wait = str(error), error.wait
-            if error.anew:
-                part.start_anew()
-        if (reached := part.path.stat().st_size) > furthest:
+        if (reached := part.length) > furthest:
             furthest = reached
             continue
         failures += 1
         if failures == retry.attempts:
-            raise Refused(f"gave up after {failures} tries that got no further; the last: {reason}")
+            raise _Refused(f"gave up after {failures} tries that got no further; the last: {reason}")
         time.sleep(min(LONGEST_WAIT, max(wait, retry.backoff * 2 ** (failures - 1))))
 
 
-def _transfer(
-    url: str, part: _Part, offset: int, tag: str | None, retry: RetryPolicy, progress: bool
-) -> tuple[int, str]:
-    """One connection, to the end of the file: its length and hash."""
-    from tqdm import tqdm
-
-    with connect(url, offset, tag, retry.timeout) as stream, open(part.path, "r+b") as file:
+def _transfer(url: str, part: _Part, offset: int, tag: str | None, retry: RetryPolicy) -> None:
+    """One connection, to the end of the file."""
+    connect = {"http": _http, "https": _http, "ftp": _ftp}.get(urlsplit(url).scheme, _local)
+    with ExitStack() as stack:
+        with _told_apart():
+            stream = stack.enter_context(connect(url, offset, tag, retry.timeout))
         total = part.size if part.size is not None else stream.total
         if stream.total not in (None, total):
-            raise Refused(f"announces {stream.total} bytes, expected {total}")
+            raise _Refused(f"announces {stream.total} bytes, expected {total}")
         if total is None and part.sha256 is None and not stream.framed:
-            raise Refused("does not say how long the file is, and the manifest does not know: a cut would go unseen")
+            raise _Refused("does not say how long the file is, and the manifest does not know: a cut would go unseen")
         write_json(part.origin, {"url": url, "tag": stream.tag, "sha256": part.sha256})
-        file.truncate(stream.start)
-        digest = hashlib.sha256()
-        while block := file.read(BLOCK):
-            digest.update(block)
         label = part.path.name.removeprefix(".").removesuffix(".part")
-        with tqdm(
-            desc=label, total=total, initial=stream.start, unit="B", unit_scale=True, disable=not progress
-        ) as bar:
+        with open(part.path, "ab") as file, track(label, total, "B") as bar:
+            bar.update(file.seek(file.truncate(stream.start)))
             for block in _paced(stream.read, retry):
                 if total is not None and file.tell() + len(block) > total:
-                    raise Refused(f"sends more than the {total} bytes the file has")
-                file.write(block)
-                digest.update(block)
-                bar.update(len(block))
-        length = file.tell()
-        if total is not None and length < total:
-            raise Transient(f"the connection ended after {length} of {total} bytes")
-        file.flush()
-        os.fsync(file.fileno())
-        return length, digest.hexdigest()
+                    raise _Refused(f"sends more than the {total} bytes the file has")
+                bar.update(file.write(block))
+            if total is not None and file.tell() < total:
+                raise _Transient(f"the connection ended after {file.tell()} of {total} bytes")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _paced(read: Callable[[], bytes], retry: RetryPolicy) -> Iterator[bytes]:
     """Blocks until the end; a transfer that all but stands still is a stalled one."""
     since, received = time.monotonic(), 0
-    while block := read():
+    while True:
+        with _told_apart():
+            block = read()
+        if not block:
+            return
         yield block
         received += len(block)
         elapsed = time.monotonic() - since
         if elapsed > retry.timeout:
             if received < retry.slowest * elapsed:
-                raise Transient(f"stalled: {received} bytes in {elapsed:.0f} s")
+                raise _Transient(f"stalled: {received} bytes in {elapsed:.0f} s")
             since, received = time.monotonic(), 0
+
+
+@contextmanager
+def _local(path: str, offset: int, tag: str | None, timeout: float) -> Iterator[_Stream]:
+    if not os.path.isfile(path):
+        raise _Refused("is not there")
+    with open(path, "rb") as file:
+        file.seek(offset)
+        yield _Stream(offset, os.path.getsize(path), True, None, lambda: file.read(BLOCK))
+
+
+@contextmanager
+def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_Stream]:
+    import requests  # doubles the start of the command line
+
+    headers = {"Accept-Encoding": "identity", "User-Agent": "patchlib"}
+    if offset:
+        headers |= {"Range": f"bytes={offset}-"} | ({"If-Range": tag} if tag else {})
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        told = re.match(rf"bytes {offset}-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
+        if offset and (response.status_code == 416 or response.status_code == 206 and told is None):
+            with _http(url, 0, None, timeout) as anew:  # what has arrived cannot be continued
+                yield anew
+            return
+        _check_answer(url, response)
+        start, total = 0, response.raw.length_remaining
+        if response.status_code == 206 and told is not None:
+            start, total = offset, None if told[1] == "*" else int(told[1])
+        etag = response.headers.get("ETag", "")
+        # a weak ETag ("W/...") does not promise equal bytes
+        current = etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        framed = total is not None or response.raw.chunked
+        yield _Stream(start, total, framed, current, lambda: response.raw.read1(BLOCK, decode_content=False))
+
+
+def _check_answer(url: str, response: requests.Response) -> None:
+    from urllib3 import Retry
+
+    code, headers, path = response.status_code, response.headers, urlsplit(url).path
+    if url.startswith("https:") and response.url.startswith("http:"):
+        raise _Refused(f"redirects to an address without encryption, {response.url}")
+    if code in (408, 425, 429) or code >= 500:
+        raise _Transient(f"answers {code} {response.reason}", Retry().get_retry_after(response.raw) or 0.0)
+    if code not in (200, 206):
+        raise _Refused(f"answers {code} {response.reason}")
+    if headers.get("Content-Type", "").startswith("text/html") and not path.endswith((".html", ".htm", "/")):
+        raise _Refused("sends a web page in the place of the file")
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding != "identity" and not path.endswith((".gz", ".tgz")):
+        raise _Refused(f"sends the file compressed ({encoding}) though it was asked not to")
+
+
+@contextmanager
+def _ftp(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_Stream]:
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    with ftplib.FTP(timeout=timeout) as ftp:
+        ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
+        ftp.login(unquote(parts.username or ""), unquote(parts.password or ""))
+        ftp.voidcmd("TYPE I")
+        total, current = _fact(ftp, f"SIZE {path}"), _fact(ftp, f"MDTM {path}")
+        start = offset if tag is None or tag == current else 0
+        connection = ftp.transfercmd(f"RETR {path}", start or None)
+
+        def read() -> bytes:
+            block = connection.recv(BLOCK)
+            if not block:
+                connection.close()
+                ftp.voidresp()  # 226 = all sent; a cut transfer answers 4xx or not at all
+            return block
+
+        with connection:
+            yield _Stream(start, int(total) if total else None, True, current, read)
+
+
+def _fact(ftp: ftplib.FTP, command: str) -> str | None:
+    """Reply to SIZE or MDTM, None where the server does not know the command (or the file, as RETR will tell)."""
+    try:
+        return ftp.sendcmd(command).removeprefix("213 ").strip()
+    except ftplib.error_perm:
+        return None
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """What goes wrong on the line is worth another try, or final."""
+    from requests.exceptions import InvalidSchema, InvalidURL, SSLError, TooManyRedirects
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (InvalidSchema, InvalidURL, SSLError, TooManyRedirects) as error:
+        raise _Refused(str(error)) from error
+    except ftplib.error_perm as error:
+        raise _Refused(f"answers {error}") from error
+    except (HTTPError, ftplib.Error, EOFError, OSError) as error:  # those of requests are OSErrors
+        raise _Transient(str(error) or type(error).__name__) from error

@@ -8,6 +8,7 @@ folder beside their place and are moved there when all of them are right.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import stat
 import tarfile
@@ -18,18 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
+from patchlib.support.progress import track
+
 BLOCK = 1 << 20
 MAX_FILES = 2_000_000
 MAX_RATIO = 20  # photographs hardly shrink; text does by 5 to 10
 MIN_LIMIT = 64 << 20  # a small archive of text may shrink more
-MAX_HEADER = 1 << 20
-LONG_NAMES = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)
+MAX_NAME = 1 << 20
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # characters that make a name read backwards
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
@@ -46,9 +42,7 @@ class Unpacked(NamedTuple):
     sha256: str
 
 
-def unpack(
-    archive: Path, folder: Path, rule: str, max_bytes: int | None = None, progress: bool = True
-) -> list[Unpacked]:
+def unpack(archive: Path, folder: Path, rule: str, max_bytes: int | None = None) -> list[Unpacked]:
     """Unpack into a folder that does not exist yet; if anything is wrong, the folder is gone again.
 
     Args:
@@ -56,7 +50,6 @@ def unpack(
         folder: where to; a left-over of an interrupted call is removed first.
         rule: ``"zip"`` or ``"tar"`` (plain, gzip, bzip2, xz).
         max_bytes: length of all files together, if known; else 20 times the archive's, at least 64 MiB.
-        progress: show a bar.
 
     Returns:
         What was written, in the archive's order.
@@ -69,7 +62,7 @@ def unpack(
     folder.mkdir(parents=True)
     limit = max(MAX_RATIO * archive.stat().st_size, MIN_LIMIT) if max_bytes is None else max_bytes
     try:
-        return _unpack(archive, folder, rule, limit, progress)
+        return _unpack(archive, folder, rule, limit)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, ArchiveError):
@@ -79,13 +72,23 @@ def unpack(
         raise
 
 
-def _unpack(archive: Path, folder: Path, rule: str, limit: int, progress: bool) -> list[Unpacked]:
-    from tqdm import tqdm
+def move_in(staging: Path, folder: Path) -> None:
+    """Move what was unpacked into its folder, over what has the same name there."""
+    for path in sorted(staging.iterdir()):
+        place = folder / path.name
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+        os.replace(path, place)
+    staging.rmdir()
 
+
+def _unpack(archive: Path, folder: Path, rule: str, limit: int) -> list[Unpacked]:
     written: list[Unpacked] = []
     seen: dict[str, str] = {}
     members = {"zip": _zip_members, "tar": _tar_members}[rule]
-    with tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+    with track(f"unpack {archive.name}", None, "B") as bar:
         for raw, content in members(archive):
             name = _safe_name(raw)
             if (key := unicodedata.normalize("NFC", name)) in seen:
@@ -147,8 +150,8 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             header = super().frombuf(buf, encoding, errors)
-            if header.type in LONG_NAMES and header.size > MAX_HEADER:
-                raise tarfile.ReadError(f"it holds a name of {header.size} bytes")  # tarfile would read all of it
+            if not header.isreg() and header.size > MAX_NAME:  # of a long name, and tarfile would read all of it
+                raise tarfile.ReadError(f"it holds a name of {header.size} bytes")
             return header
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros that closes an archive
             raise

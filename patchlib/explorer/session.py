@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,22 +13,19 @@ from PIL import Image
 
 from patchlib import encoders, images, metrics, plots, profiles, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.features import cut
-from patchlib.pq import index
+from patchlib.features import FeatureSet, cut
+from patchlib.pq.index import PatchIndex
+from patchlib.search import Ranking
 from patchlib.session import Session
 from patchlib.studies import examples
-from patchlib.support.suggest import unknown
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
+from patchlib.support.suggest import unknown_name
 
 INDEXES = ("exact", "PQ")
 FINEST = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
+@dataclass(frozen=True)
+class Setup:
     """What to search in, and how.
 
     Attributes:
@@ -69,17 +66,13 @@ class Answer:
     scores: pd.Series | None = None
 
     def kind(self, image: int) -> str | None:
-        """``"right"`` or ``"wrong"``; None where nobody knows."""
-        if self.positives is None:
-            return None
-        return "right" if (self.positives[0] == image).any() else "wrong"
+        """``"positive"`` or ``"negative"``; None where nobody knows."""
+        return self.positives and ("positive" if image in self.positives[0] else "negative")
 
     def truth(self, image: int) -> NDArray[np.float32]:
         """(B, 4) known boxes of the object in an image."""
-        if self.positives is None:
-            return np.empty((0, 4), np.float32)
-        boxes = self.positives[1][self.positives[0] == image]
-        return boxes[~np.isnan(boxes).any(axis=1)]
+        owners, boxes = self.positives or (np.empty(0), np.empty((0, 4), np.float32))
+        return boxes[(owners == image) & ~np.isnan(boxes).any(axis=1)]
 
     def patches(self, image: int) -> pd.DataFrame:
         """Scores of all regions of an image: :func:`patchlib.studies.examples.patch_scores`."""
@@ -119,9 +112,8 @@ class SearchSession:
         self.runs = {settings.benchmark: run}
         self.runs |= {name: profiles.open(profile, **overrides | {"benchmark": name}) for name in others}
         self.encoders = list(dict.fromkeys([settings.encoder, *settings.encoders]))
-        self.default = Choice(benchmark=settings.benchmark, encoder=settings.encoder)
-        self._encoder, self._codes = cache(encoders.create), cache(self._build_codes)
-        self._features = cache(self._read_features)
+        self.default = Setup(settings.benchmark, settings.encoder)
+        self._encoder, self._features, self._codes = cache(encoders.create), cache(self._read), cache(self._build)
 
     def run(self, benchmark: str) -> Session:
         """The session of a benchmark.
@@ -130,36 +122,36 @@ class SearchSession:
             ValueError: the profile lists no such benchmark.
         """
         if benchmark not in self.runs:
-            raise ValueError(unknown("benchmark", benchmark, self.runs))
+            raise ValueError(unknown_name("benchmark", benchmark, self.runs))
         return self.runs[benchmark]
 
-    def features(self, choice: Choice) -> FeatureSet:
+    def features(self, setup: Setup) -> FeatureSet:
         """Features at the chosen level; extracted on first use, which may take minutes."""
-        return self._features(choice.benchmark, choice.encoder, choice.level)
+        return self._features(setup.benchmark, setup.encoder, setup.level)
 
-    def ask(self, choice: Choice, query: int) -> Answer:
+    def ask(self, setup: Setup, query: int) -> Answer:
         """Search for a query of the benchmark, by row number.
 
         Raises:
             ValueError: no such query, or its image could not be read when features were extracted.
         """
-        run, features = self.run(choice.benchmark), self.features(choice)
+        run, features = self.run(setup.benchmark), self.features(setup)
         if not 0 <= query < len(run.data.queries):
             raise ValueError(f"query {query}, expected 0 to {len(run.data.queries) - 1}")
         descriptor, name = features.query_descriptors[query], str(run.data.queries["query_id"].iloc[query])
         if not descriptor.any():
             raise ValueError(f"the image of query {name} could not be read; choose another")
-        picture, ranking = plots.read_query(run.data, query), self._rank(choice, descriptor)
-        one = replace(features, query_descriptors=descriptor[None])
-        table = metrics.evaluate(ranking, run.data.subset(queries=[query]), one, k=run.depth)
+        picture, ranking = plots.read_query(run.data, query), self._rank(setup, descriptor)
+        alone = replace(features, query_descriptors=descriptor[None])
+        table = metrics.evaluate(ranking, run.data.subset(queries=[query]), alone, k=run.depth)
         scores = table.iloc[0] if len(table) else None
         return Answer(name, picture, descriptor, run.data, features, ranking, run.data.relevant(query), scores)
 
-    def ask_photo(self, choice: Choice, content: bytes, name: str) -> Answer:
+    def ask_photo(self, setup: Setup, content: bytes, name: str) -> Answer:
         """Search for a photo of one's own, described as a whole.
 
         Args:
-            choice: what to search in, and how.
+            setup: what to search in, and how.
             content: bytes of an image file; EXIF orientation is applied.
             name: of the file, for messages.
 
@@ -167,23 +159,23 @@ class SearchSession:
             ImageError: the file is no image, or damaged.
         """
         picture = images.decode(content, name)
-        run, features = self.run(choice.benchmark), self.features(choice)
-        encoder = self._encoder(choice.encoder, run.settings.device)
+        run, features = self.run(setup.benchmark), self.features(setup)
+        encoder = self._encoder(setup.encoder, run.settings.device)
         crop = next(cut(picture, np.array([[0, 0, *picture.size]], np.float32), encoder))
         descriptor = encoder.encode(crop[None])[0]
-        return Answer(name, picture, descriptor, run.data, features, self._rank(choice, descriptor))
+        return Answer(name, picture, descriptor, run.data, features, self._rank(setup, descriptor))
 
-    def _rank(self, choice: Choice, descriptor: NDArray[np.float32]) -> Ranking:
-        if choice.index not in INDEXES:
-            raise ValueError(unknown("index", choice.index, INDEXES))
-        if choice.index == "PQ":
-            return self._codes(choice).search(descriptor[None])
-        return search.rank(descriptor[None], self.features(choice))
+    def _rank(self, setup: Setup, descriptor: NDArray[np.float32]) -> Ranking:
+        if setup.index not in INDEXES:
+            raise ValueError(unknown_name("index", setup.index, INDEXES))
+        if setup.index == "PQ":
+            return self._codes(setup).search(descriptor[None])
+        return search.rank(descriptor[None], self.features(setup))
 
-    def _build_codes(self, choice: Choice) -> index.PatchIndex:
-        return index.PatchIndex.build(self.features(choice))
+    def _build(self, setup: Setup) -> PatchIndex:
+        return PatchIndex.build(self.features(setup))
 
-    def _read_features(self, benchmark: str, encoder: str, level: int) -> FeatureSet:
+    def _read(self, benchmark: str, encoder: str, level: int) -> FeatureSet:
         if level < FINEST:
             return self._features(benchmark, encoder, FINEST).at_level(level)
         run = self.run(benchmark)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from patchlib import images, plots, regions
 from patchlib.explorer import pictures
-from patchlib.explorer.session import INDEXES, Answer, Choice, SearchSession
+from patchlib.explorer.session import INDEXES, Answer, SearchSession, Setup
 from patchlib.studies import examples
 
 PAGE = 10  # queries shown at a time
@@ -33,10 +33,10 @@ class Explorer:
 
     Attributes:
         session: what is asked.
-        choice: benchmark, encoder, level and index of the answer.
+        setup: benchmark, encoder, level and index of the answer.
         answer: what is shown.
         image: index of the image whose patches are shown.
-        controls: benchmark, encoder, level and index to choose, by the fields of :class:`Choice`.
+        controls: benchmark, encoder, level and index to choose, by the fields of :class:`Setup`.
         upload, back, forward: more controls.
         queries, results: rows of clickable pictures; ``.children[i].button`` is the i-th one's button.
         status, heat, table, log: where text, the similarity map, the scores and progress appear.
@@ -45,67 +45,65 @@ class Explorer:
 
     def __init__(self, session: SearchSession, query: int = 0) -> None:
         """Search for a query of the default benchmark and show the answer."""
-        self.session, self.choice, self.page, self._settled = session, session.default, query // PAGE, True
-        self._question: Callable[[Choice], Answer] = partial(session.ask, query=query)
-        levels = [(f"L{level}", level) for level in regions.LEVELS]
+        self.session, self.setup = session, session.default
+        levels, narrow = [(f"L{level}", level) for level in regions.LEVELS], {"button_width": "64px"}
         self.controls: dict[str, Any] = {
             "benchmark": widgets.Dropdown(options=list(session.runs), description="benchmark"),
             "encoder": widgets.Dropdown(options=session.encoders, description="encoder"),
-            "level": widgets.ToggleButtons(options=levels, value=self.choice.level, description="level"),
-            "index": widgets.ToggleButtons(options=INDEXES, description="index"),
+            "level": widgets.ToggleButtons(options=levels, value=3, description="level", style=narrow),
+            "index": widgets.ToggleButtons(options=INDEXES, description="index", style=narrow),
         }
-        for name in ("level", "index"):
-            self.controls[name].style.button_width = "64px"
         self.upload = widgets.FileUpload(accept="image/*", description="your photo", tooltip="search for a photo")
         self.back, self.forward = (widgets.Button(description=text, layout={"width": "40px"}) for text in "◀▶")
         self.pages, self.status, self.table = widgets.Label(), widgets.HTML(), widgets.HTML()
         self.queries, self.results = widgets.HBox(layout=WRAP), widgets.HBox(layout=WRAP)
         self.heat, self.log = widgets.Image(layout={"width": "680px", "max_width": "100%"}), widgets.Output()
         self.view = self._arrange()
-        self._show(self._question(self.choice))
-        self._show_queries()
+        self._question: Callable[[Setup], Answer] = partial(session.ask, query=query)
+        self._show(self._question(self.setup))
+        self._turn_to(query // PAGE)
         self._connect()
-
-    def picture(self) -> bytes:
-        """What is shown now as a png."""
-        return _png(plots.paletted(pictures.overview(self.answer, self.image)))
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """The widgets for a live notebook; a picture and a sentence for whatever cannot show them."""
         bundle = dict(self.view._repr_mimebundle_(**options) or {})
-        encoded = base64.b64encode(self.picture()).decode()
-        return bundle | {"image/png": encoded, "text/plain": f"Explorer, {self.answer.summary()}"}
+        picture = _png(plots.paletted(pictures.overview(self.answer, self.image)))
+        said = f"Explorer, {self.answer.summary()}"
+        return bundle | {"image/png": base64.b64encode(picture).decode(), "text/plain": said}
 
     def _arrange(self) -> widgets.VBox:
         benchmark, encoder, level, index = self.controls.values()
         table = widgets.Box([self.table], layout={"max_height": "230px", "overflow": "auto", "min_width": "310px"})
-        rows = [widgets.HBox(row, layout=WRAP) for row in ([benchmark, encoder, self.upload], [level, index],
-                [self.back, self.pages, self.forward], [self.heat, table])]  # fmt: skip
-        return widgets.VBox([*rows[:3], self.queries, self.status, self.results, rows[3], self.log])
+        what, how, pages, scores = (
+            widgets.HBox(row, layout=WRAP)
+            for row in ([benchmark, encoder, self.upload], [level, index], [self.back, self.pages, self.forward],
+                        [self.heat, table])
+        )  # fmt: skip
+        return widgets.VBox([what, how, pages, self.queries, self.status, self.results, scores, self.log])
 
     def _connect(self) -> None:
         for control in self.controls.values():
             control.observe(self._on_choice, "value")
         self.upload.observe(self._on_upload, "value")
-        self.back.on_click(lambda _: self._turn(-1))
-        self.forward.on_click(lambda _: self._turn(1))
+        self.back.on_click(lambda _: self._on_turn(-1))
+        self.forward.on_click(lambda _: self._on_turn(1))
 
-    def _on_choice(self, change: Any) -> None:
-        if not self._settled:
-            return
-        if change["owner"] is self.controls["benchmark"]:  # its queries are others
+    def _chosen(self) -> Setup:
+        return Setup(**{name: control.value for name, control in self.controls.items()})
+
+    def _on_choice(self, _: Any) -> None:
+        if self._chosen().benchmark != self.setup.benchmark:  # its queries are others
             self._ask(partial(self.session.ask, query=0), page=0)
-        else:
+        elif self._chosen() != self.setup:
             self._ask(self._question)
 
     def _on_upload(self, change: Any) -> None:
         for file in change["new"]:
             self._ask(partial(self.session.ask_photo, content=bytes(file["content"]), name=str(file["name"])))
 
-    def _turn(self, step: int) -> None:
-        self.page = (self.page + step) % -(-len(self.answer.benchmark.queries) // PAGE)
+    def _on_turn(self, step: int) -> None:
         with self._working("reading queries"):
-            self._show_queries()
+            self._turn_to((self.page + step) % -(-len(self.answer.benchmark.queries) // PAGE))
 
     def _on_query(self, query: int, _: widgets.Button) -> None:
         self._ask(partial(self.session.ask, query=query))
@@ -114,16 +112,15 @@ class Explorer:
         with self._working("scoring patches"):
             self._inspect(image)
 
-    def _ask(self, question: Callable[[Choice], Answer], page: int | None = None) -> None:
-        """Put a question under the choice the controls show; where that fails, say why and go back to the last one."""
-        choice = Choice(**{name: control.value for name, control in self.controls.items()})
-        with self._working(f"searching {choice.benchmark} (the first time, images are described and indexes built)"):
-            answer = question(choice)
-            self.choice, self._question = choice, question
+    def _ask(self, question: Callable[[Setup], Answer], page: int | None = None) -> None:
+        """Put a question under the setup the controls show; where that fails, say why and go back to the last one."""
+        setup = self._chosen()
+        with self._working(f"searching {setup.benchmark} (the first time, images are described and indexes built)"):
+            answer = question(setup)
+            self.setup, self._question = setup, question
             self._show(answer)
             if page is not None:
-                self.page = page
-                self._show_queries()
+                self._turn_to(page)
 
     @contextmanager
     def _working(self, what: str) -> Iterator[None]:
@@ -138,15 +135,9 @@ class Explorer:
             except Exception:
                 self._say(f"{what} failed; the traceback is a bug report", wrong=True)
                 raise
-            finally:
-                self._restore()
-
-    def _restore(self) -> None:
-        """Let the controls say what is shown."""
-        self._settled = False
-        for name, control in self.controls.items():
-            control.value = getattr(self.choice, name)
-        self._settled = True
+            finally:  # the controls say what is shown
+                for name, control in self.controls.items():
+                    control.value = getattr(self.setup, name)
 
     def _say(self, text: str, wrong: bool = False) -> None:
         role, mark = ("alert", "; border-left: 4px solid #D55E00; padding-left: 6px") if wrong else ("status", "")
@@ -156,8 +147,8 @@ class Explorer:
     def _show(self, answer: Answer) -> None:
         self.answer = answer
         first = answer.ranking.images[0, : examples.SHOWN].tolist()
-        tiles = [Tile(*pictures.result(answer, rank), partial(self._on_result, image))
-                 for rank, image in enumerate(first)]  # fmt: skip
+        clicks = [partial(self._on_result, image) for image in first]
+        tiles = [Tile(*pictures.result(answer, rank), click) for rank, click in enumerate(clicks)]
         self.results.children = [Tile(pictures.thumbnail(answer.picture), "query", None), *tiles]
         self._inspect(first[0])
         self._say(answer.summary())
@@ -173,14 +164,14 @@ class Explorer:
         rows = scores.to_html(index=False, float_format="{:.3f}".format, na_rep="no box", border=0, col_space=60)
         self.table.value = f'<div style="line-height: 1.3"><b>{name}</b>{rows}</div>'
 
-    def _show_queries(self) -> None:
-        queries = range(len(self.answer.benchmark.queries))[self.page * PAGE :][:PAGE]
+    def _turn_to(self, page: int) -> None:
         total = len(self.answer.benchmark.queries)
-        self.pages.value = f"queries {queries.start + 1} to {queries.stop} of {total}"
-        self.queries.children = [Tile(self._query_thumbnail(query), str(query + 1), partial(self._on_query, query))
-                                 for query in queries]  # fmt: skip
+        shown = range(total)[page * PAGE :][:PAGE]
+        self.queries.children = [Tile(self._thumbnail(query), str(query + 1), partial(self._on_query, query))
+                                 for query in shown]  # fmt: skip
+        self.page, self.pages.value = page, f"queries {shown.start + 1} to {shown.stop} of {total}"
 
-    def _query_thumbnail(self, query: int) -> Image.Image:
+    def _thumbnail(self, query: int) -> Image.Image:
         """A query, or grey where its image cannot be read: one bad file must not close the explorer."""
         try:
             picture = plots.read_query(self.answer.benchmark, query)
@@ -195,8 +186,7 @@ class Tile(widgets.VBox):
     def __init__(self, picture: Image.Image, text: str, click: Callable[[widgets.Button], None] | None) -> None:
         place = {"grid_area": "1 / 1", "width": f"{picture.width}px", "height": f"{picture.width}px"}
         shown = widgets.Image(value=_png(picture), layout=place)
-        self.button = widgets.Button(tooltip=text, disabled=click is None, style={"button_color": "transparent"},
-                                     layout=place)  # fmt: skip
+        self.button = widgets.Button(tooltip=text, style={"button_color": "transparent"}, layout=place)
         if click is not None:
             self.button.on_click(click)
         stacked = widgets.GridBox([shown, self.button] if click else [shown])

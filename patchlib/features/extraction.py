@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +93,7 @@ def extract(
         if not resume:
             shutil.rmtree(job.folder / "shards", ignore_errors=True)
             (job.folder / "meta.json").unlink(missing_ok=True)
-        kinds = [(kind, len(offsets) - 1) for kind, offsets in job.offsets.items()]
-        files = fingerprint(file for kind, count in kinds for file in job.files(kind, 0, count))
+        files = fingerprint(chain(*job.files.values()))
         if not _complete(job, files):
             shards = list(job.shards())
             _require_space(job, shards)
@@ -148,6 +148,10 @@ def _plan(
         folder=Path(out or paths.cache() / "features") / meta["name"],
         benchmark=benchmark,
         encoder=encoder,
+        files={
+            "query": [benchmark.query_path(row) for row in range(len(benchmark.queries))],
+            "image": [benchmark.image_path(row) for row in range(len(benchmark.images))],
+        },
         boxes={"query": query_boxes, "image": boxes},
         offsets={"query": np.arange(len(query_boxes) + 1), "image": offsets},
         dtype=dtype,

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -80,11 +80,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything one extraction needs; ``boxes`` (NaN = whole image) and ``offsets`` by kind."""
+    """Everything one extraction needs; full paths, ``boxes`` (NaN = whole image) and ``offsets`` by kind."""
 
     folder: Path
     benchmark: Benchmark
     encoder: Encoder
+    files: dict[str, list[str]]
     boxes: dict[str, NDArray[np.float32]]
     offsets: dict[str, NDArray[np.int64]]
     dtype: str
@@ -103,13 +104,8 @@ class Job:
                 yield self._shard(kind, first, last)
                 first = last
 
-    def files(self, kind: str, first: int, last: int) -> Iterator[str]:
-        """Full paths of the images or queries ``first:last``."""
-        path = self.benchmark.image_path if kind == "image" else self.benchmark.query_path
-        return map(path, range(first, last))
-
     def _shard(self, kind: str, first: int, last: int) -> Shard:
-        files, offsets = list(self.files(kind, first, last)), self.offsets[kind][first : last + 1]
+        files, offsets = self.files[kind][first:last], self.offsets[kind][first : last + 1]
         rows = slice(int(offsets[0]), int(offsets[-1]))
         sizes = self.benchmark.images[["width", "height"]].iloc[first:last].to_numpy(np.int64)
         return Shard(
@@ -218,15 +214,18 @@ def write_missing(job: Job, shards: list[Shard], workers: int, executor: Client 
 
 
 def _on_threads(encoder: Encoder, todo: list[Shard], workers: int) -> Generator[tuple[int, list[str]]]:
+    import torch
+
+    before = torch.get_num_threads()  # part of that setting is shared with the workers, who want one
     pool = ThreadPoolExecutor(workers, initializer=_prepare_thread)
-    with _torch_threads_restored():
-        try:
-            futures = {pool.submit(make, encoder, shard): shard for shard in todo}
-            for future in as_completed(futures):
-                yield len(futures[future].files), future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            _glibc("malloc_trim", 0)
+    try:
+        futures = {pool.submit(make, encoder, shard): shard for shard in todo}
+        for future in as_completed(futures):
+            yield len(futures[future].files), future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
+        _glibc("malloc_trim", 0)
 
 
 def _on_cluster(job: Job, todo: list[Shard], client: Client) -> Generator[tuple[int, list[str]]]:
@@ -276,8 +275,9 @@ def _prepare_thread() -> None:
     glibc hands large blocks back at once, Dask's workers still sooner; mapping and clearing them anew takes a quarter
     to half of a small network's time.
     """
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+    import torch
+
+    torch.set_num_threads(1)
     for parameter, size in MALLOC.items():
         _glibc("mallopt", parameter, size)
 
@@ -286,15 +286,3 @@ def _glibc(name: str, *arguments: int) -> None:
     """Call a function of glibc where that is what we run on."""
     if sys.platform == "linux" and (function := getattr(ctypes.CDLL(None), name, None)):
         function(*arguments)
-
-
-@contextmanager
-def _torch_threads_restored() -> Iterator[None]:
-    """The workers set torch to one thread each; part of that setting is shared with the caller."""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 0
-    try:
-        yield
-    finally:
-        if torch:
-            torch.set_num_threads(before)

@@ -3,6 +3,6 @@
 Begin at :func:`table` and :func:`effect`; notebook 14 goes on with :mod:`compare`, :mod:`audit` and :mod:`table_7`.
 """
 
-from patchlib.paper.published import STATUS, backbone_levels, cells, effect, fingerprints, numbers, table, tables
+from patchlib.paper.published import backbone_levels, backbones, cells, effect, fingerprints, numbers, table
 
-__all__ = ["STATUS", "backbone_levels", "cells", "effect", "fingerprints", "numbers", "table", "tables"]
+__all__ = ["backbone_levels", "backbones", "cells", "effect", "fingerprints", "numbers", "table"]

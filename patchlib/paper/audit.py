@@ -109,14 +109,9 @@ def effects(
     return rows.assign(agrees=rows["effect"] > 0)
 
 
-def backbones() -> pd.DataFrame:
-    """Tables 8 and 9, indexed by (model, benchmark, level), a column a metric; NaN where a cell cannot be read."""
-    return paper.table(BACKBONES).pivot(index=["model", "benchmark", "level"], columns="metric", values="value")
-
-
 def mean_of_thresholds() -> pd.DataFrame:
     """mLocScore against the mean of the thresholds, wherever all can be read; ``clean``: all read without doubt."""
-    rows = backbones()
+    rows = paper.backbones()
     read = paper.table(BACKBONES)
     read = read[read["metric"].isin([*THRESHOLDS, "mLocScore"])]
     rows["clean"] = read["status"].str.startswith("clean").groupby([read[key] for key in rows.index.names]).all()
@@ -129,19 +124,19 @@ def mean_of_thresholds() -> pd.DataFrame:
 
 def mean_of_ious() -> pd.DataFrame:
     """mLocScore against the continuous LocScore, which averages IoUs."""
-    rows = backbones()[["LocScore", "mLocScore"]]
+    rows = paper.backbones()[["LocScore", "mLocScore"]]
     return rows.assign(agrees=(rows["LocScore"] - rows["mLocScore"]).abs() <= 0.001 + ROUNDING)
 
 
 def plain_mean() -> pd.DataFrame:
     """LocScore at L0, where a plain mean of the IoUs (all regions are whole images) knows no encoder."""
-    whole = backbones().xs("L0", level="level")["LocScore"].groupby("benchmark").agg(["min", "max"])
+    whole = paper.backbones().xs("L0", level="level")["LocScore"].groupby("benchmark").agg(["min", "max"])
     return whole.assign(agrees=whole["max"] - whole["min"] <= 0.001)
 
 
 def order() -> pd.DataFrame:
     """Stricter thresholds score lower, and no LocScore exceeds mAP."""
-    rows = backbones()
+    rows = paper.backbones()
     pairs = [("mAP", "LocScore"), ("mAP", THRESHOLDS[0]), *zip(THRESHOLDS, THRESHOLDS[1:], strict=False)]
     parts = {f"{high} >= {low}": rows[[high, low]].set_axis(["high", "low"], axis=1).dropna() for high, low in pairs}
     table = pd.concat(parts, names=["pair"])
@@ -176,7 +171,7 @@ def coincide() -> pd.DataFrame:
 
 def finer_levels(metric: str) -> pd.DataFrame:
     """Whether a metric rises from every level to the next, for each encoder and benchmark."""
-    table = backbones()[metric].unstack("level")
+    table = paper.backbones()[metric].unstack("level")
     return table.assign(agrees=(table.diff(axis=1).iloc[:, 1:] > 0).all(axis=1))
 
 
@@ -185,29 +180,34 @@ def pretraining() -> pd.DataFrame:
     table = paper.table("table_4_pretraining")
     size = table["dataset_size"].str.replace("M", "e6").str.replace("B", "e9").astype(float)
     name = table["encoder"].str.cat(table["dataset_size"], " ")
-    rows = {}
+    gaps = {}
     for kind, where in product(("global", "local"), ("INSTRE", "ILIAS")):
-        for i, j in combinations(table.index[table["type"] == kind], 2):
-            if size[i] != size[j]:
-                less, more = sorted((i, j), key=lambda row: size[row])
+        for pair in combinations(table.index[table["type"] == kind], 2):
+            less, more = sorted(pair, key=size.get)
+            if size[less] < size[more]:
                 gap = table.loc[more, f"mAP_{where}"] - table.loc[less, f"mAP_{where}"]
-                rows[where, kind, f"{name[more]} above {name[less]}"] = {"gap": gap, "agrees": gap > 0}
-    return pd.DataFrame.from_dict(rows, orient="index")
+                gaps[where, kind, f"{name[more]} above {name[less]}"] = gap
+    return _positive(gaps)
 
 
 def families(metrics: Sequence[str], above: Sequence[str], below: Sequence[str]) -> pd.DataFrame:
     """Tables 8 and 9: each of some encoders above each of others at L3, in the named metrics on both benchmarks."""
-    table = backbones().xs("L3", level="level")
-    rows = {}
+    table = paper.backbones().xs("L3", level="level")
+    gaps = {}
     for metric, where, more, less in product(metrics, ("INSTRE", "ILIAS"), above, below):
-        gap = table.at[(more, where), metric] - table.at[(less, where), metric]
-        rows[metric, where, f"{more} above {less}"] = {"gap": gap, "agrees": gap > 0}
-    return pd.DataFrame.from_dict(rows, orient="index")
+        gaps[metric, where, f"{more} above {less}"] = table[metric][more, where] - table[metric][less, where]
+    return _positive(gaps)
+
+
+def _positive(gaps: Mapping[Any, float]) -> pd.DataFrame:
+    """Cases that agree where their gap is positive."""
+    table = pd.Series(gaps).to_frame("gap")
+    return table.assign(agrees=table["gap"] > 0)
 
 
 def on_par(model: str, others: Sequence[str]) -> pd.DataFrame:
     """Tables 8 and 9: an encoder at L3 against the range of others: inside or above."""
-    table = backbones().xs("L3", level="level")[["mAP", "LocScore"]].stack().unstack("model").sort_index()
+    table = paper.backbones().xs("L3", level="level")[["mAP", "LocScore"]].stack().unstack("model").sort_index()
     least = table[list(others)].min(axis=1)
     return pd.DataFrame({model: table[model], "least of the others": least, "agrees": table[model] >= least})
 

@@ -1,7 +1,7 @@
 """The published numbers, as read from the paper's tables, and what they say: single cells, levels, effects.
 
 One CSV per table in ``paper/tables/``, and ``numbers.csv`` for what figures, text and poster print. Every row says how
-surely it was read (:data:`STATUS`); cells that could not be read are empty, uncertain ones carry a note.
+surely it was read, see the README there; cells that could not be read are empty, uncertain ones carry a note.
 """
 
 from __future__ import annotations
@@ -15,19 +15,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from patchlib.support import provenance
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 FOLDER = Path(__file__).parent / "tables"
-STATUS = {
-    "clean": "read without doubt",
-    "clean_grid": "read in its own cell of the grid",
-    "clean_grid_with_ghost": "the same, but a second, distorted reading of the cell stands beside it",
-    "decimal_point_restored": "the digits are clear, their point was lost",
-    "garbled_recovered": "put together from fragments",
-    "label_restored": "the number is clear, the label of its row follows from the order",
-    "uncertain": "could be misread; the note says how",
-    "unreadable": "left empty",
-}
 NUMBERS = {
     "table_2_region_selection": ("mAP", "LocScore"),
     "table_3_reranking": ("mAP@1k",),
@@ -42,11 +32,6 @@ READING = {"status", "note", "source", "source_lines", "raw_ocr", "table", "impl
 IMPLIED = {"patches", "patches_per_image", "patchify", "patchify_level", "dataset_size", "feature_dim"}  # by other keys
 
 
-def tables() -> list[str]:
-    """Names of the published tables, e.g. ``"table_5_pq_levels"``."""
-    return sorted(NUMBERS)
-
-
 def fingerprints() -> dict[str, str]:
     """``"published NAME"`` -> hash, for every file of published numbers."""
     return {f"published {path.stem}": provenance.sha256_file(path)[:8] for path in sorted(FOLDER.glob("*.csv"))}
@@ -59,7 +44,7 @@ def table(name: str, text: bool = False) -> pd.DataFrame:
         ValueError: no such table; lists the nearest.
     """
     if name not in NUMBERS:
-        raise ValueError(unknown("published table", name, tables()))
+        raise ValueError(unknown_name("published table", name, NUMBERS))
     return pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(NUMBERS[name], str) if text else None)
 
 
@@ -77,31 +62,33 @@ def numbers(item: str) -> pd.DataFrame:
     """
     rows = pd.read_csv(FOLDER / "numbers.csv", dtype={"value": str}).rename(columns={"value": "printed"})
     if item not in set(rows["item"]):
-        raise ValueError(unknown("item with printed numbers", item, rows["item"].unique()))
+        raise ValueError(unknown_name("item with printed numbers", item, rows["item"].unique()))
     rows = rows[rows["item"] == item].drop(columns="item").reset_index(drop=True)
     rows.insert(3, "value", rows["printed"].astype(float))
     return rows
 
 
+def backbones() -> pd.DataFrame:
+    """Tables 8 and 9: (model, benchmark, level) x metric, e.g. ``"LocScore@0.3"``, in percent; NaN is unreadable."""
+    rows = table("table_8_9_backbones")
+    return rows.pivot(index=["model", "benchmark", "level"], columns="metric", values="value")
+
+
 def backbone_levels(model: str, benchmark: str) -> pd.DataFrame:
-    """Tables 8 and 9: the metrics of one encoder on one benchmark, one row per level.
+    """:func:`backbones` of one encoder on one benchmark, indexed by level L0..L3.
 
     Args:
         model: the paper's name, e.g. ``"SigLIP"``.
         benchmark: ``"INSTRE"`` or ``"ILIAS"``.
 
-    Returns:
-        DataFrame indexed by level L0..L3 with the columns mAP, LocScore, LocScore@0.3, ..., mLocScore in percent.
-
     Raises:
         ValueError: no such encoder or benchmark; lists the nearest.
     """
-    rows = table("table_8_9_backbones")
+    rows = backbones()
     for column, value in (("model", model), ("benchmark", benchmark)):
-        if value not in set(rows[column]):
-            raise ValueError(unknown(f"{column} of Tables 8 and 9", value, rows[column].unique()))
-        rows = rows[rows[column] == value]
-    return rows.pivot(index="level", columns="metric", values="value")
+        if value not in (known := rows.index.unique(column)):
+            raise ValueError(unknown_name(f"{column} of Tables 8 and 9", value, known))
+    return rows.loc[model, benchmark]
 
 
 def cells(name: str) -> pd.DataFrame:

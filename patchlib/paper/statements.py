@@ -119,9 +119,9 @@ class Effect(Picture):
         effects = self.printed(keys)
         same = effects[effects.index == label]
         difference = ours - same.iloc[0] if len(same) == 1 else np.nan
-        made = {"our row": row["claim"] + ", reversed" * self.reverse, "ours": ours, "low": low, "high": high}
-        return made | {"difference": difference, "state": state, "why": why, "published": span(effects),
-                       "effects": effects}  # fmt: skip
+        return {"our row": row["claim"] + ", reversed" * self.reverse, "ours": ours, "low": low, "high": high,
+                "difference": difference, "state": state, "why": why, "published": span(effects),
+                "effects": effects}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,16 +171,15 @@ class Number(Picture):
     """A LocScore that the paper prints outside its tables, and that of the ranking in the record's settings.
 
     Attributes:
-        item, quantity: of the printed number, see :func:`patchlib.paper.numbers`.
+        quantity: of the printed number, see :func:`patchlib.paper.numbers`; its item is the record.
         formula: a key of :func:`patchlib.paper.published.loc_scores`.
     """
 
-    item: str
     quantity: str
     formula: str
 
     def published(self) -> str:
-        return paper.numbers(self.item).set_index("quantity").at[self.quantity, "printed"]
+        return paper.numbers(self.record).set_index("quantity").at[self.quantity, "printed"]
 
     def rows(self, record: Record) -> list[Row]:
         ours = loc_scores(record["config"]["ranks"], record["config"]["iou"])[self.formula]

@@ -65,6 +65,13 @@ def from_indexes() -> pd.DataFrame:
     return pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=["level", "benchmark"]))
 
 
+def agreement(table: pd.DataFrame) -> str:
+    """How many of our cells are the published ones, in words; ``table``: of :func:`from_indexes`."""
+    equal = {name: (table[name] == table[f"paper {name}"]).sum() for name in ("uncompressed", "quantised", "ratio")}
+    sizes = f"{equal['uncompressed'] + equal['quantised']} of {2 * len(table)} sizes"
+    return f"{sizes}, {equal['ratio']} of {len(table)} ratios"
+
+
 def sizes() -> pd.DataFrame:
     """The sizes in bytes, and as printed if MB were 10^6 bytes throughout; ``in its units`` is what fits all."""
     rows = {}

@@ -29,25 +29,11 @@ def code_bytes(m: int, nbits: int = 8) -> int:
     return -(-m * nbits // 8)
 
 
-def list_bytes(n_vectors: int, code_size: int, nlist: int, n_filled: int | None = None) -> int:
-    """Bytes of serialised inverted lists: lengths, codes and 8-byte ids.
-
-    Args:
-        n_vectors: n.
-        code_size: bytes of one vector's code.
-        nlist: number of lists.
-        n_filled: lists that are not empty; when at most half of them are, faiss writes only theirs: (number, length).
-    """
-    filled = nlist if n_filled is None else n_filled
-    lengths = 8 * nlist if filled > nlist // 2 else 16 * filled
-    return lengths + n_vectors * (code_size + 8)
-
-
 def index_bytes(n_vectors: int, dim: int, m: int = 64, nlist: int = 4096, nbits: int = 8) -> int:
     """Bytes of a serialised faiss IVFPQ index, to the byte.
 
     Args:
-        n_vectors: n, spread over more than half of the lists.
+        n_vectors: n, spread over more than half of the lists (of fewer, faiss writes the lengths in another way).
         dim: D.
         m: codes per vector.
         nlist: number of lists.
@@ -55,7 +41,8 @@ def index_bytes(n_vectors: int, dim: int, m: int = 64, nlist: int = 4096, nbits:
 
     Source: supplement S7; the formula is faiss' file format, the published sizes follow from it.
     """
-    return HEADER + 4 * dim * (nlist + 2**nbits) + list_bytes(n_vectors, code_bytes(m, nbits), nlist)
+    lists = 8 * nlist + n_vectors * (code_bytes(m, nbits) + 8)
+    return HEADER + 4 * dim * (nlist + 2**nbits) + lists
 
 
 def raw_bytes(n_vectors: int, dim: int) -> int:
@@ -100,32 +87,3 @@ def write(index: faiss.Index, sink: Callable[[bytes], object]) -> None:
     import faiss
 
     faiss.write_index(index, faiss.PyCallbackIOWriter(sink))  # type: ignore[attr-defined]
-
-
-def equal_bytes(size: int, dim: int) -> dict[str, str]:
-    """Codes of ``size`` bytes a vector, as faiss factory strings with the placeholder ``{nlist}``.
-
-    What needs more bytes at D dimensions is preceded by a PCA to as many dimensions as the bytes pay for. RaBitQ keeps
-    one bit a dimension and 8 bytes of correction factors, so it needs more than 8 bytes.
-
-    Args:
-        size: bytes per vector, a divisor of D.
-        dim: D.
-
-    Raises:
-        ValueError: size does not divide D.
-    """
-    if size < 1 or dim % size:
-        raise ValueError(f"size is {size} bytes, expected a divisor of the {dim} dimensions")
-
-    def reduced(dimensions: int) -> str:
-        return "" if dimensions >= dim else f"PCA{dimensions},"
-
-    codes = {"PQ": f"IVF{{nlist}},PQ{size}", "OPQ+PQ": f"OPQ{size},IVF{{nlist}},PQ{size}"}
-    for bits in (8, 4):
-        dimensions = size * 8 // bits
-        if dimensions <= dim:
-            codes[f"SQ{bits}"] = f"{reduced(dimensions)}IVF{{nlist}},SQ{bits}"
-    if 8 < size <= 8 + dim // 8:
-        codes["RaBitQ"] = f"{reduced(8 * (size - 8))}IVF{{nlist}},RaBitQ"
-    return codes

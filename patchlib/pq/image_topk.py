@@ -1,6 +1,6 @@
 """From patches to images: exact image-level top K out of a faiss index with inverted lists.
 
-Patches come out of faiss in descending score, so the first K distinct images are the right ones as soon as the last
+Patches come out of faiss in descending score, so the first K distinct images are those of all as soon as the last
 patch lies below the image of rank K; k grows until it does. Where k would reach a good part of the codes probed, taking
 all of them unsorted is quicker.
 
@@ -76,6 +76,28 @@ def rank_images(database: Database, queries: NDArray[np.float32], depth: int, np
     return rows.ranking
 
 
+class RankingMerger:
+    """One ranking out of those of parts of an index: the best patch of an image may lie in any of them.
+
+    Each part gives its first ``depth`` images, or all that it has.
+    """
+
+    def __init__(self, database: Database, n_queries: int, depth: int) -> None:
+        self._rows = _Rows(database, n_queries, depth)
+
+    @property
+    def ranking(self) -> Ranking:
+        """The first images of all parts so far; what no part has reached comes last, in index order."""
+        return self._rows.ranking
+
+    def add(self, queries: NDArray[np.int64], part: Ranking) -> None:
+        """Put in the ranking of some queries in one part."""
+        for row, query in enumerate(queries):
+            sides = ((self.ranking, query), (part, row))
+            patches = [_patches(one.scores[i], one.regions[i].astype(np.int64)) for one, i in sides]
+            self._rows.write(query, np.sort(np.concatenate(patches)), True)
+
+
 class _Rows:
     """The ranking while it is being written, one query at a time."""
 
@@ -84,7 +106,7 @@ class _Rows:
         scores, regions = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
         self.ranking = Ranking(np.empty(shape, np.int32), scores, regions)
         self.database, self.depth = database, depth
-        self.place = np.empty(database.n_images, np.int64)  # read only where it was written for the same query
+        self.first = np.empty(database.n_images, np.int64)  # read only where it was written for the same query
 
     def write(self, query: int, patches: NDArray[np.uint64], complete: bool) -> bool:
         """Write one query's row from its patches, best first.
@@ -102,18 +124,18 @@ class _Rows:
         regions = (patches & LOW).astype(np.int64)
         images = self.database.image_of[regions]
         order = np.arange(len(patches))
-        self.place[images[::-1]] = order[::-1]  # of several patches of an image the first one stays
-        wins = np.flatnonzero(self.place[images] == order)[: self.depth]
+        self.first[images[::-1]] = order[::-1]  # of several patches of an image the best one stays
+        wins = np.flatnonzero(self.first[images] == order)[: self.depth]
         if not complete and (len(wins) < self.depth or patches[wins[-1]] >> HALF == patches[-1] >> HALF):
             return False
-        found = len(wins)
-        self.ranking.images[query, :found] = images[wins]
-        self.ranking.scores[query, :found] = _scores(patches[wins])
-        self.ranking.regions[query, :found] = regions[wins]
-        if found < self.depth:
+        reached = len(wins)
+        self.ranking.images[query, :reached] = images[wins]
+        self.ranking.scores[query, :reached] = _scores(patches[wins])
+        self.ranking.regions[query, :reached] = regions[wins]
+        if reached < self.depth:
             rest = np.ones(self.database.n_images, bool)
             rest[images[wins]] = False
-            self.ranking.images[query, found:] = np.flatnonzero(rest)[: self.depth - found]
+            self.ranking.images[query, reached:] = np.flatnonzero(rest)[: self.depth - reached]
         return True
 
 

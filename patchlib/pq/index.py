@@ -12,7 +12,7 @@ import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib.pq import codebooks, file_size, image_topk
-from patchlib.pq.codebooks import PLAIN, choose_parameters
+from patchlib.pq import file_size, image_topk, training
+from patchlib.pq.training import PLAIN, IndexSpec
 from patchlib.search import Ranking
 from patchlib.support import progress, provenance
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import faiss
 
     from patchlib.features.feature_set import FeatureSet
-
-__all__ = ["PatchIndex", "choose_parameters", "identity"]
 
 BLOCK = 4096  # regions added at a time; faiss works on copies of them
 SHARED = 50_000  # codes that are worth the wait for another thread
@@ -45,7 +43,7 @@ class PatchIndex:
     Attributes:
         index: trained faiss index with inverted lists; the id of a vector is its row in the feature set.
         offsets: (N+1,) int64; image i owns rows ``offsets[i]:offsets[i+1]``.
-        meta: nlist, m, nbits, factory, seed, training_vectors, trained_bytes, identity of the features.
+        meta: nlist, m, nbits, factory, seed, training_vectors, identity of the features.
         path: the file it was loaded from, or None.
     """
 
@@ -69,17 +67,17 @@ class PatchIndex:
     ) -> PatchIndex:
         """Train an index and add every region, block by block.
 
-        Beside the index, memory holds one sample of ``codebooks.sample_rows`` training vectors, later one block of
+        Beside the index, memory holds one sample of ``training.sample_rows`` training vectors, later one block of
         regions. The same arguments give the same bytes.
 
         Args:
             features: (R, D) descriptors to index, often memory-mapped.
             train_on: (T, D) vectors or a feature set to train on; None = the indexed regions.
-            nlist: number of lists; None = :func:`choose_parameters`.
+            nlist: number of lists; None = :func:`patchlib.pq.training.default_spec`.
             m: codes per vector, a divisor of D; None = likewise.
             nbits: bits per code.
             seed: of samples and k-means.
-            factory: another faiss index with inverted lists, e.g. one of :func:`patchlib.pq.file_size.equal_bytes`.
+            factory: another faiss index with inverted lists, e.g. ``"IVF{nlist},SQ8"``.
             threads: of faiss; None = as they are set.
 
         Raises:
@@ -87,12 +85,11 @@ class PatchIndex:
 
         Source: supplement S7 (IVFPQ; m = 64, nlist = 4096, nbits = 8), Table 6 (``train_on``).
         """
-        training, meta = settings(features, train_on, nlist, m, nbits, seed, factory)
+        vectors, spec = settings(features, train_on, nlist=nlist, m=m, nbits=nbits, seed=seed, factory=factory)
         with faiss_threads(threads):
-            index = train(training, meta)
-            meta["trained_bytes"] = file_size.serialised_bytes(index)
+            index = training.train(vectors, spec)
             add(index, features, 0, features.n_images)
-        return cls(index, np.asarray(features.offsets, np.int64), meta)
+        return cls(index, np.asarray(features.offsets, np.int64), described(features, vectors, spec))
 
     def search(
         self, queries: NDArray[np.floating], k: int | None = None, nprobe: int | None = None, threads: int | None = None
@@ -120,7 +117,7 @@ class PatchIndex:
             # as a rule each query has a thread of its own; a lone one shares out its lists, if they are long enough
             probed = self.ivf.ntotal * nprobe // self.ivf.nlist
             self.ivf.parallel_mode = int(len(queries) < count and probed > SHARED)
-            rotated = codebooks.rotate(self.index, queries)
+            rotated = training.rotate(self.index, queries)
             depth = n_images if k is None else min(k, n_images)
             database = image_topk.Database(self.ivf, self.image_of, n_images)
             return image_topk.rank_images(database, rotated, depth, nprobe)
@@ -142,7 +139,7 @@ class PatchIndex:
                     shutil.copyfileobj(source, file)
             else:
                 file_size.write(self.index, file.write)
-                file.write(self._tail())
+                file.write(self._tail(file.tell()))
         return Path(path)
 
     @classmethod
@@ -172,31 +169,27 @@ class PatchIndex:
             raise ValueError(f"{path} is damaged; build the index again ({error})") from error
         return cls(index, offsets, meta, path)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
-        """Bytes of the saved file, by formula: faiss' part as in :mod:`patchlib.pq.file_size`, offsets and metadata."""
-        return self._faiss_bytes + len(self._tail())
+        """Bytes of the saved file."""
+        if self.path is not None:
+            return self.path.stat().st_size
+        return file_size.serialised_bytes(self.index) + len(self._tail(0))
 
     @cached_property
     def ivf(self) -> Any:
         """The part of the index that holds the inverted lists."""
-        return codebooks.lists_of(self.index)
+        return training.lists_of(self.index)
 
     @cached_property
     def image_of(self) -> NDArray[np.int32]:
         """(R,) image of every region."""
         return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
 
-    @cached_property
-    def _faiss_bytes(self) -> int:
-        lists, nlist = self.ivf.invlists, self.ivf.nlist
-        filled = sum(lists.list_size(number) > 0 for number in range(nlist))
-        return self.meta["trained_bytes"] + file_size.list_bytes(self.ivf.ntotal, self.ivf.code_size, nlist, filled)
-
-    def _tail(self) -> bytes:
+    def _tail(self, faiss_bytes: int) -> bytes:
         """Offsets, metadata and a trailer behind faiss' part of the file."""
         offsets, meta = self.offsets.tobytes(), provenance.canonical_json(self.meta).encode()
-        return offsets + meta + TRAILER.pack(self._faiss_bytes, len(offsets), len(meta), MARK)
+        return offsets + meta + TRAILER.pack(faiss_bytes, len(offsets), len(meta), MARK)
 
     def _check(self, queries: NDArray[np.float32], k: int | None, nprobe: int) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.index.d:
@@ -217,45 +210,36 @@ def identity(features: FeatureSet) -> str:
     return provenance.config_hash([features.descriptors.shape, features.meta.get("hash"), digest.hexdigest()])
 
 
-def settings(
-    features: FeatureSet,
-    train_on: FeatureSet | ArrayLike | None,
-    nlist: int | None,
-    m: int | None,
-    nbits: int,
-    seed: int,
-    factory: str = PLAIN,
-) -> tuple[Any, dict[str, Any]]:
-    """What an index of these features is trained on, (T, D), and everything that decides its bytes.
+def settings(features: FeatureSet, train_on: FeatureSet | ArrayLike | None, **chosen: Any) -> tuple[Any, IndexSpec]:
+    """What an index of these features is trained on, (T, D), and its spec: ``chosen`` where that is not None.
 
     Raises:
         ValueError: training vectors of another dimension, or more regions than int32 can count.
     """
-    training: Any = features.descriptors if train_on is None else getattr(train_on, "descriptors", train_on)
+    vectors: Any = features.descriptors if train_on is None else getattr(train_on, "descriptors", train_on)
     count, dim = features.descriptors.shape
-    if np.ndim(training) != 2 or np.shape(training)[1] != dim:
-        raise ValueError(f"training vectors have shape {np.shape(training)}, expected (T, {dim})")
+    if np.ndim(vectors) != 2 or np.shape(vectors)[1] != dim:
+        raise ValueError(f"training vectors have shape {np.shape(vectors)}, expected (T, {dim})")
     if count > np.iinfo(np.int32).max:
         raise ValueError(f"{count} regions do not fit int32; index the database in parts")
-    rule = choose_parameters(min(len(training), count), dim)
-    nlist, m = rule.nlist if nlist is None else nlist, rule.m if m is None else m
-    meta = {"nlist": nlist, "m": m, "nbits": nbits, "factory": factory, "seed": seed}
-    return training, meta | {"training_vectors": len(training), "features": identity(features)}
+    rule = training.default_spec(min(len(vectors), count), dim)
+    return vectors, replace(rule, **{name: value for name, value in chosen.items() if value is not None})
 
 
-def train(training: ArrayLike, meta: dict[str, Any]) -> faiss.Index:
-    """An empty index, trained as :func:`settings` say."""
-    return codebooks.train(training, *(meta[name] for name in ("factory", "nlist", "m", "nbits", "seed")))
+def described(features: FeatureSet, vectors: Any, spec: IndexSpec) -> dict[str, Any]:
+    """The metadata of an index: everything that decides its bytes."""
+    return {**asdict(spec), "training_vectors": len(vectors), "features": identity(features)}
 
 
 def add(index: faiss.Index, features: FeatureSet, start: int, stop: int) -> None:
-    """Add the regions of the images ``start:stop``, block by block."""
+    """Add the regions of the images ``start:stop``, block by block; a region's id is its row in the feature set."""
     first, last = (int(features.offsets[image]) for image in (start, stop))
     label = f"indexing {features.meta.get('name', f'{last - first} regions')}"
     with progress.track(label, last - first, "region") as bar:
         for row in range(first, last, BLOCK):
             block = features.descriptors[row : min(row + BLOCK, last)]
-            index.add(codebooks.checked(block, row, "descriptor of region"))
+            vectors: Any = training.checked(block, row, "descriptor of region")
+            index.add_with_ids(vectors, np.arange(row, row + len(block)))
             bar.update(len(block))
 
 

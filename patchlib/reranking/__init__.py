@@ -2,3 +2,7 @@
 
 Begin at :mod:`patchlib.reranking.rerank`.
 """
+
+from patchlib.reranking.ames import AMES, load_ames
+
+__all__ = ["AMES", "load_ames"]

@@ -191,27 +191,20 @@ def load_ames(path: str | Path, variant: str | None = None, *, device: str = "cp
     if variant is None:
         variant = "binary" if "remap_local.0.W" in state else "float"
     model = AMES(variant, **architecture)
-    check_state(state, model.state_dict(), path)
-    model.load_state_dict(state)
+    load_state(model, state, path)
     return model.to(device).eval()
 
 
-def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: str | Path) -> None:
-    """Compare names and shapes of weights with a network's.
+def load_state(model: AMES, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Put weights into a network.
 
     Raises:
-        ValueError: names the file and the first keys that are missing, unexpected, or of another shape.
+        ValueError: names the file and the keys that are missing, unexpected, or of another shape.
     """
-    wrong = [f"{key} is missing" for key in expected if key not in state]
-    wrong += [f"{key} is not expected" for key in state if key not in expected]
-    wrong += [
-        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    if wrong:
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(f"{path} does not fit the network: {'; '.join(wrong[:5])}{more}")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the network: {error}") from error
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

@@ -2,13 +2,12 @@
 
 The fused score of an image on the top-m shortlist is lambda * g + (1 - lambda) * sigmoid(gamma * l), with g the
 first-stage score and l the local logit. Images beyond the shortlist keep their order behind it. Scores are made once;
-the whole grid is then evaluated from them, and which cell to report is decided on other queries than it is reported on.
+the whole grid is then evaluated from them; which cell to report is for other queries to decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -23,29 +22,6 @@ SHORTLISTS = (0, 100, 200, 400, 800, 1000)
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 GAMMAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 CELL = ["m", "lambda", "gamma"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A cell of the grid and what it is worth.
-
-    Attributes:
-        m: shortlist length.
-        lambda_: weight of the first-stage score, in 0..1.
-        gamma: temperature of the sigmoid, >= 0.
-        tuned: mAP (0..1) over the queries that chose the cell.
-        reported: mAP over the queries to report on.
-        n_tuned: number of the former queries, those without positives left out.
-        n_reported: number of the latter.
-    """
-
-    m: int
-    lambda_: float
-    gamma: float
-    tuned: float
-    reported: float
-    n_tuned: int
-    n_reported: int
 
 
 def fuse(
@@ -140,78 +116,6 @@ def grid_search(
     return pd.DataFrame(table.T, index=index, columns=query_ids)
 
 
-def select(cells: pd.DataFrame, tune_on: ArrayLike) -> Choice:
-    """Choose the best cell on some queries and report it on all others.
-
-    Args:
-        cells: (cells, Q) AP, from :func:`grid_search`.
-        tune_on: (Q,) bool, True = the query may take part in the choice. Queries of one instance share their
-            positives and belong on one side, see :func:`split_by_instance`.
-
-    Returns:
-        The choice; of equally good cells the first, that is the one with the shortest shortlist.
-
-    Raises:
-        ValueError: a side holds no query with positives.
-    """
-    tune_on = np.asarray(tune_on)
-    if tune_on.dtype != bool or tune_on.shape != (cells.shape[1],):
-        raise ValueError(
-            f"tune_on is {tune_on.shape} {tune_on.dtype}, expected one bool for each of {cells.shape[1]} queries"
-        )
-    return _choose(cells, cells.loc[:, tune_on], cells.loc[:, ~tune_on])
-
-
-def select_on_test_queries(cells: pd.DataFrame) -> Choice:
-    """The best cell on the very queries it is reported on: the paper's way, optimistic by construction.
-
-    Source: supplement S6, "to identify the best configuration".
-    """
-    return _choose(cells, cells, cells)
-
-
-def split_by_instance(instances: ArrayLike, rng: np.random.Generator, fraction: float = 0.5) -> NDArray[np.bool_]:
-    """Random split of the queries that keeps the queries of one instance together.
-
-    Args:
-        instances: (Q,) instance of each query.
-        rng: source of randomness.
-        fraction: share of the instances on the True side, in 0..1; both sides get at least one.
-
-    Returns:
-        (Q,) bool, to be used as ``tune_on``.
-
-    Raises:
-        ValueError: fewer than two instances, or a fraction outside 0..1.
-    """
-    names, of_query = np.unique(np.asarray(instances), return_inverse=True)
-    if len(names) < 2 or not 0 < fraction < 1:
-        raise ValueError(f"{len(names)} instances and fraction {fraction}, expected 2 or more and a fraction in 0..1")
-    chosen = np.zeros(len(names), bool)
-    count = min(max(round(fraction * len(names)), 1), len(names) - 1)
-    chosen[rng.permutation(len(names))[:count]] = True
-    return chosen[of_query]
-
-
-def _choose(cells: pd.DataFrame, tuning: pd.DataFrame, reporting: pd.DataFrame) -> Choice:
-    tuning, reporting = tuning.dropna(axis=1), reporting.dropna(axis=1)
-    if tuning.empty or reporting.empty:
-        raise ValueError(
-            f"{tuning.shape[1]} queries to tune on and {reporting.shape[1]} to report on, expected some of both"
-        )
-    best = int(tuning.mean(axis=1).to_numpy().argmax())
-    m, lambda_, gamma = cells.index[best]
-    return Choice(
-        m=int(m),
-        lambda_=float(lambda_),
-        gamma=float(gamma),
-        tuned=float(tuning.iloc[best].mean()),
-        reported=float(reporting.iloc[best].mean()),
-        n_tuned=tuning.shape[1],
-        n_reported=reporting.shape[1],
-    )
-
-
 def _fused(
     scores: NDArray[np.float64], logits: NDArray[np.float64], lambda_: ArrayLike, gamma: ArrayLike
 ) -> NDArray[np.float64]:
@@ -265,7 +169,7 @@ def _checked(
     if m > logits.shape[1]:
         raise ValueError(f"a shortlist of {m} images, but only {logits.shape[1]} have local logits; score more of them")
     if not np.isfinite(scores[:, :m]).all():
-        raise ValueError(f"the first {m} places hold images without regions; shorten the shortlist")
+        raise ValueError(f"the first {m} ranks hold images without regions; shorten the shortlist")
     if not np.isfinite(logits[:, :m]).all():
         raise ValueError("local logits are not finite; a scorer returned NaN or infinity")
     return scores, logits

@@ -1,8 +1,8 @@
-"""Local descriptors: the strongest tokens (ViT) or feature-map cells (CNN) of views, stored on disk.
+"""Local descriptors: the strongest tokens (ViT) or feature-map cells (CNN) of cutouts, stored on disk.
 
 Strength is the L2 norm of a cell of the map, in a ViT that of the token before the model's final LayerNorm, which would
-make all of them nearly equal. (In a ViT without registers a few very strong tokens are artefacts.) What a view is,
-:mod:`patchlib.reranking.views` says.
+make all of them nearly equal. (In a ViT without registers a few very strong tokens are artefacts.) What a cutout is,
+:mod:`patchlib.reranking.cutouts` says.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from patchlib import boxes as box_ops
@@ -27,12 +28,9 @@ from patchlib.features.shards import fingerprint
 from patchlib.support import machine, paths, progress, provenance
 from patchlib.support.files import locked
 
-if TYPE_CHECKING:
-    import torch
-
-ARRAYS = ("descriptors", "centres", "strengths", "counts")
+ARRAYS = ("descriptors", "counts")
 FORMAT = 2  # of these arrays; raise it when their content changes
-PENDING = -1  # count of a view whose rows are not written yet
+PENDING = -1  # count of a cutout whose rows are not written yet
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
 Decoded = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
@@ -40,49 +38,40 @@ Decoded = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class LocalFeatures:
-    """Local descriptors of V views, at most n each, strongest first.
+    """Local descriptors of C cutouts, at most n each, strongest first.
 
     Attributes:
-        descriptors: (V, n, D) float16 of unit length; zero beyond a view's count.
-        centres: (V, n, 2) float32 x, y in pixels of the original image.
-        strengths: (V, n) float32, descending; 0 beyond a view's count.
-        counts: (V,) int32 number of descriptors.
-        ids: name of every view, for messages.
+        descriptors: (C, n, D) float16 of unit length; zero beyond a cutout's count.
+        counts: (C,) int32 number of descriptors.
+        ids: name of every cutout, for messages.
         meta: the configuration, ``hash`` among it.
     """
 
     descriptors: NDArray[np.float16]
-    centres: NDArray[np.float32]
-    strengths: NDArray[np.float32]
     counts: NDArray[np.int32]
     ids: list[str]
     meta: dict[str, Any]
 
     @property
-    def bytes_per_view(self) -> int:
-        """Bytes of descriptors stored for one view."""
+    def bytes_per_cutout(self) -> int:
+        """Bytes of descriptors stored for one cutout."""
         return self.descriptors[:1].nbytes
 
     def subset(self, rows: NDArray[np.integer]) -> LocalFeatures:
-        """Some of the views, in the order of ``rows``."""
-        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
-        ids = [self.ids[row] for row in rows]
-        return LocalFeatures(
-            **arrays, ids=ids, meta=self.meta | {"rows": provenance.config_hash(np.asarray(rows).tolist())}
-        )
+        """Some of the cutouts, in the order of ``rows``."""
+        meta = self.meta | {"rows": provenance.config_hash(np.asarray(rows).tolist())}
+        return LocalFeatures(self.descriptors[rows], self.counts[rows], [self.ids[row] for row in rows], meta)
 
     def tensors(self, rows: NDArray[np.integer], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
-        """Descriptors (B, n, D) float32 of some views and their mask (B, n) bool, True = padding.
+        """Descriptors (B, n, D) float32 of some cutouts and their mask (B, n) bool, True = padding.
 
         Raises:
-            ValueError: a row that is no view of this set, or a view without local descriptors; names it.
+            ValueError: a row that is no cutout of this set, or a cutout without local descriptors; names it.
         """
-        import torch
-
         rows = np.asarray(rows)
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self.counts):
             raise ValueError(
-                f"rows {rows.min()}..{rows.max()} are asked for, the local features hold {len(self.counts)} views"
+                f"rows {rows.min()}..{rows.max()} are asked for, the local features hold {len(self.counts)} cutouts"
             )
         counts = self.counts[rows]
         if (counts < 1).any():
@@ -94,7 +83,7 @@ class LocalFeatures:
 
 
 def extract(
-    views: pd.DataFrame,
+    cutouts: pd.DataFrame,
     encoder: Encoder,
     n: int,
     out: str | Path | None = None,
@@ -106,48 +95,48 @@ def extract(
     workers: int | None = None,
     skip_bad: bool = False,
 ) -> LocalFeatures:
-    """Local descriptors of views, resumable: batches that are on disk already are not made again.
+    """Local descriptors of cutouts, resumable: batches that are on disk already are not made again.
 
     Args:
-        views: of :mod:`patchlib.reranking.views`.
+        cutouts: of :mod:`patchlib.reranking.cutouts`.
         encoder: its model is a timm ViT or CNN.
-        n: most descriptors a view; the strongest are kept.
+        n: most descriptors a cutout; the strongest are kept.
         out: folder the set goes to, as ``local-<hash>``; None = ``paths.cache() / "local"``.
         size: side of the square input; the encoder's own by default, on which most ViTs insist.
         layer: -1 = the last, -2 = the one before (a finer map in a CNN), as in timm's ``forward_intermediates``.
         crop: True: the box is cut out and encoded by itself. False: the whole image is encoded, and of its descriptors
             those with their centre in the box are kept, or the nearest to it where none has.
-        batch: views per forward pass; part of the configuration, since it may change the last bit.
+        batch: cutouts per forward pass; part of the configuration, since it may change the last bit.
         workers: threads that decode; None = one per core.
-        skip_bad: give views of unreadable images no descriptors instead of stopping.
+        skip_bad: give cutouts of unreadable images no descriptors instead of stopping.
 
     Returns:
         LocalFeatures, memory-mapped.
 
     Raises:
-        ValueError: n < 1, no views, a box outside its image, or a model without feature maps of that input size.
+        ValueError: n < 1, no cutouts, a box outside its image, or a model without feature maps of that input size.
         ImageError: an unreadable image, without ``skip_bad``; names it.
 
     Source: supplement S6; ILIAS (arXiv 2502.11748) keeps the query's descriptors inside its box.
     """
-    if n < 1 or views.empty:
-        raise ValueError(f"n is {n} and there are {len(views)} views, expected at least one of each")
+    if n < 1 or cutouts.empty:
+        raise ValueError(f"n is {n} and there are {len(cutouts)} cutouts, expected at least one of each")
     size = size or encoder.input_size
     settings = {"n": n, "size": size, "layer": layer, "crop": crop, "batch": batch}
     config = {"encoder": encoder.config, **settings, "format": FORMAT}
-    table = views[["view_id", "benchmark", *BOX]]  # full paths differ from machine to machine
-    config["views"] = provenance.config_hash(table.to_csv(index=False, float_format="%.4f"))
+    table = cutouts[["cutout_id", "benchmark", *BOX]]  # full paths differ from machine to machine
+    config["cutouts"] = provenance.config_hash(table.to_csv(index=False, float_format="%.4f"))
     folder = Path(out or paths.cache() / "local") / f"local-{provenance.config_hash(config)}"
     forward = _feature_map(encoder, size, layer)
     decode = partial(_decode, size=size, interpolation=encoder.interpolation, crop=crop, skip_bad=skip_bad)
     with locked(folder):
-        arrays = _open(folder, views, config, forward)
+        arrays = _open(folder, cutouts, config, forward)
         missing = PENDING if skip_bad else 0  # an earlier run may have skipped what this one must not
-        starts = [s for s in range(0, len(views), batch) if (arrays["counts"][s : s + batch] <= missing).any()]
-        parts = (views.iloc[start : start + batch] for start in starts)
+        starts = [s for s in range(0, len(cutouts), batch) if (arrays["counts"][s : s + batch] <= missing).any()]
+        parts = (cutouts.iloc[start : start + batch] for start in starts)
         done = _ahead(decode, parts, workers or machine.cores())
-        with progress.track(f"local descriptors with {encoder.name}", len(views), "view") as bar:
-            bar.update(len(views) - sum(len(views.iloc[s : s + batch]) for s in starts))
+        with progress.track(f"local descriptors with {encoder.name}", len(cutouts), "cutout") as bar:
+            bar.update(len(cutouts) - sum(len(cutouts.iloc[s : s + batch]) for s in starts))
             for start, (pixels, covered, kept) in zip(starts, done, strict=True):
                 _write(arrays, start, _strongest(*forward(pixels), covered, kept, n))
                 bar.update(len(pixels))
@@ -166,7 +155,7 @@ def load(folder: str | Path) -> LocalFeatures:
     content = provenance.read_json(folder / "meta.json")
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     if (missing := int((arrays["counts"] == PENDING).sum())) > 0:
-        raise ValueError(f"{folder} lacks {missing} of {len(arrays['counts'])} views; run extract again to finish it")
+        raise ValueError(f"{folder} lacks {missing} of {len(arrays['counts'])} cutouts; run extract again to finish it")
     return LocalFeatures(**arrays, ids=content["ids"], meta=content["config"] | {"hash": folder.name.split("-")[-1]})
 
 
@@ -175,8 +164,6 @@ def _feature_map(encoder: Encoder, size: int, layer: int) -> Callable[[NDArray[n
     model = getattr(encoder.model, "trunk", encoder.model)  # open_clip wraps its timm models
     if not hasattr(model, "forward_intermediates") or not type(model).__module__.startswith("timm"):
         raise ValueError(f"{encoder.name} is no timm ViT or CNN and has no local descriptors; choose another encoder")
-    import torch
-
     mean, std = (torch.tensor(encoder.config[key], device=encoder.device).view(1, 3, 1, 1) for key in ("mean", "std"))
     dtype = next(model.parameters()).dtype
     final_norm = model.norm if hasattr(model, "blocks") and hasattr(model, "norm") else torch.nn.Identity()
@@ -199,32 +186,25 @@ def _feature_map(encoder: Encoder, size: int, layer: int) -> Callable[[NDArray[n
 
 def _open(
     folder: Path,
-    views: pd.DataFrame,
+    cutouts: pd.DataFrame,
     config: dict[str, Any],
     forward: Callable[[NDArray[np.uint8]], Maps],
 ) -> dict[str, np.memmap]:
     """Arrays of the folder, writable; blank ones if there are none yet, or if a file has changed since."""
-    files = fingerprint(list(views["path"]))
+    files = fingerprint(list(cutouts["path"]))
     meta = folder / "meta.json"
     if not meta.exists() or provenance.read_json(meta)["files"] != files:
-        n, size, total = config["n"], config["size"], len(views)
-        dim = forward(np.zeros((1, size, size, 3), np.uint8))[0].shape[-1]
-        layout: dict[str, tuple[type, tuple[int, ...]]] = {
-            "descriptors": (np.float16, (total, n, dim)),
-            "centres": (np.float32, (total, n, 2)),
-            "strengths": (np.float32, (total, n)),
-            "counts": (np.int32, (total,)),
-        }
         meta.unlink(missing_ok=True)  # it says that the arrays are whole
-        blank = {k: np.lib.format.open_memmap(folder / f"{k}.npy", "w+", *form) for k, form in layout.items()}
-        blank["counts"][:] = PENDING
-        blank["counts"].flush()
-        provenance.write_json(meta, {"config": config, "files": files, "ids": list(views["view_id"])})
+        dim = forward(np.zeros((1, config["size"], config["size"], 3), np.uint8))[0].shape[-1]
+        shape = (len(cutouts), config["n"], dim)
+        np.lib.format.open_memmap(folder / "descriptors.npy", "w+", np.float16, shape)
+        np.save(folder / "counts.npy", np.full(len(cutouts), PENDING, np.int32))
+        provenance.write_json(meta, {"config": config, "files": files, "ids": list(cutouts["cutout_id"])})
     return {name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in ARRAYS}
 
 
 def _write(arrays: dict[str, np.memmap], start: int, rows: dict[str, NDArray[Any]]) -> None:
-    for name in ARRAYS:  # counts come last: they say that the others are on disk
+    for name in ARRAYS:  # counts come last: they say that the descriptors are on disk
         arrays[name][start : start + len(rows[name])] = rows[name]
         arrays[name].flush()
 
@@ -241,11 +221,11 @@ def _ahead(decode: Callable[[pd.DataFrame], Decoded], parts: Iterable[pd.DataFra
             yield waiting.popleft().result()
 
 
-def _decode(views: pd.DataFrame, size: int, interpolation: str, crop: bool, skip_bad: bool) -> Decoded:
+def _decode(cutouts: pd.DataFrame, size: int, interpolation: str, crop: bool, skip_bad: bool) -> Decoded:
     """Pixels (B, size, size, 3), the box each input covers (B, 4), and the box to keep descriptors of (B, 4)."""
-    pixels = np.zeros((len(views), size, size, 3), np.uint8)
-    covered, kept = np.zeros((2, len(views), 4), np.float32)  # an unreadable image keeps an empty box
-    for path, rows in views.reset_index(drop=True).groupby("path", sort=False):  # an image is decoded once
+    pixels = np.zeros((len(cutouts), size, size, 3), np.uint8)
+    covered, kept = np.zeros((2, len(cutouts), 4), np.float32)  # an unreadable image keeps an empty box
+    for path, rows in cutouts.reset_index(drop=True).groupby("path", sort=False):  # an image is decoded once
         try:
             image = images.read(path)
         except images.ImageError:
@@ -253,10 +233,12 @@ def _decode(views: pd.DataFrame, size: int, interpolation: str, crop: bool, skip
                 continue
             raise
         whole = np.array([0, 0, *image.size], np.float32)
-        for row, view_id, *box in rows[["view_id", *BOX]].itertuples():
-            kept[row] = whole if np.isnan(box).any() else np.rint(box_ops.clip([box], *image.size)[0])
-            if (kept[row, 2:] <= kept[row, :2]).any():
-                raise ValueError(f"the box {box} of {view_id} holds no pixel of {path} ({image.width}x{image.height})")
+        for row, cutout_id, *box in rows[["cutout_id", *BOX]].itertuples():
+            inside = whole[None] if np.isnan(box).any() else box_ops.clip(box, *image.size)
+            if not box_ops.area(inside).all():
+                pixels_of = "x".join(map(str, image.size))
+                raise ValueError(f"the box {box} of {cutout_id} holds no pixel of {path} ({pixels_of})")
+            kept[row] = box_ops.whole_pixels(inside, *image.size)
             covered[row] = kept[row] if crop else whole
             (pixels[row],) = images.cut(image, covered[row : row + 1], size, interpolation)
     return pixels, covered, kept
@@ -270,27 +252,25 @@ def _strongest(
     n: int,
 ) -> dict[str, NDArray[Any]]:
     """The n strongest cells of each map (B, h, w, D) whose centres lie in the box to keep, as rows of the arrays."""
-    views, height, width, dim = maps.shape
-    tokens, strengths = maps.reshape(views, -1, dim), strengths.reshape(views, -1)
+    cutouts, height, width, dim = maps.shape
+    inside = _inside(height, width, covered, kept)
+    order = np.argsort(np.where(inside, -strengths.reshape(cutouts, -1), np.inf), axis=1, kind="stable")[:, :n]
+    counts = np.minimum(inside.sum(axis=1), n).astype(np.int32)
+    cells = np.take_along_axis(maps.reshape(cutouts, -1, dim), order[:, :, None], axis=1)
+    cells /= np.maximum(np.linalg.norm(cells, axis=2, keepdims=True), 1e-12)
+    cells[np.arange(cells.shape[1]) >= counts[:, None]] = 0
+    descriptors = np.zeros((cutouts, n, dim), np.float16)
+    descriptors[:, : cells.shape[1]] = cells
+    return {"descriptors": descriptors, "counts": counts}
+
+
+def _inside(height: int, width: int, covered: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(B, h * w) which cells have their centre in the box to keep; the nearest one where none has."""
     y, x = np.divmod(np.arange(height * width), width)
     share = np.stack([(x + 0.5) / width, (y + 0.5) / height], axis=1)
     centres = (covered[:, None, :2] + share * (covered[:, None, 2:] - covered[:, None, :2])).astype(np.float32)
-    inside = ((centres >= kept[:, None, :2]) & (centres < kept[:, None, 2:])).all(axis=2)
+    inside = np.all((centres >= kept[:, None, :2]) & (centres < kept[:, None, 2:]), axis=2)
     middle = (kept[:, None, :2] + kept[:, None, 2:]) / 2
     nearest = np.square(centres - middle).sum(axis=2).argmin(axis=1)
-    inside[np.arange(views), nearest] |= ~inside.any(axis=1) & (kept[:, 2] > kept[:, 0])
-    order = np.argsort(np.where(inside, -strengths, np.inf), axis=1, kind="stable")[:, :n]
-    counts = np.minimum(inside.sum(axis=1), n).astype(np.int32)
-    shape = (views, n)
-    rows: dict[str, NDArray[Any]] = {
-        "descriptors": np.zeros((*shape, dim), np.float16),
-        "centres": np.zeros((*shape, 2), np.float32),
-        "strengths": np.zeros(shape, np.float32),
-        "counts": counts,
-    }
-    for view, count in enumerate(counts):
-        chosen = order[view, :count]
-        lengths = np.linalg.norm(tokens[view, chosen], axis=1, keepdims=True)
-        rows["descriptors"][view, :count] = tokens[view, chosen] / np.maximum(lengths, 1e-12)
-        rows["centres"][view, :count], rows["strengths"][view, :count] = centres[view, chosen], strengths[view, chosen]
-    return rows
+    inside[np.arange(len(kept)), nearest] |= ~inside.any(axis=1) & (kept[:, 2] > kept[:, 0])
+    return inside

@@ -6,23 +6,21 @@ published one is the network of Suma et al. on DINOv2 tokens, to be downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from patchlib import __version__, encoder_registry, encoders
+import pandas as pd
+from safetensors.torch import load_file
+
+from patchlib import encoder_registry, encoders
+from patchlib.encoders import Encoder
 from patchlib.profiles import MATCHERS
 from patchlib.reranking import local_features
+from patchlib.reranking.ames import AMES, load_ames, load_state
+from patchlib.reranking.local_features import LocalFeatures
 from patchlib.support import paths, provenance
-from patchlib.support.suggest import unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from patchlib.encoders import Encoder
-    from patchlib.reranking.ames import AMES
-    from patchlib.reranking.local_features import LocalFeatures
+from patchlib.support.suggest import unknown_name
 
 FOLDER = encoder_registry.WEIGHTS / "matcher"
 BUILT_IN = "ames-small"
@@ -30,8 +28,8 @@ PUBLISHED = "dinov2_ames_dist.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """Which local descriptors stand for a view.
+class LocalFeatureSpec:
+    """Which local descriptors stand for a cutout.
 
     Attributes:
         encoder: registry name.
@@ -50,26 +48,20 @@ class Tokens:
     query_n: int = 25
 
     def extract(
-        self,
-        views: pd.DataFrame,
-        encoder: Encoder,
-        query: bool = False,
-        *,
-        region: bool = False,
-        **options: Any,
+        self, cutouts: pd.DataFrame, encoder: Encoder, *, query: bool = False, region: bool = False, **options: Any
     ) -> LocalFeatures:
-        """Local descriptors of views, from the cache or made now.
+        """Local descriptors of cutouts, from the cache or made now.
 
         Args:
-            views: of :mod:`patchlib.reranking.views`.
+            cutouts: of :mod:`patchlib.reranking.cutouts`.
             encoder: the one named ``encoder``.
-            query: the views are queries.
-            region: the views are regions of images: seen at the size of a query, stored like an image.
+            query: the cutouts are queries.
+            region: the cutouts are regions of images: seen at the size of a query, stored like an image.
             **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``crop`` or ``workers``.
         """
         size = self.query_size if query or region else self.size
         n = self.query_n if query else self.n
-        return local_features.extract(views, encoder, n, size=size, layer=self.layer, **options)
+        return local_features.extract(cutouts, encoder, n, size=size, layer=self.layer, **options)
 
 
 @dataclass(frozen=True)
@@ -86,9 +78,13 @@ class Matcher:
 
     name: str
     model: AMES
-    tokens: Tokens
+    tokens: LocalFeatureSpec
     encoder: Encoder
     sha256: str
+
+    def extract(self, cutouts: pd.DataFrame, **options: Any) -> LocalFeatures:
+        """What the network wants to see of cutouts, see :meth:`LocalFeatureSpec.extract`."""
+        return self.tokens.extract(cutouts, self.encoder, **options)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -109,12 +105,12 @@ def load(name: str, device: str = "cpu") -> Matcher:
         ValueError: another name, weights that do not fit, or published weights that have not been fetched.
     """
     if name not in MATCHERS:
-        raise ValueError(unknown("matcher", name, MATCHERS))
+        raise ValueError(unknown_name("matcher", name, MATCHERS))
     return load_matcher(device=device) if name == "built-in" else load_published(device=device)
 
 
 def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device: str = "cpu") -> Matcher:
-    """The matcher that ships with the package, or another one that :func:`save` wrote.
+    """The matcher that ships with the package, or another one that was trained (appendix A2).
 
     Args:
         folder: where ``<name>.safetensors`` and ``<name>.json`` lie; None = those of the package.
@@ -124,10 +120,6 @@ def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device:
     Raises:
         ValueError: no such files, a file that is not the card's, or weights of another shape.
     """
-    from safetensors.torch import load_file
-
-    from patchlib.reranking.ames import AMES, check_state
-
     folder = Path(folder or FOLDER)
     path = folder / f"{name}.safetensors"
     if not path.is_file() or not path.with_suffix(".json").is_file():
@@ -136,10 +128,8 @@ def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device:
     if provenance.sha256_file(path) != content["sha256"]:
         raise ValueError(f"{path} is not the file its card describes (another SHA-256); restore both from one source")
     model = AMES(**content["architecture"])
-    state = {key: value.float() for key, value in load_file(path).items()}
-    check_state(state, model.state_dict(), path)
-    model.load_state_dict(state)
-    tokens = Tokens(**content["tokens"])
+    load_state(model, load_file(path), path)
+    tokens = LocalFeatureSpec(**content["tokens"])
     encoder = encoders.create(tokens.encoder, device=device)
     return Matcher(content["name"], model.to(device).eval(), tokens, encoder, content["sha256"])
 
@@ -156,67 +146,17 @@ def load_published(path: str | Path | None = None, device: str = "cpu") -> Match
 
     Source: Suma et al. (AMES, arXiv 2408.03282); supplement S6 (variant), the authors' settings (counts).
     """
-    from patchlib.reranking.ames import load_ames
-
     path = Path(path) if path else paths.data() / "ames" / "networks" / PUBLISHED
     if not path.is_file():
         raise ValueError(
             f"the published matcher needs {path}, which is not there: fetch it with `python -m patchlib data get ames`,"
             ' or choose matcher="built-in"'
         )
-    tokens = Tokens(encoder="DINOv2_B_reg", size=518, query_size=518, n=50, query_n=600)
+    tokens = LocalFeatureSpec(encoder="DINOv2_B_reg", size=518, query_size=518, n=50, query_n=600)
     encoder = encoders.create(tokens.encoder, device=device)
     return Matcher(path.stem, load_ames(path, device=device), tokens, encoder, provenance.sha256_file(path))
 
 
-def save(
-    model: AMES,
-    architecture: Mapping[str, Any],
-    tokens: Tokens,
-    training: Mapping[str, Any],
-    curve: pd.DataFrame,
-    folder: Path,
-    name: str = BUILT_IN,
-) -> Path:
-    """Write weights (float16), card and training curve.
-
-    Args:
-        model: trained network.
-        architecture: arguments of :class:`patchlib.reranking.ames.AMES` that make it.
-        tokens: local descriptors it was trained on.
-        training: how it came about, for the card.
-        curve: what ``matcher_training.train`` returned.
-        folder: where ``<name>.safetensors``, ``.json`` and ``.csv`` go.
-        name: of the files.
-
-    Returns:
-        Path of the card.
-    """
-    from safetensors.torch import save as to_bytes
-
-    state = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
-    with provenance.atomic_write(folder / f"{name}.safetensors") as file:
-        file.write(to_bytes(state))
-    with provenance.atomic_write(folder / f"{name}.csv", "w") as file:
-        curve.round(4).to_csv(file, index=False)
-    content = {
-        "name": name,
-        "architecture": dict(architecture),
-        "tokens": asdict(tokens),
-        "training": dict(training),
-        "sha256": provenance.sha256_file(folder / f"{name}.safetensors"),
-        "patchlib_version": __version__,
-    }
-    return provenance.write_json(folder / f"{name}.json", content)
-
-
-def card(name: str = BUILT_IN, folder: Path | None = None) -> dict[str, Any]:
+def card(name: str = BUILT_IN, folder: Path = FOLDER) -> dict[str, Any]:
     """Card of a matcher: architecture, tokens, training, hash of the weights."""
-    return provenance.read_json((folder or FOLDER) / f"{name}.json")
-
-
-def curve(name: str = BUILT_IN, folder: Path | None = None) -> pd.DataFrame:
-    """Training curve: DataFrame[step, loss, right, held_out, seconds]; row 0 is the start."""
-    import pandas as pd
-
-    return pd.read_csv((folder or FOLDER) / f"{name}.csv")
+    return provenance.read_json(folder / f"{name}.json")

@@ -1,8 +1,8 @@
 """Re-rank a shortlist by local descriptors: scorers, their logits for all pairs, and the re-ranked list.
 
 A *scorer* is a function (query, query_mask, database, database_mask) -> (B,) of local descriptors, such as
-:class:`AMES` or :func:`chamfer`. Its logits are made once and kept; :mod:`patchlib.reranking.fusion` combines them
-with the first stage's scores.
+:class:`patchlib.reranking.AMES` or :func:`chamfer`. Its logits are made once and kept;
+:mod:`patchlib.reranking.fusion` combines them with the first stage's scores.
 """
 
 from __future__ import annotations
@@ -17,28 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.reranking.ames import AMES, load_ames
-from patchlib.reranking.fusion import Choice, fuse, grid_search, select, select_on_test_queries, split_by_instance
+from patchlib.reranking.fusion import fuse
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.search import Ranking
-from patchlib.support import progress, provenance
-
-__all__ = [
-    "AMES",
-    "Choice",
-    "Scorer",
-    "chamfer",
-    "fuse",
-    "grid_search",
-    "kept",
-    "load_ames",
-    "relevance",
-    "rerank",
-    "score_shortlist",
-    "select",
-    "select_on_test_queries",
-    "split_by_instance",
-]
+from patchlib.support import paths, progress, provenance
 
 Scorer = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -79,11 +61,11 @@ def score_shortlist(
     """Logits of every query against its shortlist.
 
     Args:
-        scorer: :func:`chamfer`, an :class:`AMES` on ``device``, or any function of that form.
+        scorer: :func:`chamfer`, an :class:`patchlib.reranking.AMES` on ``device``, or any function of that form.
         queries: local descriptors of the Q queries, in order.
         database: local descriptors of images or regions.
-        rows: (Q, m) which view of ``database`` stands at each place: ``ranking.images[:, :m]`` where the views are
-            whole images, or the rows that ``views.winning_regions`` returns.
+        rows: (Q, m) which cutout of ``database`` stands at each rank: ``ranking.images[:, :m]`` where the cutouts are
+            whole images, or the rows that ``cutouts.winning_regions`` returns.
         batch: pairs scored at once; None = as many as suit the device.
         device: torch device.
 
@@ -91,7 +73,7 @@ def score_shortlist(
         (Q, m) float32.
 
     Raises:
-        ValueError: as many rows as queries are needed; a row is no view, or a view has no local descriptors.
+        ValueError: as many rows as queries are needed; a row is no cutout, or a cutout has no local descriptors.
     """
     rows = np.asarray(rows)
     if rows.ndim != 2 or len(rows) != len(queries.counts):
@@ -103,21 +85,23 @@ def score_shortlist(
         for query in range(len(rows)):
             one = queries.tensors(np.array([query]), device)
             for start in range(0, rows.shape[1], batch):
-                places = slice(start, start + batch)
-                logits[query, places] = scorer(*one, *database.tensors(rows[query, places], device)).float().cpu()
+                some = slice(start, start + batch)
+                logits[query, some] = scorer(*one, *database.tensors(rows[query, some], device)).float().cpu()
             bar.update()
     return logits
 
 
-def kept(folder: str | Path, config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def cached_logits(
+    config: Mapping[str, Any], make: Callable[[], NDArray[np.float32]], folder: str | Path | None = None
+) -> NDArray[np.float32]:
     """Logits from disk, or made and written there: they are computed once for each configuration.
 
     Args:
-        folder: of the cache; the file is ``logits-<hash of config>.npz``.
         config: everything that decides the logits: scorer, both sets' ``meta["hash"]``, the shortlists.
         make: computes them.
+        folder: of ``logits-<hash of config>.npz``; None = ``paths.cache() / "logits"``.
     """
-    path = Path(folder) / f"logits-{provenance.config_hash(config)}.npz"
+    path = Path(folder or paths.cache() / "logits") / f"logits-{provenance.config_hash(config)}.npz"
     text = provenance.canonical_json(config)
     if path.exists():
         with np.load(path) as file:
@@ -130,9 +114,9 @@ def kept(folder: str | Path, config: Mapping[str, Any], make: Callable[[], NDArr
 
 
 def rerank(ranking: Ranking, local_logits: NDArray[np.floating], lambda_: float, gamma: float, m: int) -> Ranking:
-    """The ranking with its first m places put in order of the fused score.
+    """The ranking with its first m images put in order of the fused score.
 
-    Ties: higher fused score first, then lower image index. Places beyond m stay as they were.
+    Ties: higher fused score first, then lower image index. Images beyond m stay as they were.
 
     Args:
         ranking: (Q, K) of the first stage.
@@ -155,7 +139,7 @@ def rerank(ranking: Ranking, local_logits: NDArray[np.floating], lambda_: float,
 
 
 def relevance(ranking: Ranking, benchmark: Benchmark) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which places of a ranking hold a positive, and how many positives each query has.
+    """Which ranks hold a positive, and how many positives each query has.
 
     Returns:
         relevant (Q, K) bool and n_positives (Q,) int64, distinct images: what ``grid_search`` takes.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,7 +29,7 @@ def select(only: Sequence[str], folder: Path) -> list[Path]:
     numbers = {stem.split("_")[0]: path for stem, path in known.items()}
     for name in only:
         if name not in known and name not in numbers:
-            raise ValueError(unknown("notebook", name, known))
+            raise ValueError(unknown_name("notebook", name, known))
     wanted = {known.get(name) or numbers[name] for name in only}
     return [path for path in known.values() if path in wanted] if only else main
 
@@ -73,7 +73,9 @@ def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, 
     known = sorted(set().union(*defaults.values()))
     for key in values:
         if key not in known:
-            raise ValueError(f"{unknown('parameter', key, known)} (of {', '.join(path.stem for path in notebooks)})")
+            raise ValueError(
+                f"{unknown_name('parameter', key, known)} (of {', '.join(path.stem for path in notebooks)})"
+            )
     return {
         path: {key: value for key, value in values.items() if key in default and default[key] != value}
         for path, default in defaults.items()

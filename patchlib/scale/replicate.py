@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchlib.features.feature_set import FeatureSet
-from patchlib.pq import disk_index, disk_lists
-from patchlib.pq.disk_index import DiskIndex
-from patchlib.pq.disk_lists import Entries
+from patchlib.pq import disk_files, on_disk
+from patchlib.pq.disk_files import Entries
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale.distractors import Distractors, Task
 
 
-def pool(given: Task, found: Distractors, n_simulated: int) -> FeatureSet:
+def pool(task: Task, model: Distractors, n_simulated: int) -> FeatureSet:
     """The real images and simulated ones as a feature set: the real ones first."""
-    images = given.images
-    if n_simulated:
-        images = np.concatenate([images, found.draw(0, n_simulated)])
-    return feature_set(images, given.queries)
+    images = np.concatenate([task.images, model.draw(0, n_simulated)]) if n_simulated else task.images
+    return feature_set(images, task.queries)
 
 
 def feature_set(images: NDArray[np.float32], queries: NDArray[np.float32]) -> FeatureSet:
@@ -34,7 +32,7 @@ def feature_set(images: NDArray[np.float32], queries: NDArray[np.float32]) -> Fe
     return FeatureSet(images.reshape(-1, dim), boxes, offsets, queries, {"name": f"{n} images"})
 
 
-def multiply(
+def replicate_codes(
     source: PatchIndex,
     patches: int,
     n_real: int,
@@ -63,32 +61,32 @@ def multiply(
     owned = int(source.offsets[1])
     simulated = len(source.offsets) - 1 - n_real if simulated is None else simulated
     rng = np.random.default_rng(seed)
-    found = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
-    first = [ids < n_real * patches for _, ids in found]
-    counts = np.array([real.sum() + copies * (~real).sum() for real in first], np.int64)
+    kept = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
+    real = [ids < n_real * patches for _, ids in kept]
 
     def lists() -> Iterator[Entries]:
-        for (codes, ids), real in zip(found, first, strict=True):
-            recombined = _recombine(codes[~real], copies, rng)
-            shifts = np.arange(copies)[:, None] * (simulated * patches)
-            yield Entries([codes[real].ravel(), recombined.ravel()], [ids[real], (ids[~real] + shifts).ravel()])
+        shifts = np.arange(copies)[:, None] * (simulated * patches)
+        for (codes, ids), own in zip(kept, real, strict=True):
+            recombined = _recombine(codes[~own], copies, rng).reshape(-1, codes.shape[1])
+            numbers = np.concatenate([ids[own], (ids[~own] + shifts).ravel()])
+            yield Entries(np.concatenate([codes[own], recombined]), numbers)
 
     offsets = np.arange(n_real + copies * simulated + 1, dtype=np.int64) * patches
     folder.mkdir(parents=True, exist_ok=True)
     empty = faiss.clone_index(source.index)
     empty.reset()
-    disk_index.write(folder, empty, offsets, source.meta | {"copies": copies}, counts, lists())
-    return disk_index.load(folder)
+    on_disk.write(folder, empty, offsets, source.meta | {"copies": copies}, lists())
+    return on_disk.load(folder)
 
 
 def _kept(
     source: PatchIndex, number: int, owned: int, patches: int, n_images: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Codes (n, code_size) and renumbered ids of a list's entries: of a coarser level, of the first images."""
-    codes, ids = disk_lists.entries(source.ivf, number)
+    codes, ids = disk_files.entries(source.ivf, number)
     image, patch = np.divmod(ids, owned)
     keep = (patch < patches) & (image < n_images)
-    return codes.reshape(len(ids), -1)[keep], (image * patches + patch)[keep]
+    return codes[keep], (image * patches + patch)[keep]
 
 
 def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -104,11 +102,11 @@ def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) 
 
 
 @contextmanager
-def multiplied(
+def temporary_copies(
     source: PatchIndex, patches: int, n_real: int, copies: int, folder: Path, simulated: int | None = None
 ) -> Iterator[DiskIndex]:
-    """As :func:`multiply`, for a while: the folder is removed afterwards."""
+    """As :func:`replicate_codes`, for a while: the folder is removed afterwards."""
     try:
-        yield multiply(source, patches, n_real, copies, folder, simulated)
+        yield replicate_codes(source, patches, n_real, copies, folder, simulated)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

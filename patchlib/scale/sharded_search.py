@@ -7,7 +7,7 @@ trained on the same vectors (``PatchIndex.build(..., train_on=...)``), or their 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Where a part lies, and its place in the database.
+    """Where a part lies, and which images of the database it holds.
 
     Attributes:
         path: folder of a feature set, or file of a ``PatchIndex``.
@@ -103,7 +103,11 @@ def rank(
     n_images = sum(part.last - part.first for part in parts)
     depth = n_images if k is None else min(k, n_images)
     common = _Common(queries, k, nprobe, None if executor is None else 1)
-    return reduce(lambda a, b: search.merge([a, b], depth), _rankings(common, parts, executor))
+    if executor is None:
+        rankings: Iterable[Ranking] = (_search(common, part) for part in parts)
+    else:
+        rankings = (ranking for _, ranking in cluster.run(executor, _search, common, parts, "part of the database"))
+    return reduce(lambda a, b: search.merge([a, b], depth), rankings)
 
 
 class _Common(NamedTuple):
@@ -115,24 +119,18 @@ class _Common(NamedTuple):
     threads: int | None
 
 
-def _rankings(common: _Common, parts: Sequence[Part], executor: Client | None) -> Iterator[Ranking]:
-    if executor is None:
-        return (_search(common, part) for part in parts)
-    return (ranking for _, ranking in cluster.run(executor, _search, common, parts, "part of the database"))
-
-
 def _search(common: _Common, part: Part) -> Ranking:
     """A part's ranking, in the numbers of the whole database."""
     if not part.path.exists():
         raise FileNotFoundError(f"{part.path}, a part of the database, has disappeared; restore it or build it again")
     if part.path.is_dir():
-        found = search.rank(common.queries, _slice(part), common.k, common.threads)
+        ranking = search.rank(common.queries, _slice(part), common.k, common.threads)
     else:
-        found = PatchIndex.load(part.path).search(common.queries, common.k, common.nprobe, common.threads)
-    regions = np.where(found.regions < 0, -1, found.regions.astype(np.int64) + part.region)
+        ranking = PatchIndex.load(part.path).search(common.queries, common.k, common.nprobe, common.threads)
+    regions = np.where(ranking.regions < 0, -1, ranking.regions.astype(np.int64) + part.region)
     if regions.max(initial=0) > np.iinfo(np.int32).max:
         raise ValueError(f"{part.path} holds regions beyond {np.iinfo(np.int32).max}, which int32 cannot number")
-    return Ranking(found.images + np.int32(part.image), found.scores, regions.astype(np.int32))
+    return Ranking(ranking.images + np.int32(part.image), ranking.scores, regions.astype(np.int32))
 
 
 def _slice(part: Part) -> FeatureSet:

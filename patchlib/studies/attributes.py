@@ -22,7 +22,7 @@ from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.features import FeatureSet
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 PAIR = ["query_id", "image_id"]
 SCORES = {"mAP (%)": "ap", "LocScore (%)": "loc_score"}
@@ -41,14 +41,13 @@ class Bins:
     members: pd.DataFrame
 
     @property
-    def last(self) -> int:
-        """Number of the last bin."""
-        return len(self.labels) - 1
-
-    @property
     def sizes(self) -> list[int]:
         """Positives in each bin."""
         return np.bincount(self.members["bin"], minlength=len(self.labels)).tolist()
+
+    def positives(self, number: int) -> pd.DataFrame:
+        """Members of one bin."""
+        return self.members[self.members["bin"] == number]
 
 
 class Binned(NamedTuple):
@@ -93,7 +92,7 @@ def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.fl
     Source: supplement S3.2, whose wording admits both.
     """
     if by not in ("count", "width"):
-        raise ValueError(unknown("way to bin", by, ("count", "width")))
+        raise ValueError(unknown_name("way to bin", by, ("count", "width")))
     if count < 1:
         raise ValueError(f"{count} bins, expected at least 1")
     ascending = np.sort(np.asarray(values, np.float64))
@@ -113,7 +112,7 @@ def bins(benchmark: Benchmark, attribute: str, count: int = 5, by: str = "count"
         count, by: number of bins and how they are cut, see :func:`edges`.
     """
     if attribute not in ("area", "distance"):
-        raise ValueError(unknown("attribute", attribute, ("area", "distance")))
+        raise ValueError(unknown_name("attribute", attribute, ("area", "distance")))
     largest = attributes(benchmark).sort_values("area", ascending=False, kind="stable").drop_duplicates(PAIR)
     value = largest[attribute].to_numpy(np.float64)
     borders = edges(value, count, by)
@@ -132,10 +131,8 @@ def restrict(ranking: Ranking, benchmark: Benchmark, kept: pd.DataFrame) -> tupl
     pairs = pd.MultiIndex.from_frame(kept[PAIR])
     stays = pd.MultiIndex.from_frame(benchmark.positives[PAIR]).isin(pairs)
     smaller = dataclasses.replace(benchmark, positives=benchmark.positives[stays])
-    removed = np.zeros(ranking.images.shape, bool)
-    for query in range(len(benchmark.queries)):
-        gone = np.setdiff1d(benchmark.relevant(query)[0], smaller.relevant(query)[0])
-        removed[query] = np.isin(ranking.images[query], gone)
+    gone = [np.setdiff1d(benchmark.relevant(q)[0], smaller.relevant(q)[0]) for q in range(len(benchmark.queries))]
+    removed = np.stack([np.isin(row, rows) for row, rows in zip(ranking.images, gone, strict=True)])
     order = np.argsort(removed, axis=1, kind="stable")
     parts = ranking.images, np.where(removed, -np.inf, ranking.scores), np.where(removed, -1, ranking.regions)
     return Ranking(*(np.take_along_axis(part, order, axis=1) for part in parts)), smaller
@@ -154,17 +151,14 @@ def evaluate(
 
     Source: supplement S3.2.
     """
-    # whole rankings: images behind the first k move up where a bin takes positives out
-    rankings = {method: search.rank(part.query_descriptors, part) for method, part in sets.items()}
-
-    def scores(method: str, groups: Bins) -> pd.DataFrame:
-        members = [groups.members[groups.members["bin"] == number] for number in range(len(groups.labels))]
-        parts = [restrict(rankings[method], benchmark, kept) for kept in members]
-        return _stack([metrics.evaluate(*part, sets[method], k=k) for part in parts])
-
-    return {
-        name: Binned(groups, {method: scores(method, groups) for method in sets}) for name, groups in series.items()
-    }
+    binned = {name: Binned(groups, {}) for name, groups in series.items()}
+    for method, features in sets.items():
+        # the whole ranking: images behind the first k move up where a bin takes positives out
+        ranking = search.rank(features.query_descriptors, features)
+        for groups, tables in binned.values():
+            parts = [restrict(ranking, benchmark, groups.positives(n)) for n in range(len(groups.labels))]
+            tables[method] = _stack([metrics.evaluate(*part, features, k=k) for part in parts])
+    return binned
 
 
 def changed(benchmark: Benchmark, scores: Mapping[str, Mapping[str, pd.DataFrame]]) -> Binned:

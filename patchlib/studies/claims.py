@@ -41,7 +41,8 @@ def claims_by_bin(
 
     Source: supplement S3.1.
     """
-    whole, local = ([attributes.at(tables[m], n) for n in range(groups.last + 1)] for m in ("global", "Patchify"))
+    numbers = range(len(groups.labels))
+    whole, local = ([attributes.at(tables[method], n) for n in numbers] for method in ("global", "Patchify"))
     gain = [b - a for a, b in zip(whole, local, strict=True)]
     if factor in ("area", "size"):
         small = pd.concat(gain[:2], axis=1).mean(axis=1)
@@ -49,7 +50,7 @@ def claims_by_bin(
                 f"{label}: large objects (largest bin), global wins": -gain[-1]}  # fmt: skip
     if factor in ("distance", "place"):
         return {f"{label}: off-centre, L3 loses less": (whole[0] - whole[-1]) - (local[0] - local[-1])}
-    middle = groups.last // 2
+    middle = numbers[-1] // 2
     return {f"{label}: medium brightness better than dark, L3": local[middle] - local[0],
             f"{label}: medium brightness better than bright, L3": local[middle] - local[-1],
             f"{label}: L3 wins at every brightness (least gain)": min(gain, key=pd.Series.mean)}  # fmt: skip

@@ -7,9 +7,10 @@ that way, and its result does not depend on the number of cores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,10 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.paper import table_7
-from patchlib.pq import file_size
-from patchlib.pq.codebooks import PLAIN, choose_parameters
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.training import IndexSpec, default_spec
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap
 from patchlib.support import machine, progress
@@ -34,17 +33,6 @@ SHARES = (4, 2, 1)  # of the largest m, as 16, 32, 64 in the paper
 LIST_SHARES = (2, 1)  # of the largest nlist, as 2048, 4096
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shape:
-    """An index to be built: the keywords of :meth:`PatchIndex.build` that decide its size."""
-
-    nlist: int
-    m: int
-    nbits: int = 8
-    factory: str = PLAIN
-    seed: int = 0
-
-
 class Result(NamedTuple):
     """Scores per query of ``metrics.evaluate``, bytes of one vector's code, bytes of the saved index."""
 
@@ -53,23 +41,24 @@ class Result(NamedTuple):
     nbytes: int
 
 
-def rule(features: FeatureSet) -> Shape:
-    """The shape that :func:`patchlib.pq.codebooks.choose_parameters` gives an index of these features."""
-    return Shape(**choose_parameters(*features.descriptors.shape)._asdict())
+def rule(features: FeatureSet, vectors: int | None = None) -> IndexSpec:
+    """What :func:`patchlib.pq.training.default_spec` says of these features, or of so many of their vectors."""
+    count, dim = features.descriptors.shape
+    return default_spec(count if vectors is None else vectors, dim)
 
 
-def grid(features: FeatureSet) -> list[Shape]:
-    """The paper's grid, m in {16, 32, 64} x nlist in {2048, 4096}, scaled to a smaller set.
+def grid(features: FeatureSet) -> list[IndexSpec]:
+    """The paper's grid, m in {16, 32, 64} x nlist in {2048, 4096}, scaled to a smaller set, and twice the largest m.
 
-    The largest values are those of :func:`rule`, the others a quarter and a half of m, and half of nlist: at full size
-    these are the paper's. Values of m that do not divide D are left out.
+    The paper's largest values become those of :func:`rule`, the others a quarter and a half of m, and half of nlist: at
+    full size these are the paper's. Values of m that do not divide D are left out.
 
-    Source: supplement S7.
+    Source: supplement S7; twice the largest m is ours.
     """
     largest, dim = rule(features), features.descriptors.shape[1]
-    codes = sorted({largest.m // share for share in SHARES if largest.m // share})
+    codes = sorted({largest.m // share for share in SHARES if largest.m // share} | {2 * largest.m})
     lists = sorted({max(largest.nlist // share, 1) for share in LIST_SHARES})
-    return [Shape(nlist=nlist, m=m) for nlist in lists for m in codes if dim % m == 0]
+    return [IndexSpec(nlist=nlist, m=m) for nlist in lists for m in codes if dim % m == 0]
 
 
 def run(jobs: Mapping[Key, Callable[[], Any]], workers: int | None = None, label: str = "indexes") -> dict[Key, Any]:
@@ -84,7 +73,7 @@ def run(jobs: Mapping[Key, Callable[[], Any]], workers: int | None = None, label
 def measure(
     features: FeatureSet,
     benchmark: Benchmark,
-    shape: Shape,
+    spec: IndexSpec | None = None,
     k: int | None = None,
     train_on: ArrayLike | FeatureSet | None = None,
 ) -> Result:
@@ -93,18 +82,19 @@ def measure(
     Args:
         features: what is indexed, and the queries.
         benchmark: its positives.
-        shape: of the index.
+        spec: of the index; None = :func:`rule`.
         k: depth of AP; None = the whole ranking.
         train_on: of :meth:`PatchIndex.build`.
     """
-    index = PatchIndex.build(features, train_on, **dataclasses.asdict(shape), threads=1)
+    index = PatchIndex.build(features, train_on, **dataclasses.asdict(spec or rule(features)), threads=1)
     ranking = index.search(features.query_descriptors, k, threads=1)
     return Result(metrics.evaluate(ranking, benchmark, features, k), index.ivf.code_size, index.nbytes)
 
 
-def paired(less: pd.DataFrame, more: pd.DataFrame, score: str = "ap") -> pd.Series:
-    """Differences per query of two tables of ``metrics.evaluate``, ``more`` minus ``less``, in points."""
-    return 100 * (more.set_index("query_id")[score] - less.set_index("query_id")[score])
+def overview(results: Mapping[Key, Result]) -> pd.DataFrame:
+    """mAP in percent and 10^6 bytes of the saved index, by key."""
+    rows = {key: [100 * result.scores["ap"].mean(), result.nbytes / 1e6] for key, result in results.items()}
+    return pd.DataFrame(rows, ["mAP", "MB"]).T
 
 
 def summary(exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result]) -> pd.DataFrame:
@@ -129,9 +119,20 @@ def summary(exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result]) -> p
 def changes(
     exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result], score: str = "ap", resamples: int = 1000
 ) -> pd.DataFrame:
-    """What compression changes, level by level, in points and paired by query: columns of ``statistics.intervals``."""
-    values = {level: paired(scores, coded[level].scores, score) for level, scores in exact.items()}
+    """What compression changes, level by level, in points and paired by query: columns of ``bootstrap.intervals``."""
+    values = {level: bootstrap.paired(scores, coded[level].scores, score) for level, scores in exact.items()}
     return bootstrap.intervals(values, resamples).rename_axis("level")
+
+
+def level_intervals(
+    exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result], resamples: int = 1000
+) -> dict[str, pd.DataFrame]:
+    """mAP in percent with its interval, level by level: "exact" and "PQ" -> columns of ``bootstrap.intervals``."""
+    tables = {"exact": exact, "PQ": {level: result.scores for level, result in coded.items()}}
+    return {
+        kind: bootstrap.intervals({level: 100 * table["ap"] for level, table in levels.items()}, resamples)
+        for kind, levels in tables.items()
+    }
 
 
 def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArray[np.floating]) -> pd.DataFrame:
@@ -140,7 +141,7 @@ def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArr
     Computed from the formulas alone, with no call of faiss' encoder.
 
     Args:
-        index: with the factory :data:`patchlib.pq.codebooks.PLAIN`.
+        index: with the factory :data:`patchlib.pq.training.PLAIN`.
         vector: (D,).
         query: (D,).
 
@@ -176,7 +177,6 @@ def probing(
     features: FeatureSet,
     benchmark: Benchmark,
     exact: Ranking,
-    probes: Iterable[int],
     top: int = 10,
     k: int | None = None,
     workers: int | None = None,
@@ -188,18 +188,19 @@ def probing(
         features: owner of the queries.
         benchmark: its positives.
         exact: ranking without any compression.
-        probes: numbers of lists.
         top: images whose recall is taken.
         k: depth of AP.
         workers: searches at a time; the latency is taken afterwards, one search alone.
 
     Returns:
-        DataFrame indexed by nprobe: ``scanned`` (share of all codes, percent), ``of_codes`` and ``of_exact`` (recall of
-        the first ``top`` images of a search of all codes, and of the exact search, percent), ``mAP`` (percent), ``ms``
-        (per query, for the first ``top`` images on one thread; it depends on the machine).
+        DataFrame indexed by nprobe (powers of four, and all lists): ``scanned`` (share of all codes, percent),
+        ``of_codes`` and ``of_exact`` (recall of the first ``top`` images of a search of all codes, and of the exact
+        search, percent), ``mAP`` (percent), ``ms`` (per query, for the first ``top`` images on one thread; it depends
+        on the machine).
     """
-    queries, probes = features.query_descriptors, sorted(set(probes))
-    lists = np.array([index.ivf.invlists.list_size(number) for number in range(index.ivf.nlist)])
+    queries, nlist = features.query_descriptors, index.ivf.nlist
+    probes = sorted({1 << i for i in range(0, nlist.bit_length(), 2)} | {nlist})
+    lists = np.array([index.ivf.invlists.list_size(number) for number in range(nlist)])
     everything = index.search(queries, top, threads=1)
     ranked = run({n: partial(index.search, queries, k, n, threads=1) for n in probes}, workers)
     rows = {}
@@ -215,11 +216,13 @@ def probing(
     return pd.DataFrame(rows).T.rename_axis("nprobe")
 
 
-def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, str], Shape]:
-    """Indexes whose codes take the same bytes: those of :func:`patchlib.pq.file_size.equal_bytes`, and PQ behind a PCA.
+def equal_bytes(sizes: Iterable[int], dim: int, nlist: int) -> dict[tuple[int, str], IndexSpec]:
+    """Indexes whose codes take the same bytes.
 
-    The PCA keeps four dimensions a byte, as SQ4's keeps two, so that what it does for the scalar codes can be told from
-    what they do themselves.
+    What needs more bytes at D dimensions stands behind a PCA to as many dimensions as the bytes pay for. RaBitQ keeps
+    one bit a dimension and 8 bytes of correction factors, so it needs more than 8 bytes. PQ behind a PCA keeps four
+    dimensions a byte, as SQ4 keeps two, so that what the PCA does for the scalar codes can be told from what they do
+    themselves.
 
     Args:
         sizes: bytes of one vector's code, divisors of D.
@@ -227,17 +230,70 @@ def equal_bytes(sizes: Sequence[int], dim: int, nlist: int) -> dict[tuple[int, s
         nlist: number of lists, of all of them.
 
     Returns:
-        (size, name) -> shape.
+        (size, name) -> spec.
+
+    Raises:
+        ValueError: a size does not divide D.
     """
-    shapes: dict[tuple[int, str], Shape] = {}
-    for size in sizes:
-        codes = file_size.equal_bytes(size, dim)
-        if 4 * size < dim:
-            codes["PCA+PQ"] = f"PCA{4 * size},IVF{{nlist}},PQ{size}"
-        shapes |= {(size, name): Shape(nlist=nlist, m=size, factory=factory) for name, factory in codes.items()}
-    return shapes
+    return {
+        (size, name): IndexSpec(nlist=nlist, m=size, factory=factory)
+        for size in sizes
+        for name, factory in _factories(size, dim).items()
+    }
 
 
-def storage_table() -> pd.DataFrame:
-    """Table 7 beside ours, see :func:`patchlib.paper.table_7.from_indexes`."""
-    return table_7.from_indexes()
+def _factories(size: int, dim: int) -> dict[str, str]:
+    if size < 1 or dim % size:
+        raise ValueError(f"size is {size} bytes, expected a divisor of the {dim} dimensions")
+
+    def behind_pca(dimensions: int, code: str) -> str:
+        return ("" if dimensions >= dim else f"PCA{dimensions},") + f"IVF{{nlist}},{code}"
+
+    factories = {"PQ": f"IVF{{nlist}},PQ{size}", "OPQ+PQ": f"OPQ{size},IVF{{nlist}},PQ{size}"}
+    factories |= {f"SQ{bits}": behind_pca(8 * size // bits, f"SQ{bits}") for bits in (8, 4) if 8 * size // bits <= dim}
+    if 8 < size <= 8 + dim // 8:
+        factories["RaBitQ"] = behind_pca(8 * (size - 8), "RaBitQ")
+    if 4 * size < dim:
+        factories["PCA+PQ"] = behind_pca(4 * size, f"PQ{size}")
+    return factories
+
+
+def sample(features: FeatureSet, count: int, seed: int = 0) -> NDArray[np.floating]:
+    """At most ``count`` descriptors drawn at random, in the features' order."""
+    rows = np.random.default_rng(seed).permutation(len(features.descriptors))[:count]
+    return np.asarray(features.descriptors[np.sort(rows)])
+
+
+def codec_table(results: Mapping[tuple[int, str], Result], resamples: int = 1000) -> pd.DataFrame:
+    """Codes of equal size: indexed by (bytes, codec), ``mAP``, ``low``, ``high`` in percent."""
+    rows = [bootstrap.bootstrap(100 * result.scores["ap"], resamples)[:3] for result in results.values()]
+    index = pd.MultiIndex.from_tuples(results, names=["bytes", "codec"])
+    return pd.DataFrame(rows, index, ["mAP", "low", "high"])
+
+
+def claims(
+    exact: Mapping[str, pd.DataFrame],
+    coded: Mapping[str, Result],
+    cells: Mapping[tuple[int, int], Result],
+    codes: Mapping[tuple[int, str], Result],
+) -> dict[str, pd.Series]:
+    """What there is to say of compression, as differences per query for :func:`patchlib.studies.verdicts`.
+
+    Args:
+        exact: level -> table of ``metrics.evaluate``; "L0" and "L3" among them.
+        coded: level -> result of the compressed index.
+        cells: (nlist, m) -> result; the grid is compared in its largest nlist.
+        codes: (bytes, codec) -> result; each is compared with "PQ" of the same bytes.
+    """
+    losses = {level: bootstrap.paired(result.scores, exact[level]) for level, result in coded.items()}
+    stated = {f"{level}: exact above PQ": values for level, values in losses.items()}
+    stated["PQ costs L3 more than L0"] = losses["L3"] - losses["L0"]
+    stated["L3 with PQ above L0 without"] = bootstrap.paired(exact["L0"], coded["L3"].scores)
+    most = max(nlist for nlist, _ in cells)
+    by_m = {m: result.scores for (nlist, m), result in sorted(cells.items()) if nlist == most}
+    for less, more in pairwise(by_m):
+        stated[f"m = {more} above m = {less}"] = bootstrap.paired(by_m[less], by_m[more])
+    for (size, name), result in codes.items():
+        if name != "PQ":
+            stated[f"{size} bytes: {name} above PQ"] = bootstrap.paired(codes[size, "PQ"].scores, result.scores)
+    return stated

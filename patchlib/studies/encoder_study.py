@@ -58,11 +58,11 @@ def by_level(
     features: FeatureSet, benchmark: Benchmark, levels: Sequence[int], k: int | None = None
 ) -> dict[str, pd.DataFrame]:
     """Scores per query of every level, out of the features of the finest one: "L0" -> table of ``metrics.evaluate``."""
-    sets = {f"L{level}": features.at_level(level) for level in levels}
-    return {
-        name: metrics.evaluate(search.rank(part.query_descriptors, part, k), benchmark, part, k=k)
-        for name, part in sets.items()
-    }
+    tables = {}
+    for level in levels:
+        part = features.at_level(level)
+        tables[f"L{level}"] = metrics.evaluate(search.rank(part.query_descriptors, part, k), benchmark, part, k=k)
+    return tables
 
 
 def backbone_table(scores: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ CASES = {
 }
 
 
-def paired(scores: Mapping[str, pd.DataFrame], rankings: Mapping[str, Ranking], benchmark: Benchmark) -> pd.DataFrame:
+def by_query(scores: Mapping[str, pd.DataFrame], rankings: Mapping[str, Ranking], benchmark: Benchmark) -> pd.DataFrame:
     """Both methods' scores of every query, side by side.
 
     Args:
@@ -62,7 +62,7 @@ def by_gain(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
     """All queries, sorted by their gain, in groups of equal size; of each group its median query.
 
     Args:
-        table: of :func:`paired`.
+        table: of :func:`by_query`.
         count: groups; no more than there are queries.
 
     Returns:
@@ -130,9 +130,9 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_of_each_kind(ranking: Ranking, benchmark: Benchmark, query: int) -> dict[str, int]:
-    """The image that ranks first among the positives and the one among the others, "right" and "wrong"."""
+    """The image that ranks first among the positives, "positive", and the one among the others, "negative"."""
     positive = np.isin(ranking.images[query], benchmark.relevant(query)[0])
-    kinds = {"right": positive, "wrong": ~positive}
+    kinds = {"positive": positive, "negative": ~positive}
     return {kind: int(ranking.images[query, np.argmax(of)]) for kind, of in kinds.items() if of.any()}
 
 

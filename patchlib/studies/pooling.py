@@ -6,7 +6,7 @@ patches. So whatever chooses a strength may also choose to leave the idea alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
-from patchlib.reranking import fusion
 from patchlib.search import Ranking
 from patchlib.support import progress
 
@@ -28,7 +27,7 @@ EXPANSION = 3  # images that a query is expanded with
 
 
 @dataclass(frozen=True)
-class Idea:
+class ScoringVariant:
     """A way to rank, and the strengths to try.
 
     Attributes:
@@ -118,16 +117,18 @@ def expanded(features: FeatureSet, weight: float) -> Ranking:
     return _ordered(*_best(replace(features, query_descriptors=queries)))
 
 
-IDEAS = {
-    "whole image too": Idea(with_global, (0, 0.05, 0.1, 0.2, 0.4), "weight of the whole image"),
-    "soft maximum": Idea(soft_maximum, (0, 0.01, 0.02, 0.04, 0.08), "temperature"),
-    "whitening": Idea(whitened, (0, 0.25, 0.5, 0.75, 1), "power"),
-    "without hubs": Idea(without_hubs, (0, 0.25, 0.5, 0.75, 1), "weight of hubness"),
-    "query expansion": Idea(expanded, (0, 0.1, 0.3, 1, 3), "weight of the patches"),
+VARIANTS = {
+    "whole image too": ScoringVariant(with_global, (0, 0.05, 0.1, 0.2, 0.4), "weight of the whole image"),
+    "soft maximum": ScoringVariant(soft_maximum, (0, 0.01, 0.02, 0.04, 0.08), "temperature"),
+    "whitening": ScoringVariant(whitened, (0, 0.25, 0.5, 0.75, 1), "power"),
+    "without hubs": ScoringVariant(without_hubs, (0, 0.25, 0.5, 0.75, 1), "weight of hubness"),
+    "query expansion": ScoringVariant(expanded, (0, 0.1, 0.3, 1, 3), "weight of the patches"),
 }
 
 
-def sweep(features: FeatureSet, benchmark: Benchmark, ideas: Mapping[str, Idea], k: int | None = None) -> pd.DataFrame:
+def sweep(
+    features: FeatureSet, benchmark: Benchmark, ideas: Mapping[str, ScoringVariant], k: int | None = None
+) -> pd.DataFrame:
     """AP of every query under every idea and strength: (idea, strength) x query_id, in 0..1."""
     rows = {}
     with progress.track("ideas", sum(len(idea.strengths) for idea in ideas.values()), "ranking") as bar:
@@ -137,30 +138,6 @@ def sweep(features: FeatureSet, benchmark: Benchmark, ideas: Mapping[str, Idea],
                 rows[name, float(strength)] = table.set_index("query_id")["ap"]
                 bar.update(1)
     return pd.DataFrame(rows).T.rename_axis(index=["idea", "strength"])
-
-
-def cross_fitted(ap: pd.DataFrame, instances: Sequence[str], seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AP of every query at a strength that other instances have chosen.
-
-    The instances are split in two halves; each half's queries are scored at the strength that is best, in mAP, on the
-    other half.
-
-    Args:
-        ap: of :func:`sweep`.
-        instances: instance of each column's query.
-        seed: of the split.
-
-    Returns:
-        idea x query_id of AP, and idea x ("first", "second") of the strengths that each half has chosen.
-    """
-    half = fusion.split_by_instance(instances, np.random.default_rng(seed))
-    scored, chosen = {}, {}
-    for name, cells in ap.groupby(level="idea", sort=False):
-        cells = cells.droplevel("idea")
-        best = {side: cells.loc[:, half == (side == "first")].mean(axis=1).idxmax() for side in ("first", "second")}
-        scored[name] = cells.loc[best["second"]].where(half, cells.loc[best["first"]])
-        chosen[name] = best
-    return pd.DataFrame(scored).T.rename_axis("idea"), pd.DataFrame(chosen).T.rename_axis("idea")
 
 
 def _best(features: FeatureSet) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,14 +18,15 @@ from numpy.typing import NDArray
 from patchlib import boxes as box_ops
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.pq import codebooks
 from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads
-from patchlib.studies import bootstrap
+from patchlib.pq.training import IndexSpec, train
+from patchlib.studies import bootstrap, compression
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
 
 MOST = 8192  # vectors a codebook is trained on here; more change little and take long
+SAMPLED = 3000  # vectors of each kind whose loss is measured
 COVERED = 0.5  # IoU from which a region shows the instance
 
 
@@ -46,75 +48,84 @@ def trials(available: Mapping[str, int], sizes: Iterable[int], codes: Iterable[i
         codes: numbers of codes per vector.
         seeds: of the sample and of k-means, 0 .. seeds - 1.
     """
-    found = []
+    planned = []
     for name, count in available.items():
         numbers = {size for size in sizes if size <= count} | {min(count, MOST)}
-        found += [Trial(name, n, m, seed) for n in sorted(numbers) for m in codes for seed in range(seeds)]
-    return found
+        planned += [Trial(name, n, m, seed) for n in sorted(numbers) for m in codes for seed in range(seeds)]
+    return planned
 
 
-def rank(
-    database: FeatureSet, training: NDArray[np.floating], trial: Trial, nlist: int, k: int | None = None
-) -> search.Ranking:
-    """Ranking of a database that is coded with a codebook of :func:`codebook`.
+def codebook(sets: Mapping[str, NDArray[np.floating]], trial: Trial, nlist: int) -> PatchIndex:
+    """An empty index with a codebook, for :meth:`PatchIndex.quantise`.
+
+    Args:
+        sets: name -> (T, D) vectors; ``trial.vectors`` of them are drawn with ``trial.seed``.
+        trial: set, size of the sample and of the codes.
+        nlist: number of lists.
+    """
+    vectors = sets[trial.name]
+    rows = np.random.default_rng(trial.seed).choice(len(vectors), trial.vectors, replace=False)
+    sample = np.asarray(vectors[np.sort(rows)], np.float32)
+    with faiss_threads(1):
+        index = train(sample, IndexSpec(nlist=nlist, m=trial.m, seed=trial.seed))
+    return PatchIndex(index, np.zeros(1, np.int64), {"training_vectors": len(sample)})
+
+
+def rank(database: FeatureSet, book: PatchIndex, k: int | None = None) -> search.Ranking:
+    """Ranking of a database that is coded with a codebook.
 
     Args:
         database: what is indexed, and the queries.
-        training: (T, D); ``trial.vectors`` of them are drawn with ``trial.seed``.
-        trial: size of the sample and of the codes.
-        nlist: number of lists.
+        book: of :func:`codebook`.
         k: images per query; None = all.
     """
-    kept: Any = _Codes(codebook(training, trial, nlist), database.descriptors)
+    kept: Any = _Codes(book, database.descriptors)
     return search.rank(database.query_descriptors, dataclasses.replace(database, descriptors=kept), k, workers=1)
 
 
 def score(
     database: FeatureSet,
     benchmark: Benchmark,
-    training: NDArray[np.floating],
+    sets: Mapping[str, NDArray[np.floating]],
     trial: Trial,
     nlist: int,
     k: int | None = None,
 ) -> pd.DataFrame:
-    """Scores per query of :func:`rank`; ``k`` is the depth of AP."""
-    return metrics.evaluate(rank(database, training, trial, nlist, k), benchmark, database, k)
-
-
-def codebook(training: NDArray[np.floating], trial: Trial, nlist: int) -> PatchIndex:
-    """An empty index trained on ``trial.vectors`` of the vectors, for :meth:`PatchIndex.quantise`."""
-    rows = np.random.default_rng(trial.seed).choice(len(training), trial.vectors, replace=False)
-    sample = np.asarray(training[np.sort(rows)], np.float32)
-    with faiss_threads(1):
-        index = codebooks.train(sample, codebooks.PLAIN, nlist, trial.m, 8, trial.seed)
-    return PatchIndex(index, np.zeros(1, np.int64), {"training_vectors": len(sample)})
+    """Scores per query of a database coded with a :func:`codebook` of one of the sets; ``k`` is the depth of AP."""
+    ranking = rank(database, codebook(sets, trial, nlist), k)
+    return metrics.evaluate(ranking, benchmark, database, k)
 
 
 def per_query(scores: Mapping[Trial, pd.DataFrame], name: str, vectors: int, m: int) -> pd.Series:
     """AP of every query in percent, the mean over the seeds of one codebook."""
-    tables = [found for trial, found in scores.items() if trial[:3] == (name, vectors, m)]
+    tables = [table for trial, table in scores.items() if trial[:3] == (name, vectors, m)]
     if not tables:
         raise ValueError(f"no codebook of {vectors} vectors of {name!r} with m = {m} was tried")
     return 100 * pd.concat([table.set_index("query_id")["ap"] for table in tables], axis=1).mean(axis=1)
 
 
 def own_and_other(
-    scores: Mapping[Trial, pd.DataFrame], split: tuple[Benchmark, Benchmark], vectors: int, m: int
-) -> tuple[pd.Series, pd.Series]:
+    scores: Mapping[Trial, pd.DataFrame], first: Benchmark, base: str, vectors: int, m: int
+) -> pd.DataFrame:
     """AP of every query in percent with the codebook of its own half of the instances, and with that of the other half.
 
     Each codebook is "own" for one half of the queries and "other" for the other half, so that neither the crops nor the
     queries of the two sides differ: only whether the query's own instance was among the crops.
 
     Args:
-        scores: trials of the sets "first half" and "second half".
-        split: of :func:`patchlib.studies.training_sets.halves`.
+        scores: trials of the sets "first half", "second half" and of another one.
+        first: the first half of :func:`patchlib.studies.pq_training_sets.halves`.
+        base: the other set.
         vectors: number of training vectors.
         m: codes per vector.
+
+    Returns:
+        DataFrame indexed by query_id: ``own half``, ``other half``, and the other set by its name.
     """
-    first, second = (per_query(scores, name, vectors, m) for name in ("first half", "second half"))
-    inside = first.index.isin(split[0].queries["query_id"])
-    return first.where(inside, second), second.where(inside, first)
+    of_first, of_second, of_base = (per_query(scores, name, vectors, m) for name in ("first half", "second half", base))
+    inside = of_first.index.isin(first.queries["query_id"])
+    own, other = of_first.where(inside, of_second), of_second.where(inside, of_first)
+    return pd.DataFrame({"own half": own, "other half": other, base: of_base})
 
 
 def by_seed(scores: Mapping[Trial, pd.DataFrame]) -> pd.DataFrame:
@@ -133,18 +144,29 @@ def by_seed(scores: Mapping[Trial, pd.DataFrame]) -> pd.DataFrame:
     return table.astype({"seeds": int}).rename_axis(["training_feature", "vectors", "m"])
 
 
-def kinds(database: FeatureSet, benchmark: Benchmark, ranking: search.Ranking) -> dict[str, NDArray[np.int64]]:
+def compared(table: pd.DataFrame, names: Iterable[str], vectors: int) -> pd.DataFrame:
+    """Rows of :func:`by_seed` at one number of vectors: a row a set, mAP and its interval for every m."""
+    columns = ["mAP", "low", "high"]
+    by_m = table.xs(vectors, level="vectors")[columns].unstack("m").swaplevel(axis=1)
+    sizes = by_m.columns.unique("m")
+    return by_m.reindex(index=list(names), columns=pd.MultiIndex.from_product([sizes, columns]))
+
+
+def kinds(database: FeatureSet, benchmark: Benchmark, k: int | None = None) -> dict[str, NDArray[np.int64]]:
     """Rows of the indexed regions by what they show.
 
     Args:
-        database: owner of the regions.
+        database: owner of the regions, and the queries.
         benchmark: its boxes.
-        ranking: exact, of the whole database or its head.
+        k: depth of the exact ranking that says which regions win; None = all.
 
     Returns:
         "on an instance" (IoU with a true box of at least 0.5), "winning" (best region of a positive for its query),
-        "background" (of images that are no positive, and regions that touch no true box).
+        "background" (of images that are no positive, and regions that touch no true box). Nothing without boxes.
     """
+    if not benchmark.has_boxes:
+        return {}
+    ranking = search.rank(database.query_descriptors, database, k)
     overlap = np.zeros(len(database.boxes), np.float32)
     best = []
     for query in range(len(benchmark.queries)):
@@ -162,20 +184,69 @@ def kinds(database: FeatureSet, benchmark: Benchmark, ranking: search.Ranking) -
     }
 
 
-def errors(index: PatchIndex, groups: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
-    """What a codebook loses of vectors, and what it does to their length.
+def errors(
+    books: Mapping[str, PatchIndex], database: FeatureSet, groups: Mapping[str, NDArray[np.int64]]
+) -> pd.DataFrame:
+    """What codebooks lose of vectors, and what they do to their length.
+
+    Args:
+        books: training set -> its codebook.
+        database: owner of the regions.
+        groups: of :func:`kinds`; of each about :data:`SAMPLED` are taken, evenly spread.
 
     Returns:
-        DataFrame indexed by group: ``error`` (mean squared length of what is lost; the vectors have length 1) and
-        ``length`` (mean length of what is kept).
+        DataFrame indexed by (training_feature, regions): ``error`` (mean squared length of what is lost; the vectors
+        have length 1) and ``length`` (mean length of what is kept).
     """
-    rows = {}
-    for name, vectors in groups.items():
-        with faiss_threads(1):
-            kept = index.quantise(vectors)
-        lost = ((np.asarray(vectors, np.float32) - kept) ** 2).sum(axis=1).mean()
-        rows[name] = {"error": float(lost), "length": float(np.linalg.norm(kept, axis=1).mean())}
-    return pd.DataFrame(rows).T
+    sampled = {group: rows[:: max(1, len(rows) // SAMPLED)] for group, rows in groups.items()}
+    samples = {group: np.asarray(database.descriptors[rows], np.float32) for group, rows in sampled.items()}
+    keys = [(name, group) for name in books for group in samples]
+    index = pd.MultiIndex.from_tuples(keys, names=["training_feature", "regions"])
+    return pd.DataFrame([_loss(books[name], samples[group]) for name, group in keys], index, ["error", "length"])
+
+
+def _loss(book: PatchIndex, vectors: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean squared length of what a codebook loses, and mean length of what it keeps."""
+    with faiss_threads(1):
+        kept = book.quantise(vectors)
+    lost = ((vectors - kept) ** 2).sum(axis=1).mean()
+    return float(lost), float(np.linalg.norm(kept, axis=1).mean())
+
+
+def claims(
+    scores: Mapping[Trial, pd.DataFrame], available: Mapping[str, int], vectors: int, halved: Mapping[int, pd.DataFrame]
+) -> dict[str, pd.Series]:
+    """What there is to say of training sets, as differences per query for :func:`patchlib.studies.verdicts`.
+
+    Args:
+        scores: of the trials.
+        available: set -> number of its vectors; all are compared with the first one, "L3" also with itself.
+        vectors: number of training vectors to compare at.
+        halved: m -> table of :func:`own_and_other`; may be empty.
+    """
+    base, *others = available
+    at, most = partial(per_query, scores), min(available["L3"], MOST)
+    stated = {}
+    for m in sorted({trial.m for trial in scores}):
+        for name in others:
+            stated[f"{name} above {base} [m = {m}]"] = at(name, vectors, m) - at(base, vectors, m)
+        for half, values in halved[m].drop(columns=base).items() if halved else ():
+            stated[f"crops of the {half} above {base} [m = {m}]"] = values - halved[m][base]
+        stated[f"L3, {most} vectors above {vectors} [m = {m}]"] = at("L3", most, m) - at("L3", vectors, m)
+    return stated
+
+
+def claims_of_lists(
+    built: Mapping[str, compression.Result], specs: Mapping[str, compression.IndexSpec]
+) -> dict[str, pd.Series]:
+    """Every set but "L3" against "L3", each in as many lists as its vectors allow; see :func:`claims`."""
+    return {
+        f"own lists: {name} ({specs[name].nlist}) above L3 ({specs['L3'].nlist})": bootstrap.paired(
+            built["L3"].scores, result.scores
+        )
+        for name, result in built.items()
+        if name != "L3"
+    }
 
 
 def typical(difference: pd.Series, benchmark: Benchmark, quantile: float = 0.75) -> int:

@@ -10,14 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib.reranking.fusion import Choice, select, split_by_instance
-from patchlib.reranking.rerank import Scorer, kept, score_shortlist
+from patchlib import paper
+from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.reranking import cutouts
+from patchlib.reranking.fusion import grid_search
+from patchlib.reranking.rerank import Scorer, cached_logits, relevance, score_shortlist
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
+from patchlib.studies.cross_fitting import CrossFit, cross_fitted
 from patchlib.support import provenance
 
 if TYPE_CHECKING:
+    from patchlib.features import FeatureSet
     from patchlib.reranking.local_features import LocalFeatures
+    from patchlib.reranking.matchers import Matcher
 
 
 def depths(shortlists: Sequence[int], n_images: int) -> tuple[int, ...]:
@@ -31,15 +37,29 @@ def depths(shortlists: Sequence[int], n_images: int) -> tuple[int, ...]:
     return tuple(sorted({min(int(m), n_images) for m in shortlists}))
 
 
+def positives_within(rankings: Mapping[str, Ranking], benchmark: Benchmark, shortlists: Sequence[int]) -> pd.DataFrame:
+    """Share of the positives among the first images, in percent: what re-ranking can reach at most.
+
+    Returns:
+        DataFrame of first stages by the shortlist lengths above 0.
+    """
+    rows = {}
+    for name, ranking in rankings.items():
+        hits, n_positives = relevance(ranking, benchmark)
+        rows[name] = {m: 100 * hits[:, :m].sum() / n_positives.sum() for m in shortlists if m}
+    return pd.DataFrame(rows).T
+
+
 def logits_of_stages(
     scorer: Scorer,
     queries: LocalFeatures,
     images: LocalFeatures,
     rankings: Mapping[str, Ranking],
     m: int,
-    folder: str | Path,
     config: Mapping[str, Any],
+    *,
     device: str = "cpu",
+    folder: str | Path | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Logits of the first m images of several first stages; a pair that several of them list is scored once.
 
@@ -49,9 +69,9 @@ def logits_of_stages(
         images: of the whole database images, in order.
         rankings: name -> first stage.
         m: shortlist length.
-        folder: where logits are kept from run to run.
         config: what decides the logits beside the two sets and the shortlists: the scorer.
         device: of the scorer.
+        folder: where logits are kept from run to run, see :func:`patchlib.reranking.rerank.cached_logits`.
 
     Returns:
         name -> (Q, m), in the order of that ranking.
@@ -69,33 +89,73 @@ def logits_of_stages(
     rows = np.stack([np.pad(row, (0, width - len(row)), mode="edge") for row in distinct])
     whole = {**config, "queries": queries.meta["hash"], "images": images.meta["hash"]}
     whole["rows"] = provenance.config_hash(rows.tolist())
-    logits = kept(folder, whole, lambda: score_shortlist(scorer, queries, images, rows, device=device))
-    places = {
-        name: np.stack([np.searchsorted(row, found) for row, found in zip(rows, ranking.images[:, :m], strict=True)])
+    logits = cached_logits(whole, lambda: score_shortlist(scorer, queries, images, rows, device=device), folder)
+    columns = {
+        name: np.stack([np.searchsorted(*pair) for pair in zip(rows, ranking.images[:, :m], strict=True)])
         for name, ranking in rankings.items()
     }
-    return {name: np.take_along_axis(logits, place, axis=1) for name, place in places.items()}
+    return {name: np.take_along_axis(logits, column, axis=1) for name, column in columns.items()}
 
 
-def cross_fitted(cells: pd.DataFrame, instances: Sequence[str], seed: int = 0) -> tuple[pd.Series, list[Choice]]:
-    """AP of every query in the cell that the *other* half of the instances chose.
+def logits_of_patches(
+    matcher: Matcher,
+    queries: LocalFeatures,
+    ranking: Ranking,
+    features: FeatureSet,
+    benchmark: Benchmark,
+    m: int,
+    device: str = "cpu",
+    **options: Any,
+) -> NDArray[np.float32]:
+    """Logits of the regions that won the first m ranks, each seen by itself at the size of a query.
 
     Args:
-        cells: (cells, Q) AP, of :func:`patchlib.reranking.fusion.grid_search`.
-        instances: (Q,) instance of each query; queries of one instance stay together.
-        seed: of the split.
+        matcher: what scores.
+        queries: its local descriptors of the Q queries.
+        ranking: first stage.
+        features: owner of its regions.
+        benchmark: owner of the images.
+        m: shortlist length.
+        device: of the matcher.
+        **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``workers``.
 
     Returns:
-        AP per query (NaN without positives), and the two choices: tuned on one half and reported on the other, then
-        swapped.
+        (Q, m), kept from run to run.
     """
-    side = split_by_instance(instances, np.random.default_rng(seed))
-    ap, choices = pd.Series(np.nan, index=cells.columns), []
-    for tuned in (side, ~side):
-        choice = select(cells, tuned)
-        ap[~tuned] = cells.loc[(choice.m, choice.lambda_, choice.gamma)].to_numpy()[~tuned]
-        choices.append(choice)
-    return ap, choices
+    regions, rows = cutouts.winning_regions(ranking, features, benchmark, m)
+    seen = matcher.extract(regions, region=True, **options)
+    config = {"matcher": matcher.config, "queries": queries.meta["hash"], "regions": seen.meta["hash"], "m": m}
+    return cached_logits(config, lambda: score_shortlist(matcher.model, queries, seen, rows, device=device))
+
+
+def grids(
+    rankings: Mapping[str, Ranking],
+    logits: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    benchmark: Benchmark,
+    shortlists: Sequence[int],
+    k: int | None = None,
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """AP of every query in every cell of the grid.
+
+    Args:
+        rankings: name -> first stage.
+        logits: re-ranker -> first stage -> (Q, M) logits, M >= the longest shortlist.
+        benchmark: its queries and positives.
+        shortlists: lengths m.
+        k: depth of AP; None = the whole ranking.
+
+    Returns:
+        (first stage, re-ranker) -> result of :func:`patchlib.reranking.fusion.grid_search`, a column a query_id.
+    """
+    ids, cells = list(benchmark.queries["query_id"]), {}
+    for stage, ranking in rankings.items():
+        positives = relevance(ranking, benchmark)
+        listed = (ranking.images, ranking.scores)
+        for name, of_stages in logits.items():
+            cells[stage, name] = grid_search(
+                *listed, of_stages[stage], *positives, shortlists=shortlists, k=k, query_ids=ids
+            )
+    return cells
 
 
 def gain_by_shortlist(
@@ -106,23 +166,24 @@ def gain_by_shortlist(
     Returns:
         DataFrame indexed by m: ``mean``, ``low``, ``high`` in points of mAP, and ``n`` queries.
     """
-    first = _first_stage(cells)
+    first = first_stage(cells)
     lengths = cells.index.get_level_values("m").unique()
-    gains = {m: 100 * (cross_fitted(cells.loc[[m]], instances, seed)[0] - first) for m in lengths}
+    gains = {m: 100 * (cross_fitted(cells.loc[[m]], instances, seed).ap - first) for m in lengths}
     table = bootstrap.intervals({str(m): gain for m, gain in gains.items()}, resamples)
     return table.set_index(pd.Index(lengths, name="m"))[["mean", "low", "high", "n"]]
 
 
 def summary(
-    cells: Mapping[tuple[str, str], pd.DataFrame], instances: Sequence[str], resamples: int = 1000, seed: int = 0
+    cells: Mapping[tuple[str, str], pd.DataFrame],
+    fits: Mapping[tuple[str, str], CrossFit],
+    resamples: int = 1000,
 ) -> pd.DataFrame:
     """One row for every first stage and re-ranker.
 
     Args:
         cells: (first stage, re-ranker) -> grid; its rows of m = 0 are the first stage.
-        instances: (Q,) instance of each query.
+        fits: likewise, the grid cross-fitted.
         resamples: of the bootstrap.
-        seed: of the split.
 
     Returns:
         DataFrame indexed by (first stage, re-ranker), percent: ``first stage``, ``re-ranked`` (cross-fitted), ``gain``
@@ -131,63 +192,87 @@ def summary(
     """
     rows = {}
     for key, grid in cells.items():
-        first = _first_stage(grid)
-        ap, choices = cross_fitted(grid, instances, seed)
-        gain, low, high, _, _ = bootstrap.bootstrap(100 * (ap - first), resamples)
+        first, fit = first_stage(grid), fits[key]
+        gain = bootstrap.bootstrap(100 * (fit.ap - first), resamples)
         rows[key] = {
             "first stage": 100 * first.mean(),
-            "re-ranked": 100 * ap.mean(),
-            "gain": gain,
-            "low": low,
-            "high": high,
+            "re-ranked": 100 * fit.ap.mean(),
+            "gain": gain.mean,
+            "low": gain.low,
+            "high": gain.high,
             "best cell on the test queries": 100 * grid.mean(axis=1).max(),
-            "cells": " / ".join(dict.fromkeys(f"{c.m}, {c.lambda_:g}, {c.gamma:g}" for c in choices)),
+            "cells": " / ".join(dict.fromkeys(f"{m}, {weight:g}, {gamma:g}" for m, weight, gamma in fit.chosen)),
         }
     return pd.DataFrame(rows).T.infer_objects().rename_axis(["first stage of", "re-ranker"])
 
 
-def costs(
-    table: pd.DataFrame,
-    stages: Mapping[str, tuple[float, float]],
-    rerankers: Mapping[str, tuple[float, float]],
-) -> pd.DataFrame:
-    """What every method costs and is worth.
+def beside_poster(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The poster's table, and ours below it, in percent.
 
     Args:
         table: of :func:`summary`.
-        stages: first stage -> (bytes of an image, milliseconds of a query).
-        rerankers: re-ranker -> likewise, what comes on top.
+        label: of our rows.
 
     Returns:
-        DataFrame indexed by method: ``first stage``, ``re-ranker`` ("none" for the first stage alone), ``mAP``
-        (percent), ``bytes per image``, ``ms per query``.
+        DataFrame indexed by encoder and first stage: mAP re-ranked by AMES, and of the first stage alone; NaN where
+        the poster reports none.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    for (stage, name), row in table.iterrows():
-        (stored, taken), (more, longer) = stages[stage], rerankers[name]
-        alone = {"first stage": stage, "re-ranker": "none", "mAP": row["first stage"]}
-        rows.setdefault(stage, alone | {"bytes per image": stored, "ms per query": taken})
-        both = {"first stage": stage, "re-ranker": name, "mAP": row["re-ranked"]}
-        rows[f"{stage} + {name}"] = both | {"bytes per image": stored + more, "ms per query": taken + longer}
-    return pd.DataFrame(rows).T.infer_objects().rename_axis("method")
+    published = paper.table("table_3_reranking")
+    keys = {
+        "encoder": published["encoder"] + published["adapted_dagger"].map({"yes": " (adapted)", "no": ""}),
+        "first stage": published["patchify_level"].fillna("global"),
+        "column": published["column"].str.replace("reranking_", "+ "),
+    }
+    poster = published.assign(**keys).set_index(list(keys))["mAP@1k"].unstack("column")
+    ours = table.xs("AMES", level="re-ranker")[["re-ranked", "first stage"]].set_axis(poster.columns, axis=1)
+    return pd.concat([poster, pd.concat({label: ours})]).rename_axis(["encoder", "first stage"])
 
 
-def moved(before: pd.Series, after: pd.Series) -> dict[str, int]:
+def claims(
+    grids: Mapping[tuple[str, str], pd.DataFrame], fits: Mapping[tuple[str, str], CrossFit]
+) -> dict[str, pd.Series]:
+    """What one hopes of re-ranking, as differences per query in points, positive where it is true.
+
+    Args:
+        grids: (first stage, re-ranker) -> grid, for ``"AMES"`` and ``"Chamfer"``, ``"global"`` and ``"L3"`` at least.
+        fits: likewise, the grid cross-fitted; AMES on L3 also by what it looks at.
+
+    Source: supplement S6; poster.
+    """
+    ap = {key: 100 * fit.ap for key, fit in fits.items()}
+    alone = {stage: 100 * first_stage(grid) for (stage, _), grid in grids.items()}
+    found = {f"{name} improves {stage}": ap[stage, name] - alone[stage]
+             for name in ("AMES", "Chamfer") for stage in alone}  # fmt: skip
+    found |= {f"AMES above Chamfer on {stage}": ap[stage, "AMES"] - ap[stage, "Chamfer"] for stage in ("global", "L3")}
+    found["L3 alone above global + AMES"] = alone["L3"] - ap["global", "AMES"]
+    found["AMES gains more on global than on L3"] = found["AMES improves global"] - found["AMES improves L3"]
+    whole = ap["L3", "whole image"]
+    return found | {f"{name} above whole image": ap["L3", name] - whole for name in ("winning patch", "mean of both")}
+
+
+def moved(gain: pd.Series) -> dict[str, int]:
     """Three queries to look at, by a rule: largest gain in AP, median gain of those that changed, largest loss.
+
+    Args:
+        gain: (Q,) AP after minus AP before.
 
     Returns:
         title -> row of the query; without a change the first query alone, without a loss no loss.
     """
-    gain = (after - before).to_numpy()
-    order = [int(row) for row in np.argsort(-gain, kind="stable") if abs(gain[row]) > 0]
+    values = gain.to_numpy()
+    order = [int(row) for row in np.argsort(-values, kind="stable") if abs(values[row]) > 0]
     if not order:
         return {"no query changes": 0}
     chosen = {"largest gain": order[0], "median change": order[len(order) // 2]}
-    return chosen | ({"largest loss": order[-1]} if gain[order[-1]] < 0 else {})
+    return chosen | ({"largest loss": order[-1]} if values[order[-1]] < 0 else {})
 
 
-def _first_stage(cells: pd.DataFrame) -> pd.Series:
-    """AP of the first stage: any cell of m = 0."""
+def first_stage(cells: pd.DataFrame) -> pd.Series:
+    """(Q,) AP of the first stage alone, 0..1: any cell of m = 0.
+
+    Raises:
+        ValueError: the grid has no m = 0.
+    """
     if 0 not in cells.index.get_level_values("m"):
         raise ValueError("the grid has no shortlist of 0 images, so the first stage is not in it; add 0 to the lengths")
     return cells.loc[0].iloc[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from patchlib.support import progress
 
 
 @contextmanager
@@ -18,7 +19,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"waiting for another run that is writing {folder.name}", file=sys.stderr, flush=True)
+        progress.say(f"waiting for another run that is writing {folder.name}")
         lock.acquire()
     try:
         yield

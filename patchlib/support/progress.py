@@ -7,6 +7,7 @@ By hand: a tqdm bar on stderr that goes away when done. A notebook's kernel unde
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,13 @@ class Progress(Protocol):
 
 
 @contextmanager
-def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
+def track(label: str, total: int | None, unit: str = "it") -> Iterator[Progress]:
     """Show the progress of a step of ``total`` items.
 
     Args:
         label: what is being done, e.g. ``"L3 of procedural with cnn-small"``.
-        total: number of items.
-        unit: their name, e.g. ``"image"``.
+        total: number of items, None where nobody knows.
+        unit: their name, e.g. ``"image"``; ``"B"`` is shown as kB, MB, GB.
     """
     target = os.environ.get("PATCHLIB_PROGRESS", "")
     if target and target != "off":
@@ -38,23 +39,35 @@ def track(label: str, total: int, unit: str = "it") -> Iterator[Progress]:
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=label, unit=unit, leave=False, disable=target == "off") as bar:
+    with tqdm(total=total, desc=label, unit=unit, unit_scale=unit == "B", leave=False, disable=target == "off") as bar:
         yield bar
+
+
+def say(message: str) -> None:
+    """Show one line where progress is shown: why nothing moves for a while."""
+    target = os.environ.get("PATCHLIB_PROGRESS", "")
+    if target == "off":
+        return
+    if not target:
+        print(message, file=sys.stderr, flush=True)
+        return
+    with open(target, "a", encoding="utf-8") as file:
+        file.write(f"{message}\n")
 
 
 class _Lines:
     """Progress as lines of a file: ``label: 120/1800 image (45.0/s)``."""
 
-    def __init__(self, file: TextIO, label: str, total: int, unit: str) -> None:
+    def __init__(self, file: TextIO, label: str, total: int | None, unit: str) -> None:
         self.file, self.label, self.total, self.unit = file, label, total, unit
         self.done, self.start, self.written = 0, time.monotonic(), 0.0
 
     def update(self, n: int = 1) -> None:
         self.done += n
         now = time.monotonic()
-        if self.done < self.total and now - self.written < INTERVAL:
+        if self.done != self.total and now - self.written < INTERVAL:
             return
         self.written = now
         rate = self.done / max(now - self.start, 1e-9)
-        self.file.write(f"{self.label}: {self.done}/{self.total} {self.unit} ({rate:.1f}/s)\n")
+        self.file.write(f"{self.label}: {self.done}/{self.total or '?'} {self.unit} ({rate:.1f}/s)\n")
         self.file.flush()

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable
 
 
-def unknown(kind: str, got: str, known: Iterable[str]) -> str:
-    """Message for a name that is not known, e.g. ``unknown("encoder", "SigLp", names)``."""
+def unknown_name(kind: str, got: str, known: Iterable[str]) -> str:
+    """Message for a name that is not known, e.g. ``unknown_name("encoder", "SigLp", names)``."""
     known = list(known)
     folded = {name.casefold(): name for name in known}
     near = [folded[match] for match in difflib.get_close_matches(str(got).casefold(), folded, n=2, cutoff=0.5)]

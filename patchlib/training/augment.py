@@ -1,7 +1,7 @@
 """What the small encoders are trained on: prepared pictures, and views put together from them on the fly.
 
 Pictures of objects and patches of scenes are rendered once; every step then places objects in patches anew: other size,
-place, turn, clutter, occluder, light. torch is imported where it is used.
+place, turn, clutter, occluder, light.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from patchlib.benchmarks.procedural.config import BLOCK, TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.objects import make_object, render
 from patchlib.benchmarks.procedural.patterns import stream
 from patchlib.benchmarks.procedural.scenes import make_scene
 from patchlib.support import progress, provenance
-
-if TYPE_CHECKING:
-    import torch
 
 CANVAS = 96  # pixels of a prepared picture of an object
 MEAN, STD = (0.5, 0.5, 0.5), (0.27, 0.27, 0.27)  # of the encoders' inputs
@@ -124,20 +122,14 @@ class Composer:
 
     def uniform(self, count: int, low: float, high: float) -> torch.Tensor:
         """`count` uniform draws."""
-        import torch
-
         return torch.rand(count, generator=self.generator, device=self.device) * (high - low) + low
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal draws."""
-        import torch
-
         return torch.randn(shape, generator=self.generator, device=self.device)
 
     def _take(self, instances: NDArray[np.int64]) -> torch.Tensor:
         """One random view of each instance: (B, 4, 96, 96) float, colours multiplied by alpha."""
-        import torch
-
         views = self.rng.integers(0, self.pictures.objects.shape[1], len(instances))
         picked = torch.from_numpy(self.pictures.objects[instances, views]).to(self.device)
         picked = picked.permute(0, 3, 1, 2).float().div_(255)
@@ -145,12 +137,10 @@ class Composer:
         return picked
 
     def _ground(self, count: int) -> torch.Tensor:
-        import torch
-
         rows = self.rng.integers(0, len(self.pictures.scenes), count)
         patches = torch.from_numpy(self.pictures.scenes[rows]).to(self.device).permute(0, 3, 1, 2).float().div_(255)
         if patches.shape[-1] != self.side:
-            patches = torch.nn.functional.interpolate(patches, self.side, mode="bilinear")
+            patches = interpolate(patches, self.side, mode="bilinear")
         return patches.flip(-1) if self.rng.random() < 0.5 else patches
 
     def place(
@@ -166,9 +156,6 @@ class Composer:
 
         `scale` 1 fills the view with the picture; x and y in -1..1 of the view.
         """
-        import torch
-        from torch.nn.functional import avg_pool2d, grid_sample
-
         count, side = len(objects), self.side
         axis = (torch.arange(side, device=self.device) * 2 + 1) / side - 1
         gy, gx = torch.meshgrid(axis, axis, indexing="ij")
@@ -209,9 +196,6 @@ class Composer:
 
     def patches(self, instances: NDArray[np.int64]) -> torch.Tensor:
         """Views as in a patch of a scene: any size, cut by the border, turned, before clutter, behind an occluder."""
-        import torch
-        from torch.nn.functional import avg_pool2d, interpolate
-
         n = len(instances)
         tight = self.uniform(n, 0, 1) < 0.4
         scale = torch.where(tight, self.uniform(n, 0.7, 1.1), torch.exp(self.uniform(n, math.log(0.2), math.log(1.6))))
@@ -237,8 +221,6 @@ class Composer:
 
     def photometric(self, x: torch.Tensor, strength: float) -> torch.Tensor:
         """Exposure, cast, saturation, contrast, uneven light and grain, all scaled by `strength`."""
-        import torch
-
         n, side = len(x), x.shape[-1]
         axis = torch.linspace(-1, 1, side, device=self.device)
         slope = self.uniform(2 * n, -0.3 * strength, 0.3 * strength).view(2, n, 1, 1, 1)
@@ -257,8 +239,6 @@ class Composer:
 
     def blurred(self, x: torch.Tensor) -> torch.Tensor:
         """Lowers the resolution of a third of the views, as small objects and blurred photographs have it."""
-        from torch.nn.functional import interpolate
-
         fate = self.uniform(len(x), 0, 1)
         for k, side in enumerate((20, 30, 45)):
             rows = ((fate > k * 0.11) & (fate < (k + 1) * 0.11)).nonzero()[:, 0]
@@ -273,8 +253,6 @@ class Composer:
         Returns:
             Normalised views (2 * count + empty, 3, side, side); labels (2 * count + empty,), < 0 for empty patches.
         """
-        import torch
-
         groups = self.rng.permutation(self.instances // 4)
         wanted = count // 4
         groups = np.resize(groups, wanted) if len(groups) < wanted else groups[:wanted]

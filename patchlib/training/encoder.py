@@ -2,24 +2,23 @@
 
 A step shows every drawn instance twice, once as in a query and once as in a patch of a scene, and pulls the two
 descriptors together while it pushes those of all others apart, siblings and empty patches among them (supervised
-contrastive loss). torch is imported where it is used.
+contrastive loss).
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import timm
+import torch
+from torch.nn.functional import normalize
 
-from patchlib.training.augment import Composer, TrainingSet
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import torch
+from patchlib.training import cards, loop
+from patchlib.training.augment import MEAN, STD, Composer, TrainingSet, object_key
 
 CNN = {
     "num_classes": 128,
@@ -36,45 +35,38 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """Settings of one training run.
+class TrainingConfig(loop.Schedule):
+    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`.
 
     Attributes:
         architecture: a key of ``ARCHITECTURES``.
         instances: how many different objects are ever shown; the first ones of the training seeds, so that smaller
             sets are part of larger ones. A multiple of 4.
-        steps: optimiser steps.
         batch: instances per step, a multiple of 4 (each shown twice).
         empty: patches without an instance per step.
         input_size: side of the crops, pixels.
-        learning_rate: peak of AdamW's cosine schedule after `warm_up` steps.
-        weight_decay: of AdamW.
         temperature: of the loss.
-        warm_up: steps.
-        seed: of weights and batches.
     """
 
     architecture: str = "cnn-small"
     instances: int = 8000
-    steps: int = 4000
     batch: int = 112
     empty: int = 48
     input_size: int = 80
+    temperature: float = 0.08
+    steps: int = 4000
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    temperature: float = 0.08
     warm_up: int = 150
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture is {self.architecture!r}, expected one of {sorted(ARCHITECTURES)}")
         for name in ("instances", "batch"):
             value = getattr(self, name)
             if value < 4 or value % 4:
                 raise ValueError(f"{name} is {value}, expected a positive multiple of 4 (instances come in fours)")
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}, expected at least 1")
 
 
 def contrastive_loss(descriptors: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -85,8 +77,6 @@ def contrastive_loss(descriptors: torch.Tensor, labels: torch.Tensor, temperatur
 
     Source: Khosla et al., Supervised Contrastive Learning, 2020, equation 2.
     """
-    import torch
-
     similarity = descriptors @ descriptors.T / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     similarity = similarity.masked_fill(itself, float("-inf"))
@@ -99,60 +89,71 @@ def contrastive_loss(descriptors: torch.Tensor, labels: torch.Tensor, temperatur
 
 def build(config: TrainingConfig) -> torch.nn.Module:
     """The untrained model of a configuration; its weights follow from the seed."""
-    import timm
-    import torch
-
     name, kwargs = ARCHITECTURES[config.architecture]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return timm.create_model(name, **kwargs)
 
 
-def train(
-    config: TrainingConfig,
-    pictures: TrainingSet,
-    device: str = "cpu",
-    report: Callable[[int, float, float, torch.nn.Module], None] | None = None,
-) -> tuple[torch.nn.Module, pd.DataFrame]:
+def train(config: TrainingConfig, pictures: TrainingSet, device: str = "cpu") -> tuple[torch.nn.Module, pd.DataFrame]:
     """Trains an encoder from scratch.
 
     Args:
         config: settings.
         pictures: at least ``config.instances`` objects.
         device: torch device.
-        report: called every 50 steps with (step, mean loss, seconds, model).
 
     Returns:
         The model in evaluation mode, and the curve: DataFrame[step, loss, seconds], one row per 50 steps.
     """
-    import pandas as pd
-    import torch
-
     if len(pictures.objects) < config.instances:
         raise ValueError(f"the training set has {len(pictures.objects)} instances, {config.instances} are asked for")
     model = build(config).to(device).to(memory_format=torch.channels_last).train()
     rng = np.random.default_rng(config.seed)
     generator = torch.Generator(device).manual_seed(config.seed)
     composer = Composer(pictures, config.instances, config.input_size, device, generator, rng)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    start, losses, rows = time.monotonic(), [], []
-    for step in range(1, config.steps + 1):
-        cosine = 0.5 + 0.5 * math.cos(math.pi * step / config.steps)
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, step / config.warm_up) * cosine
+
+    def objective(step: int) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             views, labels = composer.batch(config.batch, config.empty)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             output = model(views.contiguous(memory_format=torch.channels_last))
-        descriptors = torch.nn.functional.normalize(output.float(), dim=1)
-        loss = contrastive_loss(descriptors, labels, config.temperature)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-        if step % 50 == 0 or step == config.steps:
-            rows.append({"step": step, "loss": float(np.mean(losses)), "seconds": time.monotonic() - start})
-            losses = []
-            if report is not None:
-                report(step, rows[-1]["loss"], rows[-1]["seconds"], model)
-    return model.eval(), pd.DataFrame(rows)
+        return {"loss": contrastive_loss(normalize(output.float(), dim=1), labels, config.temperature)}
+
+    curve = loop.minimise(model, config, objective)
+    return model.eval(), curve
+
+
+def save(
+    model: torch.nn.Module, config: TrainingConfig, curve: pd.DataFrame, folder: Path, name: str, device: str = "cpu"
+) -> Path:
+    """Write weights, card and curve of a training run, as the registry of encoders reads them.
+
+    Args:
+        model, curve: what :func:`train` returned.
+        config: what it was trained with.
+        folder: where the files go, see :func:`patchlib.training.cards.write`.
+        name: registry name.
+        device: what it was trained on, for the card.
+
+    Returns:
+        Path of the card.
+    """
+    timm_name, kwargs = ARCHITECTURES[config.architecture]
+    card = {
+        "architecture": {"library": "timm", "model": timm_name, "kwargs": kwargs},
+        "input_size": config.input_size,
+        "mean": MEAN,
+        "std": STD,
+        "interpolation": "bicubic",
+        "dim": kwargs["num_classes"],
+        "pretraining": {
+            "dataset": "procedural objects",
+            "instances": config.instances,
+            "seed_range": [object_key(0)[0], object_key(config.instances - 1)[0] + 1],
+            "objective": "supervised contrastive, siblings and empty patches as negatives",
+        },
+        "training": {**asdict(config), "device": device},
+        "accuracy": {},
+    }
+    return cards.write(model, card, curve, folder, name)

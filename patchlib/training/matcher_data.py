@@ -18,18 +18,19 @@ from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.image_files import image_sizes
 from patchlib.benchmarks.procedural.config import TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.rendering import file_of, name_of, render_all
-from patchlib.reranking import views
+from patchlib.reranking import cutouts
 from patchlib.reranking.local_features import LocalFeatures
-from patchlib.reranking.matchers import Tokens
+from patchlib.reranking.matchers import LocalFeatureSpec
 from patchlib.support import paths, provenance
+from patchlib.training.loop import Schedule
 
 OBJECTS = 20_000  # of the training seed's world, of which the first thousands are what the encoders were trained on
-STAGES = ("L0", "L3")  # whose shortlists the wrong images come from
+STAGES = ("L0", "L3")  # whose shortlists the negatives come from
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatcherConfig:
-    """Settings of one training run.
+class MatcherConfig(Schedule):
+    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`.
 
     Attributes:
         tokens: local descriptors of queries and images.
@@ -38,19 +39,14 @@ class MatcherConfig:
         held_out: the last so many of them are not trained on; the curve says how well they are found.
         scenes: images of each.
         distractors: images that show none.
-        steps: optimiser steps.
         lists: lists a step.
-        length: images in a list, one of them right.
-        shortlist: wrong images are drawn from so many first places of a stage.
-        easy: share of the wrong images drawn from the whole database instead, at the first step; sinks to 0 at 60 %.
+        length: images in a list, one of them positive.
+        shortlist: negatives are drawn from so many first ranks of a stage.
+        easy: share of the negatives drawn from the whole database instead, at the first step; sinks to 0 at 60 %.
         hidden: share of the descriptors hidden at random, so that no single one is relied on.
-        learning_rate: peak of AdamW's cosine schedule after `warm_up` steps.
-        weight_decay: of AdamW.
-        warm_up: steps.
-        seed: of weights and lists.
     """
 
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: LocalFeatureSpec = field(default_factory=LocalFeatureSpec)
     dim: int = 96
     layers: int = 3
     heads: int = 2
@@ -59,24 +55,24 @@ class MatcherConfig:
     held_out: int = 64
     scenes: int = 6
     distractors: int = 300
-    steps: int = 400
     lists: int = 8
     length: int = 8
     shortlist: int = 60
     easy: float = 0.3
     hidden: float = 0.1
+    steps: int = 400
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     warm_up: int = 50
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.held_out < self.instances <= OBJECTS // 2:
             raise ValueError(
                 f"instances is {self.instances} and held_out {self.held_out}, expected 1 <= held_out < instances <= "
                 f"{OBJECTS // 2}"
             )
-        for name, least in (("steps", 1), ("lists", 1), ("length", 2), ("scenes", 1), ("distractors", 0)):
+        for name, least in (("lists", 1), ("length", 2), ("scenes", 1), ("distractors", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
         if self.lists > self.instances - self.held_out:
@@ -84,13 +80,13 @@ class MatcherConfig:
 
 
 @dataclass(frozen=True)
-class Lists:
+class TrainingLists:
     """What training lists are drawn from.
 
     Attributes:
         queries: local descriptors of the queries, one an instance.
         images: of the database images.
-        positives: query -> right images.
+        positives: query -> its positives.
         rankings: stage -> first images of every query.
     """
 
@@ -100,21 +96,23 @@ class Lists:
     rankings: dict[str, NDArray[np.int32]]
 
     def draw(self, query: int, config: MatcherConfig, easy: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """(length,) database images, the right one first.
+        """(length,) database images, the positive first.
 
         Args:
             query: row of the queries.
             config: settings.
-            easy: share of the wrong images that come from anywhere.
+            easy: share of the negatives that come from anywhere.
             rng: source of randomness.
         """
         stage = STAGES[rng.integers(len(STAGES))]
-        right = self.positives[query]
-        hard = np.setdiff1d(self.rankings[stage][query, : config.shortlist + len(right)], right)
-        anywhere = np.setdiff1d(np.arange(len(self.images.counts)), right)
+        positives = self.positives[query]
+        hard = np.setdiff1d(self.rankings[stage][query, : config.shortlist + len(positives)], positives)
+        anywhere = np.setdiff1d(np.arange(len(self.images.counts)), positives)
         count = min(int(rng.binomial(config.length - 1, 1 - easy)), len(hard))
         others = rng.choice(anywhere, config.length - 1 - count, replace=False)
-        return np.concatenate([[rng.choice(right)], rng.choice(hard, count, replace=False), others]).astype(np.int64)
+        return np.concatenate([[rng.choice(positives)], rng.choice(hard, count, replace=False), others]).astype(
+            np.int64
+        )
 
 
 def world(config: MatcherConfig, workers: int | None = None) -> Benchmark:
@@ -154,7 +152,7 @@ def objects(config: MatcherConfig) -> tuple[ProceduralConfig, list[int]]:
     return drawn, list(islice(unseen, config.instances))
 
 
-def prepare(config: MatcherConfig, workers: int | None = None) -> Lists:
+def prepare(config: MatcherConfig, workers: int | None = None) -> TrainingLists:
     """Scenes, first stages and local descriptors of a configuration, from the cache or made now (some minutes)."""
     scenes = world(config, workers)
     encoder = encoders.create(config.tokens.encoder)
@@ -163,9 +161,9 @@ def prepare(config: MatcherConfig, workers: int | None = None) -> Lists:
     for stage in STAGES:
         level = patches.at_level(int(stage[1]))
         rankings[stage] = search.rank(level.query_descriptors, level, k=200).images
-    return Lists(
-        config.tokens.extract(views.query_views(scenes), encoder, query=True, workers=workers),
-        config.tokens.extract(views.whole_images(scenes), encoder, workers=workers),
+    return TrainingLists(
+        config.tokens.extract(cutouts.queries(scenes), encoder, query=True, workers=workers),
+        config.tokens.extract(cutouts.whole_images(scenes), encoder, workers=workers),
         [np.unique(scenes.relevant(query)[0]) for query in range(len(scenes.queries))],
         rankings,
     )

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from ratios import Best, Ratios, in_turns, machine
+from ratios import Best, Ratios, in_turns, where_measured
 
 from patchlib import report
 from patchlib.run import readme
@@ -41,7 +41,7 @@ def best(benchmark: BenchmarkFixture) -> Best:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    measured, where = config.stash[MEASURED], machine()
+    measured, where = config.stash[MEASURED], where_measured()
     for frame in (measured.table(), pd.DataFrame(measured.throughput)):
         if len(frame):
             terminalreporter.write_line(f"\n{frame.to_string(index=False)}")

@@ -84,7 +84,7 @@ def rate(value: float, unit: str) -> str:
     return f"{float(f'{value:.3g}'):,g} {unit}/s"
 
 
-def machine() -> dict[str, str]:
+def where_measured() -> dict[str, str]:
     """What the numbers were measured on, with and when."""
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "faiss-cpu", "pillow"))
     return {

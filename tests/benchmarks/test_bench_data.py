@@ -79,7 +79,7 @@ def test_hashing_and_unpacking(tmp_path: Path) -> None:
 
     hashing = busy(lambda: hashlib.sha256(content).digest())
     file_hash = busy(lambda: sha256_file(archive))
-    ours = busy(lambda: unpack(archive, tmp_path / "ours", "tar", progress=False))
+    ours = busy(lambda: unpack(archive, tmp_path / "ours", "tar"))
     theirs = busy(plainly)
     assert len(list((tmp_path / "ours").rglob("*.jpg"))) == 500
     shutil.rmtree(tmp_path / "ours")

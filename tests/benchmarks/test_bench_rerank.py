@@ -13,7 +13,7 @@ from ratios import Best, Ratios
 torch = pytest.importorskip("torch")
 
 from patchlib import metrics  # noqa: E402
-from patchlib.reranking import fusion, rerank  # noqa: E402
+from patchlib.reranking import AMES, fusion, rerank  # noqa: E402
 from patchlib.reranking.local_features import LocalFeatures  # noqa: E402
 
 QUERIES, SHORTLIST = 1232, 400  # ILIAS; what is scored here is a share of it
@@ -27,8 +27,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def local(count: int, n: int, dim: int = 768) -> LocalFeatures:
     descriptors = np.random.default_rng(n).normal(size=(count, n, dim)).astype(np.float16)
-    zeros = np.zeros((count, n), np.float32)
-    return LocalFeatures(descriptors, zeros[..., None], zeros, np.full(count, n), [""] * count, {})
+    return LocalFeatures(descriptors, np.full(count, n), [""] * count, {})
 
 
 @pytest.mark.parametrize("positives", [4, 20])
@@ -39,7 +38,7 @@ def test_the_papers_grid_over_all_queries_of_ilias(positives: int) -> None:
     images = rng.permuted(np.tile(np.arange(1000), (QUERIES, 1)), axis=1)
     relevant = rng.random((QUERIES, 1000)) < positives / 1000
     logits = rng.normal(0, 2, (QUERIES, 1000))
-    taken = seconds(lambda: rerank.grid_search(images, scores, logits, relevant, relevant.sum(axis=1), k=1000))
+    taken = seconds(lambda: fusion.grid_search(images, scores, logits, relevant, relevant.sum(axis=1), k=1000))
     print(f"\n792 cells x {QUERIES} queries x 1000 candidates, {positives} positives a query: {taken:.1f} s")
     assert taken < 20
 
@@ -56,12 +55,12 @@ def test_the_grid_against_a_sort_per_cell(ratios: Ratios, best: Best) -> None:
     def plainly() -> np.ndarray:
         rows = []
         for m, lambda_, gamma in cells:
-            order = np.argsort(-rerank.fuse(scores, logits, lambda_, gamma, m), axis=1, kind="stable")
+            order = np.argsort(-fusion.fuse(scores, logits, lambda_, gamma, m), axis=1, kind="stable")
             rows.append(metrics.average_precision(np.take_along_axis(relevant, order, axis=1), positives, k=1000))
         return np.stack(rows)
 
     def ours() -> np.ndarray:
-        return rerank.grid_search(images, scores, logits, relevant, positives, k=1000).to_numpy()
+        return fusion.grid_search(images, scores, logits, relevant, positives, k=1000).to_numpy()
 
     np.testing.assert_allclose(ours(), plainly(), atol=1e-9)
     own, theirs = best(ours, plainly, rounds=2)
@@ -72,8 +71,8 @@ def test_the_grid_against_a_sort_per_cell(ratios: Ratios, best: Best) -> None:
 def test_pairs_in_batches_against_one_at_a_time() -> None:
     """A large network keeps a core busy with one pair already; a small one and Chamfer gain from batches."""
     torch.manual_seed(0)
-    large = rerank.AMES("float").eval()
-    small = rerank.AMES("float", local_dim=128, dim=64, layers=3, feedforward=128).eval()
+    large = AMES("float").eval()
+    small = AMES("float", local_dim=128, dim=64, layers=3, feedforward=128).eval()
     cases = [
         ("AMES, 600 x 50", large, local(2, 600), local(24, 50)),
         ("AMES, 50 x 50", large, local(2, 50), local(64, 50)),
@@ -96,7 +95,7 @@ def test_pairs_in_batches_against_one_at_a_time() -> None:
 @pytest.mark.gpu
 def test_shortlists_of_ilias_on_a_gpu() -> None:
     """1,232 queries x 400 candidates with the published sizes: 600 query and 50 database descriptors."""
-    model = rerank.AMES("binary").eval().cuda()
+    model = AMES("binary").eval().cuda()
     queries, database = local(16, 600), local(SHORTLIST, 50)
     rows = np.tile(np.arange(SHORTLIST), (16, 1))
     rerank.score_shortlist(model, queries, database, rows[:, :64], device="cuda")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from patchlib.pq import disk_lists
-from patchlib.pq.disk_index import DiskIndex
+from patchlib.pq import disk_files
 from patchlib.pq.index import PatchIndex
+from patchlib.pq.on_disk import DiskIndex
 from patchlib.scale import curves, replicate
 
 POOL, COPIES, PATCHES, NPROBE = 10_000, 100, 5, 16
@@ -32,7 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> DiskIndex:
     source = PatchIndex.build(replicate.feature_set(images, images[:40, 0]), nlist=1024, m=16)
     folder = tmp_path_factory.mktemp("large")
     np.save(folder / "queries.npy", images[:40, 0])
-    return replicate.multiply(source, PATCHES, 0, COPIES, folder)
+    return replicate.replicate_codes(source, PATCHES, 0, COPIES, folder)
 
 
 @pytest.mark.parametrize("memory", [None, 16_000_000], ids=["all in the cache", "16 MB of lists"])
@@ -53,4 +53,4 @@ def _faiss(index: DiskIndex, queries: np.ndarray) -> np.ndarray:
 
 def test_reading_lists_of_a_file(large: DiskIndex, benchmark: BenchmarkFixture) -> None:
     folder: Path = large.folder
-    benchmark.pedantic(disk_lists.read, (folder,), rounds=5)
+    benchmark.pedantic(disk_files.read, (folder,), rounds=5)

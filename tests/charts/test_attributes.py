@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,39 +14,40 @@ from patchlib import charts
 from patchlib.studies import attributes
 
 
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
 def _bins(n: int) -> pd.DataFrame:
     rows = [("small", "global"), ("small", "Patchify"), ("small", "gain"), ("large", "global"), ("large", "Patchify")]
     table = pd.DataFrame(rows, columns=["bin", "method"])
     return table.assign(positives=3, mean=[1.0, 2, 1, 4, 5], low=0.5, high=6.0, n=n)
 
 
-def test_bins_show_methods_with_intervals_and_counts() -> None:
-    ax = charts.attributes.bin_points(plt.subplots()[1], _bins(2), "CNN: ")
-    assert ax.get_legend_handles_labels()[1] == ["CNN: global", "CNN: Patchify"]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["small\nn=3", "large\nn=3"]
-    assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[1, 4], [2, 5]]
+def _table(n: int, owner: str, *keys: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.concat([_bins(n)] * len(keys), keys=keys, names=[owner, "factor", "metric"]).droplevel(-1)
 
 
-@pytest.mark.parametrize("table", [_bins(0), pd.DataFrame()])
+@pytest.mark.parametrize(
+    "table", [_table(0, "encoder", ("a", "area", "mAP (%)")), _table(2, "encoder", ("a", "x", ""))]
+)
 def test_bins_without_boxes_say_so(table: pd.DataFrame) -> None:
-    ax = charts.attributes.bin_points(plt.subplots()[1], table)
+    ax = charts.attributes.encoder_points(plt.subplots()[1], table, "area", "mAP (%)")
     assert [text.get_text() for text in ax.texts] == ["no boxes"]
 
 
-def test_a_panel_takes_its_rows_out_of_the_table() -> None:
-    keys = [("a", "area", "mAP (%)"), ("b", "area", "mAP (%)"), ("a", "distance", "mAP (%)")]
-    table = pd.concat([_bins(2)] * 3, keys=keys, names=["encoder", "factor", "metric"]).droplevel(-1)
+def test_a_panel_shows_its_rows_of_the_table_with_intervals_and_counts() -> None:
+    table = _table(2, "encoder", ("a", "area", "mAP (%)"), ("b", "area", "mAP (%)"), ("a", "distance", "mAP (%)"))
     ax = charts.attributes.encoder_points(plt.subplots()[1], table, "area", "mAP (%)")
     assert ax.get_legend_handles_labels()[1] == ["a: global", "a: Patchify", "b: global", "b: Patchify"]
-    table = pd.concat({("scenes", "size", "mAP (%)"): _bins(2)}, names=["study", "factor", "metric"])
-    ax = charts.attributes.study_points(plt.subplots()[1], table, "scenes", "size", "mAP (%)")
-    assert len(ax.containers) == 2 and ax.get_xlabel() == "box area (% of image)"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["small\nn=3", "large\nn=3"]
+    curves = [line for line in ax.lines if len(line.get_ydata()) == 2 and line.get_marker() == "o"]
+    assert [line.get_ydata().tolist() for line in curves] == [[1, 4], [2, 5]] * 2
+    assert [line.get_linestyle() for line in curves] == ["-", "-", ":", ":"]
+    assert [list(line.get_ydata()) for line in ax.lines].count([0.5, 6]) == 4 * 2
+    rounded = charts.attributes.encoder_points(plt.subplots()[1], table.assign(bin="25–25"), "area", "mAP (%)")
+    assert [list(line.get_ydata()) for line in rounded.lines] == [list(line.get_ydata()) for line in ax.lines]
+    ax = charts.attributes.study_points(
+        plt.subplots()[1], _table(2, "study", ("scenes", "size", "mAP (%)")), "scenes", "size", "mAP (%)"
+    )
+    assert ax.get_legend_handles_labels()[1] == ["global", "Patchify"]
+    assert ax.get_xlabel() == "box area (% of image)"
 
 
 def test_headline_speaks_of_the_best_and_the_largest() -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from builders import benchmark_on_disk, feature_set
 
-from patchlib import charts, images, paper
+from patchlib import charts, images, paper, search
 from patchlib.paper import table_7
 from patchlib.pq import file_size
 
@@ -55,13 +55,21 @@ def test_codecs_keep_their_colours_and_places() -> None:
     assert lines["SQ4"].get_ydata().tolist() == [20, 40]
     assert np.round(lines["PQ"].get_xdata()).tolist() == [1]  # the second size
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8", "16"]
+    assert charts.compression.best_codecs(table) == "Best of its size: SQ4 at 8 bytes, SQ4 at 16 bytes."
 
 
 def test_probing_has_a_place_for_every_number_of_lists() -> None:
-    table = pd.DataFrame({"mAP": [1.0, 2.0, 3.0]}, index=[1, 4, 16])
-    ax = charts.compression.probing(plt.subplots()[1], table, {"mAP": "accuracy"})
-    assert ax.lines[0].get_label() == "accuracy" and ax.lines[0].get_ydata().tolist() == [1, 2, 3]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "4", "16"]
+    table = pd.DataFrame({"mAP": [1.0, 2.0, 3.0], "of_codes": [9.0, 99.5, 100.0], "of_exact": [5.0, 6.0, 7.0],
+                          "scanned": [1.0, 12.3, 100.0], "ms": [0.1, 0.2, 0.4]}, index=[1, 4, 16])  # fmt: skip
+    ax = charts.compression.probing(plt.subplots()[1], table)
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in ax.lines}
+    assert drawn == {name: table[column].tolist() for column, name in charts.compression.RECALLS.items()}
+    times = charts.compression.latency(plt.subplots()[1], table, 10)
+    assert times.lines[0].get_ydata().tolist() == [0.1, 0.2, 0.4]
+    for axes in (ax, times):
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4", "16"]
+    sentence = "4 of 16 lists, 12.3 % of the codes, give 99.5 % of the first 10 images of a full scan."
+    assert charts.compression.enough_lists(table, 10) == sentence
 
 
 def test_training_curves_draw_one_size_of_code() -> None:
@@ -79,14 +87,33 @@ def test_error_bars_stand_in_groups() -> None:
     ax = charts.compression.error_bars(plt.subplots()[1], table, "error")
     bars = {bars.get_label(): [bar.get_height() for bar in bars] for bars in ax.containers}
     assert bars == {"on an instance": [1, 4], "winning": [2, 5], "background": [3, 6]}
+    assert charts.compression.error_bars(plt.subplots()[1], table[:0], "error").texts[0].get_text() == "no boxes"
 
 
-def test_region_sheet_cuts_the_regions_it_is_asked_for(tmp_path: Path) -> None:
+def test_region_sheet_cuts_regions_out_of_their_images(tmp_path: Path) -> None:
     data = benchmark_on_disk(tmp_path, n_images=2, sizes=[(40, 32)])
     boxes = [[0, 0, 10, 10], [20, 5, 40, 32], [4, 4, 24, 30]]
     features = feature_set(np.eye(3), [1, 2], np.eye(3)[:1], boxes)
-    axes = plt.subplots(1, 2)[1]
-    charts.compression.region_sheet(axes, data, features, np.array([2, 0]))
-    expected = images.read(data.image_path(1)).crop((4, 4, 24, 30)).resize((96, 96))
-    np.testing.assert_array_equal(axes[0].images[0].get_array(), np.asarray(expected))
-    assert len(axes[1].images) == 1
+    axes = plt.subplots(1, 3)[1]
+    charts.compression.region_sheet(axes, data, features, "crops, all of them")
+    cuts = [images.read(data.image_path(i)).crop(box).resize((96, 96)) for i, box in zip((0, 1, 1), boxes, strict=True)]
+    shown = [np.asarray(ax.images[0].get_array()).tobytes() for ax in axes]
+    assert sorted(shown) == sorted(np.asarray(cut).tobytes() for cut in cuts)
+    assert axes[0].get_ylabel() == "crops,\nall of them"
+
+
+def test_retrieved_images_follow_their_query(tmp_path: Path) -> None:
+    data = benchmark_on_disk(tmp_path)
+    features = feature_set(np.eye(6), [1] * 6, np.eye(6)[:2])
+    axes = plt.subplots(1, 3)[1]
+    ranking = search.rank(features.query_descriptors, features, 2)
+    charts.compression.retrieved(axes, data, features, ranking, 1, "G.T.")
+    assert axes[0].get_ylabel() == "G.T."
+    for ax, path in zip(axes, (data.query_path(1), data.image_path(1), data.image_path(0)), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), np.asarray(images.read(path)))
+
+
+def test_levels_have_a_curve_for_each_kind() -> None:
+    table = pd.DataFrame({"mean": [1.0, 2.0], "low": 0.0, "high": 3.0}, index=["L0", "L3"])
+    ax = charts.compression.levels(plt.subplots()[1], {"exact": table + 1, "PQ": table})
+    assert {line.get_label(): line.get_ydata().tolist() for line in ax.lines} == {"exact": [2, 3], "PQ": [1, 2]}

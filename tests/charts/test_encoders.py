@@ -21,7 +21,6 @@ def test_every_encoder_is_a_curve_over_the_levels() -> None:
     charts.encoders.legend_below(ax)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["cnn-small", "vit-small"]
     assert [list(line.get_ydata()) for line in ax.lines if len(line.get_ydata())] == [[10, 20], [30, 40]]
-    plt.close("all")
 
 
 def test_sizes_of_pretraining_ours_and_published() -> None:
@@ -33,4 +32,3 @@ def test_sizes_of_pretraining_ours_and_published() -> None:
     ax = charts.encoders.published_pretraining(plt.subplots()[1], table)
     assert [list(line.get_ydata()) for line in ax.lines] == [[1, 3], [2, 4]]
     assert ax.lines[1].get_color() == plots.METHODS["Patchify"]
-    plt.close("all")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib.figure import Figure
 from PIL import Image
 

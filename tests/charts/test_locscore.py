@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
-
-matplotlib.use("Agg")
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure

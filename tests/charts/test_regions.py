@@ -17,7 +17,6 @@ def test_points_carry_their_names_and_regions() -> None:
     ax = charts.regions.cost_points(plt.subplots()[1], [1, 30], table)
     assert ax.get_legend_handles_labels()[1] == ["one", "two"]
     assert [container.lines[0].get_xydata().tolist() for container in ax.containers] == [[[1, 5]], [[30, 9]]]
-    plt.close("all")
 
 
 def test_an_image_beyond_a_cut_ranking_has_no_rank_and_no_winning_region(tmp_path: Path) -> None:
@@ -31,4 +30,3 @@ def test_an_image_beyond_a_cut_ranking_has_no_rank_and_no_winning_region(tmp_pat
         boxes.append(len(ax.patches))
     assert labels == ["regions: 2, rank: 2", "regions: 2, rank: beyond 1"]
     assert boxes == [2 + 2 + 2, 2 + 2]  # truth with its edge, two regions, the winning one with its edge
-    plt.close("all")

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from patchlib import charts
-from patchlib.reranking.fusion import Choice
 
 
 @pytest.fixture
-def cells() -> pd.DataFrame:
-    index = pd.MultiIndex.from_product([(0, 10), (0.0, 0.5, 1.0), (0.1, 1.0)], names=["m", "lambda", "gamma"])
-    rows = np.arange(12.0)[:, None] / 20
-    return pd.DataFrame(rows + np.array([[0.0, 0.1]]), index=index)
-
-
-def test_the_grid_shows_the_best_gamma_of_every_cell_and_frames_what_was_chosen(cells: pd.DataFrame) -> None:
-    _, ax = plt.subplots()
-    choice = Choice(m=10, lambda_=0.5, gamma=1.0, tuned=0.5, reported=0.5, n_tuned=1, n_reported=1)
-    image = charts.reranking.grid_map(ax, cells, [choice], (0, 60))
-    # rows lambda, columns m; of two gammas the second is better by 0.05, the mean over queries adds 0.05
-    expected = 100 * np.array([[0.10, 0.40], [0.20, 0.50], [0.30, 0.60]])
-    np.testing.assert_allclose(image.get_array(), expected)
-    assert [text.get_text() for text in ax.texts] == ["10.0", "20.0", "30.0", "40.0", "50.0", "60.0"]
-    assert [patch.get_xy() for patch in ax.patches] == [(0.5, 0.5)]  # column 1, row 1
+def ax() -> Iterator[Axes]:
+    yield plt.subplots()[1]
     plt.close("all")
 
 
-def test_the_curve_has_a_tick_for_every_length() -> None:
-    _, ax = plt.subplots()
+def test_the_grid_shows_the_best_gamma_of_every_cell_and_frames_what_was_chosen(ax: Axes) -> None:
+    index = pd.MultiIndex.from_product([(0, 10), (0.0, 0.5, 1.0), (0.1, 1.0)], names=["m", "lambda", "gamma"])
+    cells = pd.DataFrame(np.arange(12.0)[:, None] / 20 + np.array([[0.0, 0.1]]), index=index)
+    charts.reranking.grid_map(ax, cells, [(10, 0.5, 1.0)])
+    # rows lambda, columns m; of two gammas the second is better by 0.05, the mean over queries adds 0.05
+    shown = [(*text.get_position(), text.get_text()) for text in ax.texts]
+    assert shown[:3] == [(0.5, 0.5, "30.0"), (1.5, 0.5, "60.0"), (0.5, 1.5, "20.0")] and len(shown) == 6
+    assert [patch.get_xy() for patch in ax.patches] == [(1, 1)]  # column 1, row 1
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1.0", "0.5", "0.0"]  # from the top
+
+
+def test_the_curve_has_a_tick_for_every_length(ax: Axes) -> None:
     table = pd.DataFrame({"mean": [0.0, 2.0], "low": [0.0, 1.0], "high": [0.0, 3.0]}, index=[0, 25])
     charts.reranking.gain_curve(ax, table, "AMES", "black")
     assert list(ax.get_xticks()) == [0, 25] and list(ax.lines[0].get_ydata()) == [0, 2]
-    plt.close("all")
 
 
 def test_every_method_has_its_point_and_colour() -> None:
-    _, ax = plt.subplots()
-    columns = {"first stage": ["L3", "L3"], "re-ranker": ["none", "AMES"], "mAP": [44.0, 47.0], "bytes": [10.0, 20.0]}
-    charts.reranking.cost_points(ax, pd.DataFrame(columns, index=["L3", "L3 + AMES"]), "bytes", "bytes")
-    points = [(line.get_label(), line.get_color(), *line.get_xydata()[0]) for line in ax.lines]
-    assert points == [("L3", "#666666", 10, 44), ("L3 + AMES", charts.reranking.RERANKERS["AMES"], 20, 47)]
-    assert ax.get_xscale() == "log"
-    plt.close("all")
+    table = pd.DataFrame({"first stage": ["L3", "L3"], "re-ranker": ["none", "AMES"], "mAP": [44.0, 47.0]})
+    table[["bytes per image", "ms per query"]] = [[10.0, 1.0], [20.0, 3.0]]
+    fig, axes = plt.subplots(1, 2)
+    charts.reranking.costs(axes, table)
+    for ax, expected in zip(axes, ([[10, 44], [20, 47]], [[1, 44], [3, 47]]), strict=True):
+        (points,) = ax.collections
+        assert points.get_offsets().tolist() == expected and ax.get_xscale() == "log"
+        np.testing.assert_allclose(points.get_facecolor(), [to_rgba("#666666"), to_rgba("#0072B2")])
+    assert {"none", "AMES", "L3"} <= {text.get_text() for text in fig.legends[0].texts}
+    plt.close(fig)

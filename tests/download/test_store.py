@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import shutil
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 import servers
 from filelock import FileLock
 
 from patchlib.download import store
-from patchlib.download.fetch import DownloadError, Fetched, RetryPolicy
+from patchlib.download.fetch import DownloadError, RetryPolicy
 from patchlib.download.manifest import Entry, File, Listing
-from patchlib.download.sources import FetchOptions
 from patchlib.download.unpack import ArchiveError
 
 QUICK = RetryPolicy(attempts=2, timeout=0.4, backoff=0.01)
-FILES = {"set/a.txt": b"aaa", "set/b.txt": b"bbbb", "readme": b"r"}
+TABLE = b"0 1 2\n"
+WHOLE = ["readme", "set/a.txt", "set/b.txt", "table.txt"]
+FACTS = {"kind": "benchmark", "title": "T", "home": "h", "licence": "MIT", "citation": "@misc{t}", "verified": "-"}
+OFFLINE = Entry(
+    name="thing",
+    folder="things",
+    files=(
+        File(name="x.zip", urls=("http://127.0.0.1:9/x.zip",), unpack="zip"),
+        File(name="table.txt", urls=("http://127.0.0.1:9/table.txt",)),
+    ),
+    **FACTS,
+)
 
 
-def zipped(files):
+def sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def zipped(**files):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -32,90 +46,73 @@ def zipped(files):
     return buffer.getvalue()
 
 
-ARCHIVE = zipped(FILES)
-TABLE = b"0 1 2\n"
+ARCHIVE = zipped(**{"set/a.txt": b"aaa", "set/b.txt": b"bbbb", "readme": b"r"})
 
 
 @pytest.fixture
-def web(web):
+def thing(web):
+    """An archive and a table that a server has."""
     web.files |= {"/x.zip": ARCHIVE, "/table.txt": TABLE}
-    return web
+    return replace(OFFLINE, files=tuple(replace(file, urls=(f"{web.url}/{file.name}",)) for file in OFFLINE.files))
 
 
-def entry(web=None, **changes):
-    base = web.url if web else "http://127.0.0.1:9"
-    facts = {
-        "name": "thing",
-        "kind": "benchmark",
-        "title": "T",
-        "home": base,
-        "licence": "MIT",
-        "citation": "@misc{t}",
-        "folder": "things",
-        "verified": "-",
-        "files": (
-            File(name="x.zip", urls=(f"{base}/x.zip",), unpack="zip"),
-            File(name="table.txt", urls=(f"{base}/table.txt",)),
-        ),
-    }
-    return Entry(**{**facts, **changes})
+def only(entry, **changes):
+    """The entry with its first file alone, changed."""
+    return replace(entry, files=(replace(entry.files[0], **changes),))
 
 
-def get(thing, data, **options):
-    store.get(thing, data, FetchOptions(retry=QUICK, progress=False, **options))
+def get(entry, data, **options):
+    return store.get(entry, data, store.FetchOptions(retry=QUICK, **options))
 
 
 def visible(folder):
-    found = (path for path in folder.rglob("*") if path.is_file())
-    names = (path.relative_to(folder).as_posix() for path in found)
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in names if not name.startswith(".patchlib"))
 
 
-def test_get_unpacks_pins_and_marks(web, tmp_path, capsys):
-    thing = entry(web)
+def asked(web):
+    return [path for path, _ in web.requests]
+
+
+def check_whole(entry, data):
+    assert visible(data / "things") == WHOLE
+    assert store.state(entry, data) == "complete"
+    assert store.verify(entry, data) == {}
+
+
+def test_get_unpacks_pins_and_marks(web, tmp_path, thing, capsys):
     assert store.state(thing, tmp_path) == "-"
-    get(thing, tmp_path)
-    assert visible(tmp_path / "things") == ["readme", "set/a.txt", "set/b.txt", "table.txt"]
-    assert store.state(thing, tmp_path) == "complete"
-    assert store.verify(thing, tmp_path) == []
-    pins = store.read_pins(tmp_path)
-    assert {key: pins[key]["sha256"] for key in pins} == {
-        "thing/x.zip": hashlib.sha256(ARCHIVE).hexdigest(),
-        "thing/table.txt": hashlib.sha256(TABLE).hexdigest(),
-    }
-    asked = len(web.requests)
-    get(thing, tmp_path)
+    assert get(thing, tmp_path) == store.count_files(thing, tmp_path) == 2
+    check_whole(thing, tmp_path)
+    pins = {key: pin["sha256"] for key, pin in store.read_pins(tmp_path).items()}
+    assert pins == {"thing/x.zip": sha(ARCHIVE), "thing/table.txt": sha(TABLE)}
+    assert get(thing, tmp_path) == 2
     assert "--force" in capsys.readouterr().out.splitlines()[-1]
-    assert len(web.requests) == asked
+    assert asked(web) == ["/x.zip", "/table.txt"]
 
 
-def test_a_hash_of_the_manifest_is_not_pinned(web, tmp_path):
-    file = File(name="table.txt", urls=(f"{web.url}/table.txt",), sha256=hashlib.sha256(TABLE).hexdigest())
-    get(entry(web, files=(file,)), tmp_path)
+def test_a_hash_of_the_manifest_is_not_pinned(tmp_path, thing):
+    get(only(thing, sha256=sha(ARCHIVE)), tmp_path)
     assert store.read_pins(tmp_path) == {}
 
 
-def test_verify_names_what_misses_and_differs(web, tmp_path):
-    thing = entry(web)
+def test_verify_names_what_misses_and_differs(tmp_path, thing):
+    with pytest.raises(FileNotFoundError, match="data get thing"):
+        store.verify(thing, tmp_path)
     get(thing, tmp_path)
     (tmp_path / "things/set/a.txt").unlink()
     (tmp_path / "things/set/b.txt").write_bytes(b"BBBB")
     (tmp_path / "things/table.txt").write_bytes(b"longer than before")
-    assert dict(store.verify(thing, tmp_path)) == {
+    problems = {
         "set/a.txt": "is missing",
         "set/b.txt": "has other content than when it was fetched",
         "table.txt": "has 18 bytes, expected 6",
     }
-    assert set(dict(store.verify(thing, tmp_path, quick=True))) == {"set/a.txt", "table.txt"}
+    assert store.verify(thing, tmp_path) == problems
+    assert store.verify(thing, tmp_path, quick=True).keys() == problems.keys() - {"set/b.txt"}
 
 
-def test_verify_of_what_was_never_fetched(tmp_path):
-    with pytest.raises(FileNotFoundError, match="data get thing"):
-        store.verify(entry(), tmp_path)
-
-
-def test_another_file_than_the_pinned_one(web, tmp_path):
-    thing = entry(web)
+def test_another_file_than_the_pinned_one(web, tmp_path, thing):
     get(thing, tmp_path)
     web.files["/table.txt"] = b"changed"
     shutil.rmtree(tmp_path / "things")
@@ -127,131 +124,148 @@ def test_another_file_than_the_pinned_one(web, tmp_path):
     assert store.read_pins(tmp_path)["thing/table.txt"]["bytes"] == 7
 
 
-def test_force_replaces_what_an_archive_held(web, tmp_path):
-    thing = entry(web)
+@pytest.mark.parametrize("text", ["a: [", "a: 3", "a: {sha256: short}", "- a"])
+def test_a_damaged_lock(tmp_path, text):
+    (tmp_path / "data_manifest.lock").write_text(text)
+    with pytest.raises(ValueError, match="data_manifest.lock is damaged"):
+        store.read_pins(tmp_path)
+
+
+def test_force_replaces_what_an_archive_held(web, tmp_path, thing):
     get(thing, tmp_path)
-    web.files["/x.zip"] = zipped({"set/new.txt": b"n", "readme": b"r2"})
+    web.files["/x.zip"] = zipped(**{"set/new.txt": b"n", "readme": b"r2"})
     get(thing, tmp_path, force=True)
     assert visible(tmp_path / "things") == ["readme", "set/new.txt", "table.txt"]
-    assert store.verify(thing, tmp_path) == []
+    assert store.verify(thing, tmp_path) == {}
 
 
-def test_a_damaged_archive_is_neither_kept_nor_pinned(web, tmp_path):
+@pytest.mark.parametrize("before", [False, True], ids=["at first", "by force, over a whole one"])
+def test_a_damaged_archive_is_neither_kept_nor_pinned(web, tmp_path, thing, before):
+    if before:
+        get(thing, tmp_path)
     # the server cuts the archive and lies about its length; nothing published tells
     web.script["/x.zip"] = [servers.other(ARCHIVE[:-30])]
     with pytest.raises(ArchiveError, match=r"x\.zip cannot be unpacked"):
-        get(entry(web), tmp_path)
-    assert visible(tmp_path / "things") == []
-    assert store.read_pins(tmp_path) == {}
-    get(entry(web), tmp_path)
-    assert store.state(entry(web), tmp_path) == "complete"
-
-
-def test_a_call_killed_while_unpacking_does_not_download_again(web, tmp_path, monkeypatch):
-    thing = entry(web)
-
-    def killed(*arguments, **keywords):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(store, "unpack", killed)
-    with pytest.raises(KeyboardInterrupt):
-        get(thing, tmp_path)
-    monkeypatch.undo()
-    assert store.state(thing, tmp_path) == "-"
+        get(thing, tmp_path, force=before)
+    assert visible(tmp_path / "things") == (WHOLE if before else [])
+    assert store.read_pins(tmp_path).get("thing/x.zip", {}).get("sha256") == (sha(ARCHIVE) if before else None)
     get(thing, tmp_path)
-    assert [path for path, _ in web.requests] == ["/x.zip", "/table.txt"]
-    assert visible(tmp_path / "things") == ["readme", "set/a.txt", "set/b.txt", "table.txt"]
+    check_whole(thing, tmp_path)
 
 
-def test_a_call_killed_while_moving_is_finished_by_the_next(web, tmp_path, monkeypatch):
-    thing = entry(web)
+def killed(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["at first", "by force, over a whole one"])
+@pytest.mark.parametrize("step", ["unpacking", "moving"])
+def test_a_killed_call_is_finished_by_the_next_without_another_download(
+    web, tmp_path, thing, monkeypatch, step, before
+):
+    if before:
+        get(thing, tmp_path)
     moves = []
 
-    def killed_at_the_second(source, target):
+    def killed_at_the_second(source, target, move=os.replace):
         if "unpacking" in str(source):
             moves.append(target)
-            if len(moves) == 2:
-                raise KeyboardInterrupt
-        replace(source, target)
+        return killed() if len(moves) == 2 else move(source, target)
 
-    replace = os.replace
-    monkeypatch.setattr(store.os, "replace", killed_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        get(thing, tmp_path)
-    monkeypatch.undo()
-    assert store.state(thing, tmp_path) == "-"
-    assert (tmp_path / "things/readme").exists() and not (tmp_path / "things/set").exists()
+    web.requests.clear()
+    with monkeypatch.context() as patched:
+        if step == "unpacking":
+            patched.setattr(store, "unpack", killed)
+        else:
+            patched.setattr(os, "replace", killed_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            get(thing, tmp_path, force=before)
+    assert store.state(thing, tmp_path) == ("1 of 2 files" if before else "-")
+    if step == "moving":
+        assert (tmp_path / "things/readme").exists() and not (tmp_path / "things/set").exists()
     get(thing, tmp_path)
-    assert visible(tmp_path / "things") == ["readme", "set/a.txt", "set/b.txt", "table.txt"]
-    assert store.verify(thing, tmp_path) == []
+    check_whole(thing, tmp_path)
+    assert asked(web).count("/x.zip") == 1
 
 
-def test_files_of_someone_else_are_not_overwritten(web, tmp_path):
+def test_files_of_someone_else_are_not_overwritten(tmp_path, thing):
     (tmp_path / "things/set").mkdir(parents=True)
     (tmp_path / "things/set/mine.txt").write_text("mine")
     with pytest.raises(DownloadError, match="did not put it there; move it away"):
-        get(entry(web), tmp_path)
+        get(thing, tmp_path)
     assert (tmp_path / "things/set/mine.txt").read_text() == "mine"
 
 
-def test_keep_makes_a_mirror_for_others(web, tmp_path):
-    get(entry(web), tmp_path / "teacher", keep=True)
+def test_keep_makes_a_mirror_for_others(tmp_path, thing):
+    get(thing, tmp_path / "teacher", keep=True)
     assert "x.zip" in visible(tmp_path / "teacher/things")
-    offline = entry()
-    get(offline, tmp_path / "pupil", source=str(tmp_path / "teacher"))
-    assert visible(tmp_path / "pupil/things") == ["readme", "set/a.txt", "set/b.txt", "table.txt"]
-    assert store.verify(offline, tmp_path / "pupil") == []
+    get(OFFLINE, tmp_path / "pupil", source=str(tmp_path / "teacher"))
+    check_whole(OFFLINE, tmp_path / "pupil")
 
 
 @pytest.mark.parametrize("under", ["things/", ""])
-def test_a_mirror_by_address(tmp_path, under):
-    with servers.serve_http() as mirror:
-        mirror.files |= {f"/m/{under}x.zip": ARCHIVE, f"/m/{under}table.txt": TABLE}
-        get(entry(), tmp_path / "a", source=f"{mirror.url}/m/")
-        get(entry(), tmp_path / "b", mirror=f"{mirror.url}/m")
-    assert store.state(entry(), tmp_path / "a") == store.state(entry(), tmp_path / "b") == "complete"
+@pytest.mark.parametrize("option", ["source", "mirror"])
+def test_a_mirror_by_address(web, tmp_path, under, option):
+    web.files |= {f"/m/{under}x.zip": ARCHIVE, f"/m/{under}table.txt": TABLE}
+    get(OFFLINE, tmp_path, **{option: f"{web.url}/m/"})
+    check_whole(OFFLINE, tmp_path)
 
 
 @pytest.mark.parametrize("place", ["address", "folder"])
-def test_a_mirror_without_the_file_is_passed_over(web, tmp_path, place):
+def test_a_mirror_without_the_file_is_passed_over(web, tmp_path, thing, place):
     (tmp_path / "empty").mkdir()
-    mirror = f"{web.url}/nothing" if place == "address" else str(tmp_path / "empty")
-    get(entry(web), tmp_path / "data", mirror=mirror)
-    assert store.state(entry(web), tmp_path / "data") == "complete"
+    get(thing, tmp_path / "data", mirror=f"{web.url}/nothing" if place == "address" else str(tmp_path / "empty"))
+    check_whole(thing, tmp_path / "data")
 
 
 def test_from_a_folder_that_lacks_a_file_says_where_it_looked(tmp_path):
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy/x.zip").write_bytes(ARCHIVE)
-    with pytest.raises(DownloadError, match="(?s)could not fetch table.txt; .*copy/things/table.txt: is not there"):
-        get(entry(), tmp_path / "data", source=str(tmp_path / "copy"))
+    (tmp_path / "x.zip").write_bytes(ARCHIVE)
+    with pytest.raises(DownloadError, match="(?s)could not fetch table.txt; .*things/table.txt: is not there"):
+        get(OFFLINE, tmp_path / "data", source=str(tmp_path))
 
 
 def test_from_one_file(tmp_path):
     path = tmp_path / "renamed-by-the-browser (1).zip"
     path.write_bytes(ARCHIVE)
-    get(entry(files=entry().files[:1]), tmp_path / "data", source=str(path))
-    assert visible(tmp_path / "data/things") == ["readme", "set/a.txt", "set/b.txt"]
+    get(only(OFFLINE), tmp_path / "data", source=str(path))
+    assert visible(tmp_path / "data/things") == WHOLE[:3]
     assert path.exists()
     with pytest.raises(DownloadError, match="also needs table.txt"):
-        get(entry(), tmp_path / "other", source=str(path))
+        get(OFFLINE, tmp_path / "other", source=str(path))
 
 
-def test_from_a_wrong_file(tmp_path):
+@pytest.mark.parametrize(("facts", "message"), [({"sha256": "0" * 64}, "sends another file"), ({"bytes": 5}, "ed 5")])
+def test_from_a_wrong_file(tmp_path, facts, message):
     (tmp_path / "x.zip").write_bytes(ARCHIVE)
-    for facts, message in (({"sha256": "0" * 64}, "sends another file"), ({"bytes": 5}, "expected 5")):
-        file = File(name="x.zip", urls=("http://127.0.0.1:9/x.zip",), unpack="zip", **facts)
-        with pytest.raises(DownloadError, match=message):
-            get(entry(files=(file,)), tmp_path / "data", source=str(tmp_path / "x.zip"))
+    with pytest.raises(DownloadError, match=message):
+        get(only(OFFLINE, **facts), tmp_path / "data", source=str(tmp_path / "x.zip"))
 
 
-def test_a_full_disk_is_noticed_before(web, tmp_path, monkeypatch):
+def test_a_full_disk_is_noticed_before(web, tmp_path, thing, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**9, 10**9 - 1000, 1000)
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
-    file = File(name="x.zip", urls=(f"{web.url}/x.zip",), unpack="zip", bytes=600, unpacked_bytes=500)
-    with pytest.raises(DownloadError, match="needs 1.1 kB while it unpacks, but .* has 1.0 kB free"):
-        get(entry(web, files=(file,)), tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DownloadError, match="needs 1.10kB while it unpacks, but .* has 1.00kB free; make room"):
+        get(only(thing, bytes=600, unpacked_bytes=500), tmp_path)
     assert web.requests == []
+
+
+def test_two_at_once(tmp_path, thing):
+    lock = tmp_path / "things/.patchlib/thing.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(DownloadError, match="another process"):
+        get(thing, tmp_path)
+    get(thing, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": "*siglip*"}, "no file of thing matches '.*siglip.*'; the files there: x.zip, table.txt"),
+        ({"limit": 0}, "limit is 0, expected at least 1"),
+    ],
+)
+def test_nothing_is_asked_for(tmp_path, thing, options, message):
+    with pytest.raises(ValueError, match=message):
+        get(thing, tmp_path, **options)
 
 
 SHARDS = {f"yfcc100m_{i:05d}.tar": bytes([i]) * 50 for i in range(4)}
@@ -259,14 +273,12 @@ SHARDS = {f"yfcc100m_{i:05d}.tar": bytes([i]) * 50 for i in range(4)}
 
 @pytest.fixture
 def listed(web):
-    lines = []
-    for name, content in SHARDS.items():
-        web.files[f"/data/yfcc100m/{name}"] = content
-        lines.append(f"{hashlib.sha256(content).hexdigest()}  {web.url}/data/yfcc100m/{name}\n")
-    lines.append(f"{'0' * 64}  {web.url}/data/core.tar\n")
-    web.files["/data/checksums.txt"] = "".join(lines).encode()
+    """Four shards that a list of checksums names."""
+    web.files |= {f"/data/yfcc100m/{name}": content for name, content in SHARDS.items()}
+    lines = [f"{sha(content)}  {web.url}/data/yfcc100m/{name}\n" for name, content in SHARDS.items()]
+    web.files["/data/checksums.txt"] = "".join([*lines, f"{'0' * 64}  {web.url}/data/core.tar\n"]).encode()
     listing = Listing(format="checksums", url=f"{web.url}/data/checksums.txt", match="*yfcc*.tar", folder="yfcc100m")
-    return entry(web, files=(), listing=listing)
+    return replace(OFFLINE, files=(), listing=listing)
 
 
 def test_shards_by_the_publishers_checksums(web, tmp_path, listed):
@@ -276,7 +288,7 @@ def test_shards_by_the_publishers_checksums(web, tmp_path, listed):
     get(listed, tmp_path, only="*_00002*")
     get(listed, tmp_path)
     assert store.state(listed, tmp_path) == "complete"
-    assert [path for path, _ in web.requests if path.endswith(".tar")].count("/data/yfcc100m/yfcc100m_00000.tar") == 1
+    assert asked(web).count("/data/yfcc100m/yfcc100m_00000.tar") == 1
     assert store.read_pins(tmp_path) == {}
 
 
@@ -287,29 +299,22 @@ def test_a_shard_that_is_not_what_the_checksums_say(web, tmp_path, listed):
     assert store.state(listed, tmp_path) == "1 of 4 files"
 
 
-def test_two_at_once(web, tmp_path):
-    lock = tmp_path / "things/.patchlib/thing.lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock), pytest.raises(DownloadError, match="another process"):
-        get(entry(web), tmp_path)
-    get(entry(web), tmp_path)
-
-
-def test_shards_from_a_copy(tmp_path, listed, web):
-    (tmp_path / "copy/yfcc100m").mkdir(parents=True)
+@pytest.mark.parametrize("place", ["folder", "file"])
+def test_shards_from_a_copy(tmp_path, listed, web, place):
+    copy = tmp_path / "copy/yfcc100m"
+    copy.mkdir(parents=True)
     for name, content in SHARDS.items():
-        (tmp_path / "copy/yfcc100m" / name).write_bytes(content)
-    get(listed, tmp_path / "data", source=str(tmp_path / "copy"))
-    assert store.state(listed, tmp_path / "data") == "complete"
+        (copy / name).write_bytes(content)
+    get(listed, tmp_path / "data", source=str(tmp_path / "copy" if place == "folder" else copy / min(SHARDS)))
+    assert store.count_files(listed, tmp_path / "data") == (len(SHARDS) if place == "folder" else 1)
     assert web.requests == []
 
 
 def test_a_list_leads_to_its_server_and_never_to_our_own_files(web, tmp_path, listed):
     secret = tmp_path / "yfcc_secret.tar"
     secret.write_bytes(b"s")
-    digest = hashlib.sha256(b"s").hexdigest()
     web.files["/data/yfcc1.tar"] = b"s"
-    web.files["/data/checksums.txt"] = f"{digest} yfcc1.tar\n{digest} {secret}\n".encode()
+    web.files["/data/checksums.txt"] = f"{sha(b's')} yfcc1.tar\n{sha(b's')} {secret}\n".encode()
     with pytest.raises(DownloadError, match="(?s)could not fetch yfcc_secret.tar; .*/yfcc_secret.tar: answers 404"):
         get(listed, tmp_path / "out")
     assert visible(tmp_path / "out/things") == ["yfcc100m/yfcc1.tar"]
@@ -317,7 +322,7 @@ def test_a_list_leads_to_its_server_and_never_to_our_own_files(web, tmp_path, li
 
 def test_a_damaged_list_of_checksums(web, tmp_path, listed):
     web.files["/data/checksums.txt"] = b"not a hash http://x/yfcc100m_1.tar\n"
-    with pytest.raises(DownloadError, match="expected 'sha256 address'"):
+    with pytest.raises(ValueError, match="expected 'sha256 address'"):
         get(listed, tmp_path)
 
 
@@ -327,31 +332,5 @@ def test_files_of_a_directory_page(web, tmp_path):
     web.script["/f/"] = [servers.other(page.encode(), Content_Type="text/html")] * 2
     web.files |= {"/f/a.hdf5": b"a", "/f/b%20b.hdf5": b"b"}
     listing = Listing(format="index", url=f"{web.url}/f/", match="*.hdf5", folder="features")
-    get(entry(web, files=(), listing=listing), tmp_path)
+    get(replace(OFFLINE, files=(), listing=listing), tmp_path)
     assert visible(tmp_path / "things") == ["features/a.hdf5", "features/b b.hdf5"]
-
-
-def test_a_pattern_that_fits_nothing(web, tmp_path):
-    with pytest.raises(ValueError, match="no file of thing matches '.*siglip.*'; the files there: x.zip, table.txt"):
-        get(entry(web), tmp_path, only="*siglip*")
-
-
-@pytest.mark.parametrize("text", ["a: [", "a: 3", "a: {sha256: short}", "- a"])
-def test_a_damaged_lock(tmp_path, text):
-    (tmp_path / "data_manifest.lock").write_text(text)
-    with pytest.raises(ValueError, match="data_manifest.lock is damaged"):
-        store.read_pins(tmp_path)
-
-
-def test_pins_add_up(tmp_path):
-    store.pin(tmp_path, "a/x", Fetched(tmp_path, 3, "0" * 64, "here"))
-    store.pin(tmp_path, "b/y", Fetched(tmp_path, 4, "1" * 64, "there"))
-    assert json.loads(json.dumps(store.read_pins(tmp_path))) == {
-        "a/x": {"sha256": "0" * 64, "bytes": 3, "source": "here"},
-        "b/y": {"sha256": "1" * 64, "bytes": 4, "source": "there"},
-    }
-
-
-def test_human():
-    sizes = {None: "an unknown size", 7: "7 B", 1500: "1.5 kB", 2_300_000_000: "2.3 GB", 6_300_000_000_000: "6.3 TB"}
-    assert {size: store.human(size) for size in sizes} == sizes

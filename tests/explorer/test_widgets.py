@@ -66,7 +66,7 @@ def captions(shown: widgets.Explorer) -> list[str]:
 
 def expected(shown: widgets.Explorer, query: int) -> list[str]:
     """What stands below the first images, from an exact search of all queries at once."""
-    owned, data = shown.session.features(shown.choice), shown.answer.benchmark
+    owned, data = shown.session.features(shown.setup), shown.answer.benchmark
     ranking = search.rank(owned.query_descriptors, owned, k=10)
     right = np.isin(ranking.images[query], data.relevant(query)[0])
     named = zip(ranking.scores[query], np.where(right, "right", "wrong"), strict=True)
@@ -122,7 +122,7 @@ def test_a_click_on_a_result_shows_its_patches(shown: widgets.Explorer) -> None:
 def test_codes_are_searched_when_chosen(shown: widgets.Explorer) -> None:
     exact = shown.answer.ranking.scores
     shown.controls["index"].value = "PQ"
-    assert shown.choice.index == "PQ"
+    assert shown.setup.index == "PQ"
     assert not np.array_equal(shown.answer.ranking.scores, exact)
     shown.controls["index"].value = "exact"
     assert np.array_equal(shown.answer.ranking.scores, exact)
@@ -143,7 +143,7 @@ def test_what_cannot_be_done_is_said_and_nothing_changes(shown: widgets.Explorer
     assert captions(shown) == before
     shown.controls["index"].value = "exact"
     shown.controls["level"].value = 0
-    assert shown.choice.level == 0 and "alert" not in shown.status.value
+    assert shown.setup.level == 0 and "alert" not in shown.status.value
 
 
 def test_a_benchmark_that_is_not_there_says_how_to_get_it(
@@ -221,7 +221,7 @@ def test_its_output_is_widgets_and_a_picture_of_them(shown: widgets.Explorer) ->
     assert bundle["text/plain"] == f"Explorer, {shown.answer.summary()}"
     picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
     assert picture.width > picture.height > 200
-    assert shown.picture() == shown.picture()
+    assert shown._repr_mimebundle_()["image/png"] == bundle["image/png"]
 
 
 def test_a_committed_notebook_keeps_the_picture_alone(shown: widgets.Explorer) -> None:
@@ -253,24 +253,24 @@ def test_a_photo_of_a_query_is_answered_as_the_query(bench: session.SearchSessio
     photo, query = bench.ask_photo(bench.default, content, "mine"), bench.ask(bench.default, 3)
     assert np.array_equal(photo.ranking.images, query.ranking.images)
     assert np.allclose(photo.descriptor, query.descriptor)
-    assert (photo.kind(0), query.kind(3), query.kind(0)) == (None, "right", "wrong")
+    assert (photo.kind(0), query.kind(3), query.kind(0)) == (None, "positive", "negative")
 
 
 def test_unknown_names_are_named(bench: session.SearchSession) -> None:
     with pytest.raises(ValueError, match="unknown benchmark 'foldr'; did you mean folder"):
         bench.run("foldr")
     with pytest.raises(ValueError, match="unknown index 'pq'"):
-        bench.ask(session.Choice(benchmark="folder", encoder="colour-histogram", index="pq"), 0)
+        bench.ask(session.Setup("folder", "colour-histogram", index="pq"), 0)
     with pytest.raises(ValueError, match="query 12, expected 0 to 11"):
         bench.ask(bench.default, 12)
 
 
 def test_thumbnails_show_boxes_and_frame_in_place() -> None:
     wide = Image.new("RGB", (200, 100), "white")
-    small = pictures.thumbnail(wide, [((0, 0, 100, 100), "truth")], "wrong", side=110)
+    small = pictures.thumbnail(wide, [((0, 0, 100, 100), "truth")], "negative", side=110)
     # 100 x 50 pixels in the middle, the frame 5 pixels around it
     assert small.getpixel((55, 24)) == small.getpixel((55, 86)) == (255, 255, 255)
-    assert small.getpixel((55, 26)) == Image.new("RGB", (1, 1), plots.BOXES["wrong"]).getpixel((0, 0))
+    assert small.getpixel((55, 26)) == Image.new("RGB", (1, 1), plots.BOXES["negative"]).getpixel((0, 0))
     yellow = Image.new("RGB", (1, 1), plots.BOXES["truth"]).getpixel((0, 0))
     assert small.getpixel((5, 50)) == yellow and small.getpixel((55, 50)) == yellow
     assert small.getpixel((30, 50)) == (255, 255, 255)

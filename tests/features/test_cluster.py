@@ -27,15 +27,7 @@ from patchlib.features import cluster, extraction
 from patchlib.features import shards as feature_shards
 
 COLOUR = encoder_of(mean_colour, 3)
-SETTINGS = {
-    "distributed.comm.timeouts.connect": "2s",
-    "distributed.worker.memory.terminate": False,
-}
-
-
-@pytest.fixture(autouse=True)
-def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATCHLIB_PROGRESS", "off")
+SETTINGS = {"distributed.comm.timeouts.connect": "2s", "distributed.worker.memory.terminate": False}
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +35,6 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images of L1 a shard."""
     monkeypatch.setattr(feature_shards, "SHARD_REGIONS", 10)
     monkeypatch.setattr(feature_shards, "SHARDS", 1)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    """Two worker processes of one thread."""
-    with dask.config.set(SETTINGS), small_cluster(n_workers=2) as client:
-        yield client
 
 
 @contextmanager
@@ -171,8 +156,6 @@ def test_a_shard_that_disappears_is_named(
     monkeypatch.setattr(cluster, "run", losing)
     with pytest.raises(FileNotFoundError, match=r"shard .*image-00000006-00000008.* has disappeared; run again"):
         extract(tiny, COLOUR, tmp_path / "there", executor=client)
-    monkeypatch.undo()
-    os.environ["PATCHLIB_PROGRESS"] = "off"
 
 
 def test_no_worker_at_all(tiny: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,6 @@ from patchlib.support import provenance
 COLOUR = encoder_of(mean_colour, 3)
 
 
-@pytest.fixture(autouse=True)
-def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATCHLIB_PROGRESS", "off")
-
-
 @pytest.fixture
 def tiny(tmp_path: Path) -> Benchmark:
     return benchmark_on_disk(tmp_path / "data", n_images=7, n_queries=3)

@@ -21,7 +21,6 @@ from patchlib import features, metrics, search
 from patchlib.benchmarks import load
 from patchlib.download import store
 from patchlib.download.manifest import Entry, File, Listing
-from patchlib.download.sources import FetchOptions
 from patchlib.support.provenance import sha256_file
 
 RED, BLUE, ORANGE, GREEN = (255, 0, 0), (0, 0, 255), (255, 120, 0), (0, 255, 0)
@@ -49,13 +48,8 @@ def tarred(files, mode="w:gz"):
     return buffer.getvalue()
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path / "cache"))
-
-
 def get(entry, data):
-    store.get(entry, data, FetchOptions(progress=False))
+    store.get(entry, data, store.FetchOptions())
 
 
 def evaluate(benchmark, level, tmp_path, k=None):

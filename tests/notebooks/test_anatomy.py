@@ -18,8 +18,6 @@ FOLDER = paths.notebooks()
 PATHS = sorted(FOLDER.rglob("*.ipynb"))
 CODE_CELLS, LINES, WORDS, BYTES = range(8, 17), 15, range(300, 901), 1_500_000
 COLUMNS, CODE_LINES = 100, 110
-# pages that still wait for the session; the rules on long cells and names hold for all others
-WAITING = ("08", "09", "10", "12", "13", "A1", "A2")
 REUSED = {"_", "fig", "axes", "ax", "caption"}  # names that may stand for another thing in another cell
 SECTIONS = ("what we see", "paper vs ours", "exercises")
 # an absolute path with two folders at least; addresses of the web and fractions are none
@@ -79,14 +77,13 @@ def test_sections_are_there(notebook: NotebookNode) -> None:
 
 
 def test_size(path: Path, notebook: NotebookNode) -> None:
-    waiting = path.name.startswith(WAITING)
     assert len(_code(notebook)) in CODE_CELLS
     assert len(_prose(notebook).split()) in WORDS
     for number, cell in enumerate(_code(notebook), 1):
         lines = cell.source.splitlines()
-        assert lines and (waiting or len(lines) <= LINES), f"code cell {number}"
-        assert waiting or max(map(len, lines)) <= COLUMNS, f"code cell {number}: a line over {COLUMNS}"
-    assert waiting or sum(len(cell.source.splitlines()) for cell in _code(notebook)) <= CODE_LINES
+        assert lines and len(lines) <= LINES, f"code cell {number}"
+        assert max(map(len, lines)) <= COLUMNS, f"code cell {number}: a line over {COLUMNS}"
+    assert sum(len(cell.source.splitlines()) for cell in _code(notebook)) <= CODE_LINES
     assert path.stat().st_size <= BYTES
 
 
@@ -96,9 +93,7 @@ def test_logic_lives_in_the_package(notebook: NotebookNode) -> None:
             assert (node.end_lineno or 0) - node.lineno < 3, f"{node.name} is longer than three lines"
 
 
-def test_cells_need_no_second_look(path: Path, notebook: NotebookNode) -> None:
-    if path.name.startswith(WAITING):
-        return
+def test_cells_need_no_second_look(notebook: NotebookNode) -> None:
     for cell in _code(notebook):
         last = getattr(ast.parse(cell.source).body[-1], "value", None)
         nothing = isinstance(last, ast.IfExp) and isinstance(last.orelse, ast.Constant) and last.orelse.value is None
@@ -108,10 +103,10 @@ def test_cells_need_no_second_look(path: Path, notebook: NotebookNode) -> None:
         assert not captured, f"a lambda with captured defaults: {ast.unparse(node)}"
 
 
-def test_a_name_stands_for_one_thing(path: Path, notebook: NotebookNode) -> None:
+def test_a_name_stands_for_one_thing(notebook: NotebookNode) -> None:
     """No name gets a value by plain assignment in two cells; loops bind their variables otherwise."""
     bound: set[str] = set()
-    for cell in [] if path.name.startswith(WAITING) else _code(notebook):
+    for cell in _code(notebook):
         targets = [t for node in ast.parse(cell.source).body if isinstance(node, ast.Assign) for t in node.targets]
         stored = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
         names = {name.id for name in stored if isinstance(name.ctx, ast.Store)} - REUSED

@@ -53,14 +53,9 @@ def test_rows_of_mlocscore_that_were_read_without_doubt() -> None:
 
 
 def test_one_wrong_digit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = paper.table
-
-    def with_error(name: str) -> pd.DataFrame:
-        rows = read(name)
-        cell = (rows.get("model") == "SigLIP") & (rows.get("level") == "L2") & (rows.get("metric") == "mLocScore")
-        return rows.assign(value=rows["value"] + 0.1 * (cell & (rows["benchmark"] == "ILIAS")))
-
-    monkeypatch.setattr(paper, "table", with_error)
+    rows = paper.backbones()
+    rows.loc[("SigLIP", "ILIAS", "L2"), "mLocScore"] += 0.1
+    monkeypatch.setattr(paper, "backbones", rows.copy)
     assert audit.mean_of_thresholds().query("~agrees").index.tolist() == [("SigLIP", "ILIAS", "L2")]
 
 

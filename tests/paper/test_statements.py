@@ -108,7 +108,7 @@ def test_cells_are_matched_by_our_names_for_the_same_benchmark_only() -> None:
 
 def test_numbers_and_pictures() -> None:
     record = {"config": {"ranks": [1, 3, 4, 7], "iou": [0.174, 0.391, 0.533, 0.461]}}
-    given = {"says": "s", "record": "x", "item": "fig_3_locscore", "quantity": "LocScore(cont.)"}
+    given = {"says": "s", "record": "fig_3_locscore", "quantity": "LocScore(cont.)"}
     plain, weighted = (Number(**given, formula=formula) for formula in ("plain mean", "weighted"))
     assert (plain.rows(record)[0]["state"], weighted.rows(record)[0]["state"]) == ("exact", "differs")
     assert plain.published() == "0.390"

@@ -26,24 +26,3 @@ def test_an_index_filled_without_training_is_as_large_as_a_trained_one() -> None
     trained.train(vectors)
     trained.add(vectors)
     assert len(faiss.serialize_index(trained)) == file_size.index_bytes(2000, 16, m=4, nlist=8)
-
-
-def test_mostly_empty_lists_are_written_as_pairs() -> None:
-    index = file_size.filled_index(3, 16, 4, 8)
-    full = file_size.HEADER + 4 * 16 * (8 + 256)
-    assert len(faiss.serialize_index(index)) == full + file_size.list_bytes(3, 4, 8, 3) == full + 3 * 16 + 3 * 12
-
-
-@pytest.mark.parametrize("size, dim", [(16, 128), (8, 128), (64, 1024), (24, 192)])
-def test_equal_bytes_are_equal(size: int, dim: int) -> None:
-    codes = file_size.equal_bytes(size, dim)
-    assert {"PQ", "OPQ+PQ", "SQ8", "SQ4"} <= set(codes)
-    assert ("RaBitQ" in codes) == (8 < size <= 8 + dim // 8)
-    for factory in codes.values():
-        index = faiss.index_factory(dim, factory.format(nlist=4), faiss.METRIC_INNER_PRODUCT)
-        assert faiss.downcast_index(faiss.extract_index_ivf(index)).code_size == size, factory
-
-
-def test_equal_bytes_refuses_what_cannot_be() -> None:
-    with pytest.raises(ValueError, match="size is 10 bytes, expected a divisor of the 128"):
-        file_size.equal_bytes(10, 128)

@@ -52,14 +52,16 @@ def brute_force(index: faiss.IndexIVFPQ, queries: np.ndarray, counts: np.ndarray
             score, region = min(entries, default=(np.inf, -1))
             best.append((score, image, region))
         rows.append(sorted(best)[:depth])
-    table = np.array(rows, dtype=float).reshape(len(queries), depth, 3)
-    return Ranking(table[..., 1].astype(np.int32), -table[..., 0].astype(np.float32), table[..., 2].astype(np.int32))
+    return ranking_of(np.array(rows, dtype=float).reshape(len(queries), depth, 3))
 
 
 def check(index: faiss.IndexIVFPQ, queries: np.ndarray, counts: np.ndarray, depth: int, nprobe: int) -> None:
     image_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     expected = brute_force(index, queries, counts, depth, nprobe)
-    got = image_topk.rank_images(image_topk.Database(index, image_of, len(counts)), queries, depth, nprobe)
+    same(image_topk.rank_images(image_topk.Database(index, image_of, len(counts)), queries, depth, nprobe), expected)
+
+
+def same(got: Ranking, expected: Ranking) -> None:
     for name in ("images", "scores", "regions"):
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name), err_msg=name)
 
@@ -109,3 +111,34 @@ def test_batches_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     index = whole_number_index(rng, 600, nlist=4, m=2)
     monkeypatch.setattr(image_topk, "BATCH_BYTES", 1)
     check(index, rng.integers(-2, 3, (5, DIM)).astype(np.float32), counts, 4, 3)
+
+
+@given(st.data())
+def test_rankings_of_parts_are_put_together(data: st.DataObject) -> None:
+    """Oracle: sort all regions at once. Scores are small whole numbers, so that many tie."""
+    n_images, n_parts, depth = (data.draw(st.integers(1, high)) for high in (12, 4, 12))
+    depth = min(depth, n_images)
+    region = st.tuples(st.integers(-2, 2), st.integers(0, n_images - 1), st.integers(0, n_parts - 1))
+    drawn = sorted(data.draw(st.lists(region)), key=lambda entry: entry[1])
+    entries = [(score, image, region, part) for region, (score, image, part) in enumerate(drawn)]
+    database = image_topk.Database(None, np.array([image for _, image, _ in drawn], np.int32), n_images)
+    merger = image_topk.RankingMerger(database, 1, depth)
+    for number in range(n_parts):
+        own = [entry[:3] for entry in entries if entry[3] == number]
+        merger.add(np.array([0]), first_images(own, depth, n_images))
+    expected = first_images([entry[:3] for entry in entries], depth, n_images)
+    same(merger.ranking, expected)
+
+
+def first_images(entries: list[tuple[int, int, int]], depth: int, n_images: int) -> Ranking:
+    """A ranking of one query out of its (score, image, region)."""
+    best: dict[int, tuple[float, int]] = dict.fromkeys(range(n_images), (np.inf, -1))
+    for score, image, region in entries:
+        best[image] = min(best[image], (-score, region))
+    rows = sorted((score, image, region) for image, (score, region) in best.items())[:depth]
+    return ranking_of(np.array([rows], float))
+
+
+def ranking_of(table: np.ndarray) -> Ranking:
+    """Out of (Q, K, 3): score turned round, image, region."""
+    return Ranking(table[..., 1].astype(np.int32), -table[..., 0].astype(np.float32), table[..., 2].astype(np.int32))

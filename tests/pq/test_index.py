@@ -15,8 +15,9 @@ from builders import feature_set
 
 from patchlib import search
 from patchlib.features.feature_set import FeatureSet
-from patchlib.pq import codebooks, file_size
-from patchlib.pq.index import PatchIndex, choose_parameters
+from patchlib.pq import file_size, training
+from patchlib.pq.index import PatchIndex
+from patchlib.pq.training import IndexSpec, default_spec
 
 DIM = 32
 
@@ -51,7 +52,7 @@ def brute_force(index: PatchIndex, features: FeatureSet) -> search.Ranking:
 
 
 @pytest.mark.parametrize(
-    "factory", [codebooks.PLAIN, f"OPQ{{m}},{codebooks.PLAIN}", "IVF{nlist},SQ8", "PCA16,IVF{nlist},SQ4"]
+    "factory", [training.PLAIN, f"OPQ{{m}},{training.PLAIN}", "IVF{nlist},SQ8", "PCA16,IVF{nlist},SQ4"]
 )
 def test_scores_are_those_of_decoded_vectors(features: FeatureSet, factory: str) -> None:
     index = PatchIndex.build(features, nlist=8, m=8, nbits=5, factory=factory)
@@ -109,7 +110,7 @@ def test_saved_bytes_are_the_formula(index: PatchIndex, features: FeatureSet, tm
     assert loaded.save(tmp_path / "b.index").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("factory", [codebooks.PLAIN, "IVF{nlist},SQ8", "IVF{nlist},RaBitQ", f"OPQ8,{codebooks.PLAIN}"])
+@pytest.mark.parametrize("factory", [training.PLAIN, "IVF{nlist},SQ8", "IVF{nlist},RaBitQ", f"OPQ8,{training.PLAIN}"])
 def test_loaded_index_answers_alike_from_a_memory_map(features: FeatureSet, tmp_path: Path, factory: str) -> None:
     index = PatchIndex.build(features, nlist=64, m=8, nbits=5, factory=factory)
     path = index.save(tmp_path / "a.index")
@@ -146,8 +147,8 @@ def test_training_vectors_decide_the_codebook(features: FeatureSet) -> None:
     )
     elsewhere = clustered(seed=9)
     errors = []
-    for training in (near, elsewhere, elsewhere.descriptors):
-        index = PatchIndex.build(features, train_on=training, nlist=4, m=4, nbits=6)
+    for source in (near, elsewhere, elsewhere.descriptors):
+        index = PatchIndex.build(features, train_on=source, nlist=4, m=4, nbits=6)
         errors.append(((near - index.quantise(near)) ** 2).sum(axis=1).mean())
     assert errors[0] < 0.5 * errors[1]
     assert errors[1] == errors[2]
@@ -169,24 +170,16 @@ def test_training_vectors_decide_the_codebook(features: FeatureSet) -> None:
     ],
 )
 def test_small_sets_get_a_smaller_index(count: int, dim: int, expected: tuple[int, int]) -> None:
-    assert choose_parameters(count, dim) == expected
-
-
-def test_codes_of_equal_bytes_can_be_built(features: FeatureSet) -> None:
-    codes = file_size.equal_bytes(16, DIM)
-    for name in codes.keys() - {"OPQ+PQ"}:
-        index = PatchIndex.build(features, nlist=4, factory=codes[name])
-        found = index.search(features.query_descriptors, 5).images
-        assert (found == np.arange(0, 200, 7)[:, None]).any(axis=1).mean() > 0.9, name
+    assert default_spec(count, dim) == IndexSpec(nlist=expected[0], m=expected[1])
 
 
 def test_training_rests_on_a_bounded_sample(monkeypatch: pytest.MonkeyPatch, features: FeatureSet) -> None:
     sizes = []
-    original = codebooks.checked
-    monkeypatch.setattr(codebooks, "checked", lambda rows, *rest: sizes.append(len(rows)) or original(rows, *rest))
-    monkeypatch.setattr(codebooks, "VECTORS_PER_LIST", 40)
-    monkeypatch.setattr(codebooks, "VECTORS_PER_CODE", 2)
-    codebooks.train(features.descriptors, codebooks.PLAIN, nlist=16, m=8, nbits=8, seed=0)
+    original = training.checked
+    monkeypatch.setattr(training, "checked", lambda rows, *rest: sizes.append(len(rows)) or original(rows, *rest))
+    monkeypatch.setattr(training, "VECTORS_PER_LIST", 40)
+    monkeypatch.setattr(training, "VECTORS_PER_CODE", 2)
+    training.train(features.descriptors, IndexSpec(nlist=16, m=8))
     assert sizes == [1024, 512]
 
 
@@ -263,7 +256,7 @@ def test_files_that_do_not_fit(index: PatchIndex, features: FeatureSet, tmp_path
 PEAK = """
 import ctypes, sys, threading, time
 import numpy as np
-from patchlib.pq import codebooks, index
+from patchlib.pq import index, training
 from patchlib.features import FeatureSet
 def anonymous():
     return 1024 * int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("RssAnon")))
@@ -281,7 +274,7 @@ def watch():
 thread = threading.Thread(target=watch); thread.start()
 built = index.PatchIndex.build(features, nlist=64, m=16)
 done = True; thread.join(); peak = max(peak, anonymous())
-print(peak - start, built.nbytes, codebooks.sample_rows(64, 8) * dim * 4, descriptors.nbytes)
+print(peak - start, built.nbytes, training.sample_rows(64, 8) * dim * 4, descriptors.nbytes)
 """
 
 

@@ -152,30 +152,31 @@ def test_checkpoint_round_trip(variant: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(logits(loaded, arrays), logits(model, arrays))
 
 
-def test_checkpoints_of_another_kind_are_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": {}, "epoch": 1}, "holds the keys state_dict, epoch, expected .* `state`"),
+        ([1, 2], "holds a list"),
+        ({"state": {}, "options": Path("x")}, "is not a checkpoint of plain tensors"),  # any class could run code
+        ({"state": small("float").state_dict()}, r"does not fit the network: [\s\S]*mtc_token.*Size\(\[8\]\)"),
+    ],
+)
+def test_checkpoints_of_another_kind_are_refused_by_name(content: object, message: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "net.pt")
+    with pytest.raises(ValueError, match=rf"net\.pt {message}"):
+        load_ames(tmp_path / "net.pt")
+
+
+def test_files_that_are_no_checkpoint_or_of_the_other_variant_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     with pytest.raises(ValueError, match=r"no checkpoint .*net\.pt"):
         load_ames(path)
     path.write_bytes(b"rubbish")
     with pytest.raises(ValueError, match=r"net\.pt is not a checkpoint of plain tensors"):
         load_ames(path)
-    torch.save({"state_dict": {}, "epoch": 1}, path)
-    with pytest.raises(ValueError, match=r"net\.pt holds the keys state_dict, epoch, expected .* `state`"):
-        load_ames(path)
-    torch.save([1, 2], path)
-    with pytest.raises(ValueError, match="holds a list"):
-        load_ames(path)
     torch.save({"state": small("float").state_dict()}, path)
-    with pytest.raises(ValueError, match=r"mtc_token has shape \(8,\), expected \(128,\)|decoder\.layers\.2\."):
-        load_ames(path)
-    with pytest.raises(ValueError, match=r"remap_local\.0\.W is missing; .*remap_local\.0\.weight is not expected"):
+    with pytest.raises(ValueError, match=r'Missing [^\n]*"remap_local\.0\.W"[\s\S]*Unexpected'):
         load_ames(path, "binary", **SMALL)
-
-
-def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
-    torch.save({"state": {}, "options": Path("x")}, tmp_path / "net.pt")  # any class would do
-    with pytest.raises(ValueError, match="not a checkpoint of plain tensors"):
-        load_ames(tmp_path / "net.pt")
 
 
 def test_bad_input_is_refused() -> None:

@@ -103,39 +103,6 @@ def test_hand_made_grid_has_its_best_cell_where_it_must_be() -> None:
     assert list(cells.columns) == ["a", "b"] and cells.index.names == ["m", "lambda", "gamma"]
     assert cells.loc[(3, 0.0, 1.0)].tolist() == [1.0, 1.0]
     assert (cells.drop((3, 0.0, 1.0)) == 1 / 3).all(axis=None)
-    best = fusion.select_on_test_queries(cells)
-    assert (best.m, best.lambda_, best.gamma, best.reported, best.n_reported) == (3, 0.0, 1.0, 1.0, 2)
-
-
-def test_the_last_cell_is_not_the_best_by_default() -> None:
-    """The published code's fault: it kept the last cell it looked at."""
-    index = pd.MultiIndex.from_product([(0, 100), (0.0, 1.0), (0.0, 1.0)], names=fusion.CELL)
-    for best in range(len(index)):
-        cells = pd.DataFrame(0.2, index=index, columns=list("abcd"))
-        cells.iloc[best] = 0.9
-        choice = fusion.select(cells, np.array([True, True, False, False]))
-        assert (choice.m, choice.lambda_, choice.gamma) == index[best]
-
-
-def test_the_cell_is_chosen_on_one_side_and_reported_on_the_other() -> None:
-    index = pd.MultiIndex.from_tuples([(0, 0.0, 0.0), (100, 0.5, 0.1), (200, 0.5, 0.1)], names=fusion.CELL)
-    # "a" and "b" like the second cell, "c" and "d" the third; "e" has no positives
-    cells = pd.DataFrame(
-        {"a": [0.1, 0.9, 0.2], "b": [0.1, 0.7, 0.2], "c": [0.3, 0.1, 0.8], "d": [0.3, 0.3, 0.6], "e": [np.nan] * 3},
-        index,
-    )
-    choice = fusion.select(cells, np.array([True, True, False, False, False]))
-    assert (choice.m, choice.n_tuned, choice.n_reported) == (100, 2, 2)
-    assert choice.tuned == pytest.approx((0.9 + 0.7) / 2) and choice.reported == pytest.approx((0.1 + 0.3) / 2)
-    # all four together: 0.5 for the second cell, 0.45 for the third
-    on_test = fusion.select_on_test_queries(cells)
-    assert (on_test.m, on_test.n_tuned) == (100, 4) and on_test.tuned == on_test.reported == pytest.approx(0.5)
-
-
-def test_equal_cells_go_to_the_shortest_shortlist() -> None:
-    index = pd.MultiIndex.from_product([(0, 100, 200), (0.0,), (0.0,)], names=fusion.CELL)
-    cells = pd.DataFrame({"a": [0.1, 0.5, 0.5], "b": [0.2, 0.5, 0.5]}, index)
-    assert fusion.select(cells, np.array([True, False])).m == 100
 
 
 def test_queries_without_positives_are_nan_and_take_no_part() -> None:
@@ -143,20 +110,6 @@ def test_queries_without_positives_are_nan_and_take_no_part() -> None:
     relevant[2], n_positives[2] = False, 0
     cells = fusion.grid_search(images, scores, logits, relevant, n_positives, shortlists=(0, 5))
     assert cells[2].isna().all() and cells.drop(columns=2).notna().all(axis=None)
-    assert fusion.select_on_test_queries(cells).n_reported == 4
-
-
-@given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40), st.floats(0.05, 0.95), st.integers(0, 99))
-def test_split_keeps_instances_together_and_neither_side_empty(names: list[str], fraction: float, seed: int) -> None:
-    if len(set(names)) < 2:
-        with pytest.raises(ValueError, match="1 instances"):
-            fusion.split_by_instance(names, np.random.default_rng(seed))
-        return
-    side = fusion.split_by_instance(names, np.random.default_rng(seed), fraction)
-    left = {name for name, s in zip(names, side, strict=True) if s}
-    right = {name for name, s in zip(names, side, strict=True) if not s}
-    assert left and right and not left & right
-    assert abs(len(left) - fraction * len(set(names))) <= 1
 
 
 def test_arguments_are_not_changed() -> None:
@@ -172,32 +125,31 @@ def test_the_papers_grid_has_792_cells() -> None:
     assert len(fusion.SHORTLISTS) * len(fusion.LAMBDAS) * len(fusion.GAMMAS) == 6 * 11 * 12 == 792
 
 
-def test_bad_input_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"m": 13}, "a shortlist of 13 images is longer than the ranking, which holds 12"),
+        ({"m": 9, "local_logits": np.zeros((5, 8))}, "a shortlist of 9 images, but only 8 have local logits"),
+        ({"m": -1}, "a shortlist of -1 images"),
+        ({"lambda_": 1.5}, "lambda is 1.5"),
+        ({"gamma": -0.1}, "gamma -0.1"),
+        ({"local_logits": np.full((5, 12), np.nan)}, "logits are not finite"),
+        ({"global_scores": np.full((5, 12), -np.inf)}, "the first 3 ranks hold images without regions"),
+        ({"local_logits": np.zeros((4, 12))}, r"expected \(Q, K\) and \(Q, M\)"),
+    ],
+)
+def test_scores_that_cannot_be_fused_are_refused(changed: dict, message: str) -> None:
+    _, scores, logits, _, _ = problem(6)
+    arguments = {"global_scores": scores, "local_logits": logits, "lambda_": 0.5, "gamma": 0.5, "m": 3}
+    with pytest.raises(ValueError, match=message):
+        fusion.fuse(**arguments | changed)
+
+
+def test_grids_that_do_not_fit_are_refused() -> None:
     images, scores, logits, relevant, n_positives = problem(6)
-    with pytest.raises(ValueError, match="a shortlist of 13 images is longer than the ranking, which holds 12"):
-        fusion.fuse(scores, logits, 0.5, 0.5, 13)
-    with pytest.raises(ValueError, match="a shortlist of 9 images, but only 8 have local logits"):
-        fusion.fuse(scores, logits[:, :8], 0.5, 0.5, 9)
-    with pytest.raises(ValueError, match="a shortlist of -1 images"):
-        fusion.fuse(scores, logits, 0.5, 0.5, -1)
-    with pytest.raises(ValueError, match="lambda is 1.5"):
-        fusion.fuse(scores, logits, 1.5, 0.5, 3)
-    with pytest.raises(ValueError, match="gamma -0.1"):
-        fusion.fuse(scores, logits, 0.5, -0.1, 3)
-    with pytest.raises(ValueError, match="logits are not finite"):
-        fusion.fuse(scores, np.full_like(logits, np.nan), 0.5, 0.5, 3)
-    with pytest.raises(ValueError, match="the first 3 places hold images without regions"):
-        fusion.fuse(np.full_like(scores, -np.inf), logits, 0.5, 0.5, 3)
-    with pytest.raises(ValueError, match=r"expected \(Q, K\) and \(Q, M\)"):
-        fusion.fuse(scores, logits[:-1], 0.5, 0.5, 3)
     with pytest.raises(ValueError, match="a shortlist of 1000 images is longer than the ranking"):
         fusion.grid_search(images, scores, logits, relevant, n_positives)
     with pytest.raises(ValueError, match="empty axis"):
         fusion.grid_search(images, scores, logits, relevant, n_positives, shortlists=())
     with pytest.raises(ValueError, match=r"relevant has shape \(5, 11\), expected \(5, 12\)"):
         fusion.grid_search(images, scores, logits, relevant[:, 1:], n_positives, shortlists=(0,))
-    cells = hand_made()
-    with pytest.raises(ValueError, match="2 queries to tune on and 0 to report on"):
-        fusion.select(cells, np.array([True, True]))
-    with pytest.raises(ValueError, match="expected one bool for each of 2 queries"):
-        fusion.select(cells, np.array([0, 1]))

@@ -12,20 +12,17 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from patchlib.reranking import rerank  # noqa: E402
+from patchlib.reranking import AMES, fusion, rerank  # noqa: E402
 from patchlib.reranking.local_features import LocalFeatures  # noqa: E402
 from patchlib.search import Ranking  # noqa: E402
 
 
 def local(seed: int, counts: list[int], n: int = 6, dim: int = 8) -> LocalFeatures:
-    """Random unit descriptors; rubbish beyond a view's count."""
+    """Random unit descriptors; rubbish beyond a cutout's count."""
     descriptors = np.random.default_rng(seed).normal(size=(len(counts), n, dim))
     descriptors /= np.linalg.norm(descriptors, axis=2, keepdims=True)
-    zeros = np.zeros((len(counts), n), np.float32)
     ids = [f"v{i}" for i in range(len(counts))]
-    return LocalFeatures(
-        descriptors.astype(np.float16), zeros[..., None].repeat(2, 2), zeros, np.array(counts), ids, {}
-    )
+    return LocalFeatures(descriptors.astype(np.float16), np.array(counts), ids, {})
 
 
 def chamfer_by_loops(query: np.ndarray, database: np.ndarray) -> float:
@@ -52,8 +49,8 @@ def test_chamfer_of_a_shortlist_equals_the_loops(query_counts: list[int], databa
 
 
 def test_chamfer_of_an_image_with_itself_is_one_and_is_not_symmetric() -> None:
-    views = local(1, [4, 2])
-    scores = rerank.score_shortlist(rerank.chamfer, views, views, np.array([[0, 1], [0, 1]]))
+    cutouts = local(1, [4, 2])
+    scores = rerank.score_shortlist(rerank.chamfer, cutouts, cutouts, np.array([[0, 1], [0, 1]]))
     np.testing.assert_allclose(np.diag(scores), 1, atol=1e-6)
     assert abs(scores[0, 1] - scores[1, 0]) > 1e-3
 
@@ -69,7 +66,7 @@ def test_chamfer_ignores_padding_even_nan() -> None:
 @pytest.mark.parametrize("variant", ["float", "binary"])
 def test_ames_over_shortlists_equals_one_pair_at_a_time(variant: str) -> None:
     torch.manual_seed(0)
-    model = rerank.AMES(variant, local_dim=8, dim=8, layers=2, feedforward=16).eval()
+    model = AMES(variant, local_dim=8, dim=8, layers=2, feedforward=16).eval()
     queries, database = local(1, [6, 3]), local(2, [6, 1, 4])
     rows = np.array([[2, 0, 1], [1, 1, 2]])
     found = rerank.score_shortlist(model, queries, database, rows, batch=2)
@@ -84,7 +81,7 @@ def test_shortlists_that_do_not_fit_are_refused() -> None:
     queries, database = local(1, [6, 3]), local(2, [6, 0, 4])
     with pytest.raises(ValueError, match=r"the shortlists have shape \(1, 2\), expected \(2, m\)"):
         rerank.score_shortlist(rerank.chamfer, queries, database, np.array([[0, 2]]))
-    with pytest.raises(ValueError, match=r"rows 0\.\.3 are asked for, the local features hold 3 views"):
+    with pytest.raises(ValueError, match=r"rows 0\.\.3 are asked for, the local features hold 3 cutouts"):
         rerank.score_shortlist(rerank.chamfer, queries, database, np.array([[0, 3], [0, 2]]))
     with pytest.raises(ValueError, match="no local descriptors for v1"):
         rerank.score_shortlist(rerank.chamfer, queries, database, np.array([[0, 2], [1, 2]]))
@@ -97,9 +94,9 @@ def test_logits_are_kept_for_their_configuration(tmp_path: Path) -> None:
         calls.append(1)
         return np.full((2, 3), float(len(calls)), np.float32)
 
-    first = rerank.kept(tmp_path, {"scorer": "a", "m": 3}, make)
-    again = rerank.kept(tmp_path, {"m": 3, "scorer": "a"}, make)
-    other = rerank.kept(tmp_path, {"scorer": "b", "m": 3}, make)
+    first = rerank.cached_logits({"scorer": "a", "m": 3}, make, tmp_path)
+    again = rerank.cached_logits({"m": 3, "scorer": "a"}, make, tmp_path)
+    other = rerank.cached_logits({"scorer": "b", "m": 3}, make, tmp_path)
     np.testing.assert_array_equal(first, again)
     assert len(calls) == 2 and other[0, 0] == 2
 
@@ -146,7 +143,7 @@ def test_the_grid_and_the_reranked_list_agree() -> None:
     logits, positives = rng.normal(size=(4, 30)).astype(np.float32), [np.array([1, 5, 9, 9])] * 4
     relevant, counts = rerank.relevance(before, SimpleNamespace(relevant=lambda query: (positives[query], None)))
     assert counts.tolist() == [3] * 4  # an image with two boxes counts once
-    cells = rerank.grid_search(images, before.scores, logits, relevant, counts, shortlists=(0, 10, 30))
+    cells = fusion.grid_search(images, before.scores, logits, relevant, counts, shortlists=(0, 10, 30))
     for (m, lambda_, gamma), row in list(cells.iterrows())[::7]:
         after = rerank.rerank(before, logits, lambda_, gamma, m)
         np.testing.assert_allclose(row, average_precision(np.isin(after.images, [1, 5, 9]), counts), atol=1e-12)

@@ -22,11 +22,6 @@ def test_a_block_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     assert readme.filled(filled, tmp_path) == filled
 
 
-def test_a_table_that_no_notebook_wrote_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="table_a.md"):
-        readme.filled(TEXT, tmp_path)
-
-
 def test_a_gallery_shows_figures_and_leads_to_their_notebooks(tmp_path: Path) -> None:
     provenance.write_json(tmp_path / "fig_a.json", {"caption": 'Says "more" & G.T. too. Rest.'})
     cells = [v4.new_markdown_cell("plots.save(x, 'fig_a', y)"), v4.new_code_cell('plots.save(fig, "fig_a", record)')]
@@ -49,9 +44,12 @@ def test_a_gallery_has_rows_of_three(tmp_path: Path) -> None:
     assert readme.filled(text, tmp_path, tmp_path) == text
 
 
-def test_a_figure_that_no_notebook_saves_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="fig_a"):
-        readme.filled("<!-- gallery: fig_a -->\n<!-- /gallery -->", tmp_path, tmp_path)
+@pytest.mark.parametrize(
+    ("text", "name"), [(TEXT, "table_a.md"), ("<!-- gallery: fig_a -->\n<!-- /gallery -->", "fig_a")]
+)
+def test_what_no_notebook_has_written_is_named(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=name):
+        readme.filled(text, tmp_path, tmp_path)
 
 
 def test_the_committed_readme_shows_the_committed_figures_and_tables() -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -74,11 +75,8 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
     assert f"as far as it got: {out}/notebooks/00_a.failed.ipynb" in shown
     assert "the kernel died" in shown
     assert shown.splitlines()[-1].endswith("; 2 FAILED: 00_a, 01_b")
-    assert sorted(path.name for path in (out / "notebooks").iterdir()) == [
-        "00_a.failed.ipynb",
-        "01_b.failed.ipynb",
-        "02_c.ipynb",
-    ]
+    left = sorted(path.name for path in (out / "notebooks").iterdir())
+    assert left == ["00_a.failed.ipynb", "01_b.failed.ipynb", "02_c.ipynb"]
 
     write(broken, "x = 1")
     assert runner.reproduce(runner.Run(overrides=PLAIN, out=out, folder=tmp_path, only=["00"])) == 0
@@ -88,7 +86,8 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
 def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: _Settings)
+    settings = SimpleNamespace(name="builtin", label="built-in benchmark", encoder="none")
+    monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: settings)
     refreshed = []
     monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
     run = runner.Run(folder=path.parent, in_place=True)
@@ -107,10 +106,6 @@ def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch
     assert not (tmp_path / "build").exists()
 
 
-class _Settings:
-    name, label, encoder = "builtin", "built-in benchmark", "none"
-
-
 @pytest.mark.parametrize("settings", [{"profile": "paper"}, {"overrides": PLAIN}, {"out": Path("x")}])
 def test_in_place_is_for_the_plain_builtin_profile(settings: dict) -> None:
     with pytest.raises(ValueError, match="--in-place takes no profile, --set or --out"):
@@ -119,14 +114,9 @@ def test_in_place_is_for_the_plain_builtin_profile(settings: dict) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "figures"),
-    [
-        ({}, "figures"),
-        ({"overrides": {"workers": 1}}, "figures"),
-        ({"overrides": PLAIN}, "build/builtin/figures"),
-        ({"profile": "workshop"}, "build/workshop/figures"),
-        ({"profile": "some/where/mine.yaml"}, "build/mine/figures"),
-    ],
-)
+    [({}, "figures"), ({"overrides": {"workers": 1}}, "figures"), ({"overrides": PLAIN}, "build/builtin/figures"),
+     ({"profile": "workshop"}, "build/workshop/figures"), ({"profile": "at/mine.yaml"}, "build/mine/figures")],
+)  # fmt: skip
 def test_committed_figures_come_from_the_plain_builtin_profile_only(settings: dict, figures: str) -> None:
     assert runner.Run(**settings).figures == paths.root() / figures
 

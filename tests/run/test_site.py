@@ -25,6 +25,12 @@ def _png(width: int) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
+def _described(notebook: NotebookNode) -> tuple[str, bytes]:
+    """Alternative text and bytes of the picture of the first cell with code."""
+    cell = notebook.cells[1]
+    return cell.metadata["mystnb"]["image"]["alt"], base64.b64decode(cell.outputs[0].data["image/png"])
+
+
 def _notebook(source: str, *outputs: dict[str, Any]) -> NotebookNode:
     shown = [v4.new_output("display_data", data) for data in outputs]
     cells = [v4.new_markdown_cell("# Title\n\n## Part *one*"), v4.new_code_cell(source, outputs=shown)]
@@ -45,10 +51,8 @@ def figures(tmp_path: Path) -> Path:
 def test_a_figure_is_shown_as_saved_with_its_caption_and_record(figures: Path) -> None:
     notebook = _notebook('plots.save(fig, "fig_x", record, caption)\nplt.show()', {"image/png": _png(20)})
     assert [item.name for item in site.annotate(notebook, figures, "../")] == ["fig_x"]
-    _, code, note = notebook.cells
-    assert code.metadata["mystnb"]["image"]["alt"] == "A_b * 2 gains. More."
-    shown = base64.b64decode(code.outputs[0].data["image/png"])
-    assert shown == (figures / "fig_x.png").read_bytes()
+    note = notebook.cells[2]
+    assert _described(notebook) == ("A_b * 2 gains. More.", (figures / "fig_x.png").read_bytes())
     assert ":name: record-fig-x\n\nA\\_b \\* 2 gains. More." in note.source
     assert '<a href="../figures/fig_x.json">record</a> · toy data · settings `aaaa` · benchmark `bbbb`' in note.source
 
@@ -81,16 +85,14 @@ def test_what_is_only_read_is_not_taken_for_saved(figures: Path) -> None:
 def test_a_picture_that_is_not_saved_is_named_by_its_section(figures: Path) -> None:
     notebook = _notebook("plt.show()", {"image/png": _png(20)})
     site.annotate(notebook, figures, "")
-    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "Picture to: Part one"
-    assert notebook.cells[1].outputs[0].data["image/png"] == _png(20)
+    assert _described(notebook) == ("Picture to: Part one", base64.b64decode(_png(20)))
 
 
 def test_a_figure_may_be_saved_after_it_was_shown(figures: Path) -> None:
     notebook = _notebook("plt.show()", {"image/png": _png(20)})
     notebook.cells.append(v4.new_code_cell('plots.save(fig, "fig_x", record, caption)'))
     site.annotate(notebook, figures, "")
-    assert notebook.cells[1].metadata["mystnb"]["image"]["alt"] == "A_b * 2 gains. More."
-    assert base64.b64decode(notebook.cells[1].outputs[0].data["image/png"]) == (figures / "fig_x.png").read_bytes()
+    assert _described(notebook) == ("A_b * 2 gains. More.", (figures / "fig_x.png").read_bytes())
 
 
 def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) -> None:

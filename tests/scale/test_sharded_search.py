@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import feature_set
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,20 +17,6 @@ from patchlib.pq.index import PatchIndex
 from patchlib.scale import sharded_search
 from patchlib.search import Ranking
 from patchlib.support import provenance
-
-
-@pytest.fixture(autouse=True)
-def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATCHLIB_PROGRESS", "off")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local,
-        Client(local) as client,
-    ):
-        yield client
 
 
 def same(one: Ranking, other: Ranking) -> None:

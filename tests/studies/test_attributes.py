@@ -175,7 +175,7 @@ def test_an_encoder_that_only_sees_the_centre_shows(tmp_path: Path) -> None:
     patches = features.extract(data, "L3", encoder_of(_centre_only, 4, 20), tmp_path / "out", workers=1)
     series = {"distance": attributes.bins(data, "distance", 5)}
     groups, tables = attributes.evaluate({"global": patches.at_level(0), "Patchify": patches}, data, series)["distance"]
-    near, far = (attributes.at(tables["global"], n).mean() for n in (0, groups.last))
+    near, far = (attributes.at(tables["global"], n).mean() for n in (0, len(groups.labels) - 1))
     assert near == 100 and far < 30  # by chance: the expected AP of one positive among dozens of images
     claims = studies.claims_by_bin("stub", "distance", tables, groups)
     assert studies.verdicts(claims, 200)["holds"].tolist() == ["yes"]

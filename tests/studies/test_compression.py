@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+import faiss
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
 from patchlib.pq.index import PatchIndex
 from patchlib.studies import compression
-from patchlib.studies.compression import Shape
+from patchlib.studies.compression import IndexSpec
 
 DIM, IMAGES, PER_IMAGE = 32, 120, 8
 
@@ -49,17 +50,18 @@ def scores(ap: list[float], first: int = 0) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("count", "dim", "lists", "codes"),
     [
-        (796_290, 1024, [2048, 4096], [16, 32, 64]),  # the paper's
-        (54_000, 128, [512, 1024], [2, 4, 8]),
-        (960, 32, [8, 16], [1, 2]),
-        (60, 16, [1], [1]),
-        (54_000, 96, [512, 1024], [1, 3, 6]),
+        (796_290, 1024, [2048, 4096], [16, 32, 64, 128]),  # the paper's, and 128
+        (54_000, 128, [512, 1024], [2, 4, 8, 16]),
+        (960, 32, [8, 16], [1, 2, 4]),
+        (60, 16, [1], [1, 2]),
+        (54_000, 96, [512, 1024], [1, 3, 6, 12]),
+        (54_000, 90, [512, 1024], [1, 2, 5, 10]),
     ],
 )
 def test_grid_is_the_papers_at_full_size(count: int, dim: int, lists: list[int], codes: list[int]) -> None:
     rows = np.broadcast_to(np.float32(1), (count, dim))
-    shapes = compression.grid(FeatureSet(rows, np.empty((count, 4)), np.array([0, count]), np.ones((1, dim)), {}))
-    assert [(s.nlist, s.m) for s in shapes] == [(nlist, m) for nlist in lists for m in codes]
+    specs = compression.grid(FeatureSet(rows, np.empty((count, 4)), np.array([0, count]), np.ones((1, dim)), {}))
+    assert [(s.nlist, s.m) for s in specs] == [(nlist, m) for nlist in lists for m in codes]
 
 
 def test_worked_example_is_what_faiss_stores(index: PatchIndex, features: FeatureSet) -> None:
@@ -76,7 +78,7 @@ def test_worked_example_is_what_faiss_stores(index: PatchIndex, features: Featur
 
 
 def test_measure_scores_what_a_search_of_all_lists_returns(features: FeatureSet, data: Benchmark) -> None:
-    result = compression.measure(features, data, Shape(nlist=8, m=4, seed=3))
+    result = compression.measure(features, data, IndexSpec(nlist=8, m=4, seed=3))
     index = PatchIndex.build(features, nlist=8, m=4, seed=3)
     decoded = feature_set(index.quantise(features.descriptors), [PER_IMAGE] * IMAGES, features.query_descriptors)
     oracle = metrics.evaluate(search.rank(features.query_descriptors, decoded), data, features)
@@ -85,17 +87,16 @@ def test_measure_scores_what_a_search_of_all_lists_returns(features: FeatureSet,
 
 
 def test_measure_trains_on_what_it_is_given(features: FeatureSet, data: Benchmark) -> None:
-    shape = Shape(nlist=4, m=2)
-    own = compression.measure(features, data, shape)
+    spec = IndexSpec(nlist=4, m=2)
+    own = compression.measure(features, data, spec)
     other = np.random.default_rng(1).standard_normal((600, DIM))
-    assert own.scores["ap"].mean() > compression.measure(features, data, shape, None, other).scores["ap"].mean()
+    assert own.scores["ap"].mean() > compression.measure(features, data, spec, None, other).scores["ap"].mean()
 
 
 def test_changes_are_paired_by_query() -> None:
     exact = {"L0": scores([0.2, 0.4]), "L3": scores([0.5, 0.7])}
     shuffled = scores([0.4, 0.1]).iloc[::-1]  # q1 first
     coded = {"L0": compression.Result(shuffled, 1, 1), "L3": compression.Result(scores([0.5, 0.7]), 1, 1)}
-    assert compression.paired(exact["L0"], shuffled).to_dict() == pytest.approx({"q0": 20, "q1": -30})
     table = compression.changes(exact, coded, resamples=200)
     assert table["mean"].to_dict() == pytest.approx({"L0": (20 - 30) / 2, "L3": 0})
     assert (table.loc["L0", "low"], table.loc["L0", "high"]) == pytest.approx((-30, 20))
@@ -105,20 +106,10 @@ def test_changes_are_paired_by_query() -> None:
     assert shown.loc[("L0", "yes")].tolist() == pytest.approx([25, 12.5, 25])
 
 
-def test_recall_by_hand() -> None:
-    def ranking(images: list[list[int]]) -> search.Ranking:
-        found = np.array(images, np.int32)
-        return search.Ranking(found, np.zeros(found.shape, np.float32), found)
-
-    wanted, found = ranking([[1, 2, 3], [4, 5, 6]]), ranking([[2, 1, 9], [7, 8, 4]])
-    assert compression.recall(found, wanted, 2) == (2 / 2 + 0 / 2) / 2
-    assert compression.recall(found, wanted, 3) == pytest.approx((2 / 3 + 1 / 3) / 2)
-
-
 def test_probing_all_lists_loses_nothing(index: PatchIndex, features: FeatureSet, data: Benchmark) -> None:
     exact = search.rank(features.query_descriptors, features)
-    table = compression.probing(index, features, data, exact, (8, 1, 2, 2), top=5, workers=2)
-    assert table.index.tolist() == [1, 2, 8]
+    table = compression.probing(index, features, data, exact, top=5, workers=2)
+    assert table.index.tolist() == [1, 4, 8]
     assert table.loc[8, ["scanned", "of_codes"]].tolist() == [100, 100]
     assert table["scanned"].is_monotonic_increasing and table["of_codes"][1] < 100
     # share of codes in the nearest list, counted from the lists that the queries fall into
@@ -129,13 +120,55 @@ def test_probing_all_lists_loses_nothing(index: PatchIndex, features: FeatureSet
     assert table["mAP"][8] == pytest.approx(100 * whole["ap"].mean())
 
 
-def test_codes_of_equal_size_have_it(features: FeatureSet, data: Benchmark) -> None:
-    shapes = compression.equal_bytes([2, 4], DIM, nlist=4)
-    assert {name for size, name in shapes if size == 4} == {"PQ", "OPQ+PQ", "SQ8", "SQ4", "PCA+PQ"}
-    for (size, name), shape in shapes.items():
+@pytest.mark.parametrize(("size", "dim"), [(16, 128), (8, 128), (64, 1024), (24, 192), (16, 64)])
+def test_codes_of_equal_size_have_it(size: int, dim: int) -> None:
+    specs = compression.equal_bytes([size], dim, nlist=4)
+    assert {"PQ", "OPQ+PQ", "SQ8"} <= {name for _, name in specs}
+    for name, there in (("RaBitQ", 8 < size <= 8 + dim // 8), ("SQ4", 2 * size <= dim), ("PCA+PQ", 4 * size < dim)):
+        assert ((size, name) in specs) == there
+    for spec in specs.values():
+        index = faiss.index_factory(dim, spec.factory.format(nlist=spec.nlist), faiss.METRIC_INNER_PRODUCT)
+        assert faiss.downcast_index(faiss.extract_index_ivf(index)).code_size == size, spec.factory
+
+
+def test_codes_of_equal_size_can_be_built(features: FeatureSet, data: Benchmark) -> None:
+    for (size, name), spec in compression.equal_bytes([16], DIM, nlist=4).items():
         if name != "OPQ+PQ":
-            assert compression.measure(features, data, shape).code_bytes == size, name
-    assert (16, "PCA+PQ") not in compression.equal_bytes([16], 64, 4)  # 4 * 16 dimensions are all there are
+            result = compression.measure(features, data, spec)
+            assert result.code_bytes == size and result.scores["ap"].mean() > 0.9, name
+    with pytest.raises(ValueError, match="size is 10 bytes, expected a divisor of the 32"):
+        compression.equal_bytes([10], DIM, nlist=4)
+
+
+def test_tables_and_claims_by_hand() -> None:
+    def result(ap: list[float], nbytes: int = 1) -> compression.Result:
+        return compression.Result(scores(ap), 1, nbytes)
+
+    exact = {"L0": scores([0.2, 0.4]), "L3": scores([0.5, 0.7])}
+    coded = {"L0": result([0.1, 0.3]), "L3": result([0.3, 0.5])}
+    cells = {(8, 4): result([0.3, 0.5], 3_000_000), (4, 2): result([0.9, 0.9]), (8, 2): result([0.2, 0.5])}
+    codes = {(2, "PQ"): result([0.1, 0.2]), (2, "SQ8"): result([0.0, 0.4])}
+    overview = compression.overview(cells).rename_axis(["nlist", "m"])
+    assert overview.loc[(8, 4)].tolist() == pytest.approx([40, 3])
+    curves = compression.level_intervals(exact, coded, 100)
+    assert curves["PQ"]["mean"].to_dict() == pytest.approx({"L0": 20, "L3": 40})
+    assert compression.codec_table(codes, 100)["mAP"].to_dict() == pytest.approx({(2, "PQ"): 15, (2, "SQ8"): 20})
+    stated = compression.claims(exact, coded, cells, codes)
+    assert {name: values.tolist() for name, values in stated.items()} == {
+        "L0: exact above PQ": pytest.approx([10, 10]),
+        "L3: exact above PQ": pytest.approx([20, 20]),
+        "PQ costs L3 more than L0": pytest.approx([10, 10]),
+        "L3 with PQ above L0 without": pytest.approx([10, 10]),
+        "m = 4 above m = 2": pytest.approx([10, 0]),
+        "2 bytes: SQ8 above PQ": pytest.approx([-10, 20]),
+    }
+
+
+def test_a_sample_keeps_the_order_of_the_regions(features: FeatureSet) -> None:
+    drawn = compression.sample(features, 100)
+    rows = [int(np.flatnonzero((features.descriptors == row).all(axis=1))[0]) for row in drawn]
+    assert len(rows) == 100 and rows == sorted(set(rows))
+    assert len(compression.sample(features, 10**6)) == len(features.descriptors)
 
 
 def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:
@@ -150,4 +183,4 @@ def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:
 
 def test_a_failing_job_is_not_swallowed(features: FeatureSet, data: Benchmark) -> None:
     with pytest.raises(ValueError, match="m is 5, expected a divisor"):
-        compression.run({"bad": lambda: compression.measure(features, data, Shape(nlist=2, m=5))}, 2)
+        compression.run({"bad": lambda: compression.measure(features, data, IndexSpec(nlist=2, m=5))}, 2)

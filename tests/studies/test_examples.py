@@ -25,7 +25,7 @@ RECORD = {"label": "built-in benchmark", "profile": "builtin"}
 
 
 def table_of(ap_global: list[float], ap: list[float], loc: list[float], hits: list[int]) -> pd.DataFrame:
-    """As :func:`qualitative.paired` gives it."""
+    """As :func:`examples.by_query` gives it."""
     table = pd.DataFrame({"query": range(len(ap)), "ap_global": ap_global, "ap": ap, "loc_global": 0.0, "loc": loc})
     table = table.assign(
         gain=table["ap"] - table["ap_global"], iou=table["loc"] / table["ap"], hits_global=0, hits=hits
@@ -48,7 +48,7 @@ def test_pairs_hold_both_methods_scores() -> None:
     }
     rankings = {name: search.rank(found.query_descriptors, found) for name, found in sets.items()}
     scores = {name: metrics.evaluate(rankings[name], data, found) for name, found in sets.items()}
-    row = examples.paired(scores, rankings, data).loc["q0"]
+    row = examples.by_query(scores, rankings, data).loc["q0"]
     assert row["query"] == 0
     assert row["ap_global"] == pytest.approx((1 / 2 + 2 / 4) / 2)
     assert row["ap"] == pytest.approx((1 + 1) / 2)
@@ -151,8 +151,8 @@ def test_the_first_image_of_each_kind() -> None:
     ranking = search.Ranking(
         np.array([[1, 0, 2], [2, 0, 1]], np.int32), np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int32)
     )
-    assert examples.best_of_each_kind(ranking, data, 0) == {"right": 2, "wrong": 1}
-    assert examples.best_of_each_kind(ranking, data, 1) == {"right": 2}
+    assert examples.best_of_each_kind(ranking, data, 0) == {"positive": 2, "negative": 1}
+    assert examples.best_of_each_kind(ranking, data, 1) == {"positive": 2}
 
 
 def test_every_patch_has_its_name_score_and_overlap() -> None:
@@ -182,7 +182,7 @@ class World:
         self.sets = {"global": patches.at_level(0), "Patchify": patches}
         self.rankings = {name: search.rank(found.query_descriptors, found) for name, found in self.sets.items()}
         self.scores = {m: metrics.evaluate(self.rankings[m], self.data, found) for m, found in self.sets.items()}
-        self.table = examples.paired(self.scores, self.rankings, self.data)
+        self.table = examples.by_query(self.scores, self.rankings, self.data)
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +202,8 @@ def test_a_page_says_right_and_wrong_as_the_benchmark_does(world: World) -> None
         positives = set(world.data.relevant(facts["query"])[0])
         for row, method in zip(block, world.sets, strict=True):
             first = world.rankings[method].images[facts["query"], : examples.SHOWN]
-            expected = ["right" if image in positives else "wrong" for image in first]
-            assert [ax.get_xlabel() for ax in row[1:]] == expected
+            expected = ["positive" if image in positives else "negative" for image in first]
+            assert [ax.get_xlabel() for ax in row[1:]] == [plots.SAID[kind] for kind in expected]
             frames = [to_hex(ax.spines["left"].get_edgecolor()).upper() for ax in row[1:]]
             assert frames == [plots.BOXES[kind] for kind in expected]
         assert f"stands for {facts['queries']}" in _texts(fig)
@@ -226,7 +226,7 @@ def test_heat_maps_hold_every_score_and_frame_the_winner(world: World) -> None:
         blue = [ax for ax in row for p in ax.patches if to_hex(p.get_edgecolor()).upper() == plots.BOXES["winning"]]
         assert blue == [row[1 if scores["score"].argmax() == 0 else 2]]
         rank = int(np.flatnonzero(world.rankings["Patchify"].images[0] == image)[0]) + 1
-        assert row[0].get_xlabel() == f"{kind} image, rank {rank}"
+        assert row[0].get_xlabel() == f"{plots.SAID[kind]} image, rank {rank}"
 
 
 def test_the_rule_marks_the_queries_shown(world: World) -> None:
@@ -262,12 +262,12 @@ def test_a_palette_keeps_rare_colours_as_they_are(seed: int) -> None:
 def test_a_shown_figure_is_saved_and_carries_its_caption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATCHLIB_FIGURES", str(tmp_path))
     fig = Figure(figsize=(2, 1))
-    fig.add_subplot().add_patch(matplotlib.patches.Rectangle((0, 0), 1, 1, color=plots.BOXES["wrong"]))
+    fig.add_subplot().add_patch(matplotlib.patches.Rectangle((0, 0), 1, 1, color=plots.BOXES["negative"]))
     plots.save(fig, "fig_x", RECORD, "Orange fills it.", plots.PALETTE)
     picture = charts.examples.small_copy("fig_x", "Orange fills it.")
     assert picture.alt == "Orange fills it."
     assert json.loads((tmp_path / "fig_x.json").read_text())["caption"] == "Orange fills it."
     saved = Image.open(tmp_path / "fig_x.png")
     assert saved.mode == "P"
-    orange = Image.new("RGB", (1, 1), plots.BOXES["wrong"]).getpixel((0, 0))
+    orange = Image.new("RGB", (1, 1), plots.BOXES["negative"]).getpixel((0, 0))
     assert orange in {colour for _, colour in saved.convert("RGB").getcolors()}

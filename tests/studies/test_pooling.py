@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from builders import benchmark_of, feature_set
 
@@ -11,7 +10,7 @@ from patchlib import regions, search
 from patchlib.features.feature_set import FeatureSet
 from patchlib.search import Ranking
 from patchlib.studies import pooling
-from patchlib.studies.pooling import IDEAS
+from patchlib.studies.pooling import VARIANTS
 
 QUERIES, IMAGES, DIM = 5, 7, 6
 
@@ -39,10 +38,10 @@ def agrees(ranking: Ranking, scores: np.ndarray) -> None:
     np.testing.assert_allclose(ranking.scores, -np.sort(-scores, axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", IDEAS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_strength_zero_is_the_papers_score(features: FeatureSet, name: str) -> None:
-    plain, ranking = search.rank(features.query_descriptors, features), IDEAS[name].rank(features, 0)
-    assert IDEAS[name].strengths[0] == 0
+    plain, ranking = search.rank(features.query_descriptors, features), VARIANTS[name].rank(features, 0)
+    assert VARIANTS[name].strengths[0] == 0
     for field in ("images", "scores", "regions"):
         assert (getattr(plain, field) == getattr(ranking, field)).all()
 
@@ -104,19 +103,8 @@ def test_expansion_adds_the_winning_patches_of_the_first_images(features: Featur
 
 def test_sweep_scores_every_strength(features: FeatureSet) -> None:
     data = benchmark_of(IMAGES, QUERIES, [(q, q, (0, 0, 50, 50)) for q in range(QUERIES)])
-    ap = pooling.sweep(features, data, {"expand": pooling.Idea(pooling.expanded, (0, 1), "w")})
+    ap = pooling.sweep(features, data, {"expand": pooling.ScoringVariant(pooling.expanded, (0, 1), "w")})
     assert ap.index.tolist() == [("expand", 0.0), ("expand", 1.0)]
     ranking = pooling.expanded(features, 1)
     expected = [1 / (1 + ranking.images[q].tolist().index(q)) for q in range(QUERIES)]  # one positive: AP = 1 / rank
     np.testing.assert_allclose(ap.loc[("expand", 1.0)], expected)
-
-
-def test_a_strength_is_chosen_by_other_instances() -> None:
-    instances = ["a", "a", "b", "b", "c", "c", "d", "d"]
-    half = pooling.fusion.split_by_instance(instances, np.random.default_rng(0))
-    ap = pd.DataFrame([np.where(half, 0.9, 0.1), np.where(half, 0.2, 0.8)], columns=[f"q{i}" for i in range(8)])
-    ap.index = pd.MultiIndex.from_tuples([("i", 0.0), ("i", 1.0)], names=["idea", "strength"])
-    scored, chosen = pooling.cross_fitted(ap, instances)
-    # the first half likes 0, which suits the second badly, and the other way round
-    assert chosen.loc["i"].tolist() == [0.0, 1.0]
-    assert scored.loc["i"].tolist() == np.where(half, 0.2, 0.1).tolist()

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import benchmark_of
 
+from patchlib.metrics import average_precision
 from patchlib.reranking import rerank
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.search import Ranking
 from patchlib.studies import reranking
+from patchlib.studies.cross_fitting import CrossFit, cross_fitted
 
 
-def local(seed: int, views: int, hash_: str) -> LocalFeatures:
-    descriptors = np.random.default_rng(seed).normal(size=(views, 3, 5))
+def local(seed: int, cutouts: int, hash_: str) -> LocalFeatures:
+    descriptors = np.random.default_rng(seed).normal(size=(cutouts, 3, 5))
     descriptors /= np.linalg.norm(descriptors, axis=2, keepdims=True)
-    zeros = np.zeros((views, 3), np.float32)
-    ids = [f"v{row}" for row in range(views)]
-    counts = np.full(views, 3)
-    return LocalFeatures(descriptors.astype(np.float16), zeros[..., None], zeros, counts, ids, {"hash": hash_})
+    ids = [f"v{row}" for row in range(cutouts)]
+    return LocalFeatures(descriptors.astype(np.float16), np.full(cutouts, 3), ids, {"hash": hash_})
 
 
 def ranking(seed: int, queries: int = 4, images: int = 9) -> Ranking:
@@ -44,24 +45,24 @@ def test_logits_of_each_stage_equal_scoring_it_alone_and_pairs_are_scored_once(t
         scored.append(len(pair[2]))
         return rerank.chamfer(*pair)
 
-    found = reranking.logits_of_stages(scorer, queries, images, stages, 5, tmp_path, {})
+    found = reranking.logits_of_stages(scorer, queries, images, stages, 5, {}, folder=tmp_path)
     for name, stage in stages.items():
         alone = rerank.score_shortlist(rerank.chamfer, queries, images, stage.images[:, :5])
         np.testing.assert_allclose(found[name], alone, atol=1e-6)
     listed = np.concatenate([stage.images[:, :5] for stage in stages.values()], axis=1)
     assert sum(scored) == 4 * max(len(np.unique(row)) for row in listed) < listed.size
     scored.clear()
-    again = reranking.logits_of_stages(scorer, queries, images, stages, 5, tmp_path, {})
+    again = reranking.logits_of_stages(scorer, queries, images, stages, 5, {}, folder=tmp_path)
     assert not scored
     np.testing.assert_array_equal(again["b"], found["b"])
-    reranking.logits_of_stages(scorer, queries, images, stages, 5, tmp_path, {"scorer": "another"})
+    reranking.logits_of_stages(scorer, queries, images, stages, 5, {"scorer": "another"}, folder=tmp_path)
     assert scored
 
 
 def test_a_shortlist_longer_than_the_ranking_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="10 images is longer than these rankings: {'a': 9}"):
         reranking.logits_of_stages(
-            rerank.chamfer, local(1, 4, "q"), local(2, 9, "i"), {"a": ranking(3)}, 10, tmp_path, {}
+            rerank.chamfer, local(1, 4, "q"), local(2, 9, "i"), {"a": ranking(3)}, 10, {}, folder=tmp_path
         )
 
 
@@ -69,7 +70,7 @@ def test_an_image_without_local_descriptors_is_named(tmp_path: Path) -> None:
     images = local(2, 9, "i")
     images.counts[7] = 0
     with pytest.raises(ValueError, match="no local descriptors for v7"):
-        reranking.logits_of_stages(rerank.chamfer, local(1, 4, "q"), images, {"a": ranking(3)}, 9, tmp_path, {})
+        reranking.logits_of_stages(rerank.chamfer, local(1, 4, "q"), images, {"a": ranking(3)}, 9, {}, folder=tmp_path)
 
 
 def test_lengths_end_at_the_database() -> None:
@@ -79,23 +80,10 @@ def test_lengths_end_at_the_database() -> None:
             reranking.depths(bad, 150)
 
 
-def test_no_query_takes_part_in_its_own_choice() -> None:
-    # cell A is perfect for the first two instances and useless for the others, cell B the other way round
-    cells = grid({(0, 1.0, 0.0): [0.5] * 4, (2, 0.0, 1.0): [1, 1, 0, 0], (2, 0.0, 2.0): [0, 0, 1, 1]})
-    instances = ["a", "b", "c", "d"]
-    for seed in range(6):
-        ap, (one, two) = reranking.cross_fitted(cells, instances, seed)
-        side = rerank.split_by_instance(instances, np.random.default_rng(seed))
-        for tuned, choice in ((side, one), (~side, two)):
-            # mean over the tuning half decides; a tie goes to the first cell
-            best = cells.loc[:, tuned].mean(axis=1).to_numpy().argmax()
-            assert (choice.m, choice.lambda_, choice.gamma) == cells.index[best]
-            assert list(ap[~tuned]) == list(cells.iloc[best][~tuned])
-
-
 def test_table_by_hand() -> None:
     cells = grid({(0, 1.0, 0.0): [0.2, 0.4, 0.2, 0.4], (2, 0.5, 1.0): [0.3, 0.6, 0.4, 0.6]})
-    row = reranking.summary({("global", "AMES"): cells}, ["a", "b", "c", "d"], resamples=200).loc[("global", "AMES")]
+    key = ("global", "AMES")
+    row = reranking.summary({key: cells}, {key: cross_fitted(cells, ["a", "b", "c", "d"])}, resamples=200).loc[key]
     assert row["first stage"] == pytest.approx(100 * (0.2 + 0.4 + 0.2 + 0.4) / 4)
     assert row["re-ranked"] == pytest.approx(100 * (0.3 + 0.6 + 0.4 + 0.6) / 4)
     assert row["gain"] == pytest.approx(row["re-ranked"] - row["first stage"])
@@ -108,19 +96,45 @@ def test_table_by_hand() -> None:
         reranking.gain_by_shortlist(cells.loc[[2]], ["a", "b", "c", "d"])
 
 
-def test_costs_add_up() -> None:
-    index = pd.MultiIndex.from_tuples([("L3", "AMES"), ("L3", "Chamfer")])
-    table = pd.DataFrame({"first stage": [40.0, 40.0], "re-ranked": [45.0, 42.0]}, index=index)
-    found = reranking.costs(table, {"L3": (1000, 2.0)}, {"AMES": (500, 30.0), "Chamfer": (900, 4.0)})
-    assert list(found.index) == ["L3", "L3 + AMES", "L3 + Chamfer"]
-    assert found["mAP"].tolist() == [40, 45, 42]
-    assert found["bytes per image"].tolist() == [1000, 1000 + 500, 1000 + 900]
-    assert found["ms per query"].tolist() == [2, 2 + 30, 2 + 4]
+def test_ours_stand_below_the_posters() -> None:
+    index = pd.MultiIndex.from_product([["global", "L3"], ["AMES"]], names=["first stage of", "re-ranker"])
+    table = pd.DataFrame({"first stage": [40.0, 50.0], "re-ranked": [45.0, 55.0]}, index=index)
+    both = reranking.beside_poster(table, "ours")
+    assert both.loc["ours"].to_numpy().tolist() == [[45, 40], [55, 50]]
+    assert both.loc[("SigLIP", "L2")].tolist() == [56.54, 50.27]  # Table 3
+
+
+def test_claims_by_hand() -> None:
+    # one query; the first stage reaches .2 and .3, re-ranked AP follows
+    ap = {("global", "AMES"): 0.6, ("global", "Chamfer"): 0.5, ("L3", "AMES"): 0.4, ("L3", "Chamfer"): 0.35}
+    looks = {("L3", "whole image"): 0.4, ("L3", "winning patch"): 0.1, ("L3", "mean of both"): 0.45}
+    grids = {key: grid({(0, 1.0, 0.0): [0.2 if key[0] == "global" else 0.3]}) for key in ap}
+    fits = {key: CrossFit(pd.Series([value]), (0, 0)) for key, value in (ap | looks).items()}
+    points = {name: values[0] for name, values in reranking.claims(grids, fits).items()}
+    assert points == pytest.approx({
+        "AMES improves global": 40, "AMES improves L3": 10, "Chamfer improves global": 30, "Chamfer improves L3": 5,
+        "AMES above Chamfer on global": 10, "AMES above Chamfer on L3": 5, "L3 alone above global + AMES": -30,
+        "AMES gains more on global than on L3": 30, "winning patch above whole image": -30,
+        "mean of both above whole image": 5,
+    })  # fmt: skip
 
 
 def test_queries_to_look_at_follow_the_rule() -> None:
-    before = pd.Series([0.5, 0.5, 0.5, 0.5, 0.5])
-    after = pd.Series([0.5, 0.9, 0.4, 0.6, 0.7])  # changes: -, +.4, -.1, +.1, +.2; in order: 1, 4, 3, 2
-    assert reranking.moved(before, after) == {"largest gain": 1, "median change": 3, "largest loss": 2}
-    assert reranking.moved(before, before) == {"no query changes": 0}
-    assert "largest loss" not in reranking.moved(before, before + 0.1)
+    gain = pd.Series([0, 0.4, -0.1, 0.1, 0.2])  # in order: 1, 4, 3, 2
+    assert reranking.moved(gain) == {"largest gain": 1, "median change": 3, "largest loss": 2}
+    assert reranking.moved(0 * gain) == {"no query changes": 0}
+    assert "largest loss" not in reranking.moved(gain + 0.5)
+
+
+def test_grids_and_bound_of_every_stage() -> None:
+    data = benchmark_of(9, 4, [(q, i, None) for q in range(4) for i in (q, q + 5)])
+    stages = {"a": ranking(3), "b": ranking(4)}
+    logits = {"AMES": {name: stage.scores for name, stage in stages.items()}}
+    grids = reranking.grids(stages, logits, data, (0, 5))
+    assert list(grids) == [("a", "AMES"), ("b", "AMES")]
+    hits, total = rerank.relevance(stages["b"], data)
+    np.testing.assert_allclose(reranking.first_stage(grids["b", "AMES"]), average_precision(hits, total))
+    assert grids["a", "AMES"].columns.tolist() == ["q0", "q1", "q2", "q3"]
+    bound = reranking.positives_within(stages, data, (0, 5, 9))
+    assert bound.columns.tolist() == [5, 9] and (bound[9] == 100).all()
+    assert bound.loc["b", 5] == pytest.approx(100 * hits[:, :5].sum() / 8)

@@ -17,29 +17,24 @@ def test_root_is_the_checkout() -> None:
 
 
 @pytest.mark.parametrize("variable", MOVED)
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ("{tmp}/elsewhere", "{tmp}/elsewhere"),
+        ("here", "{tmp}/here"),  # relative to where the program runs
+        ("~/there", "{tmp}/there"),
+        ("", "{default}"),
+        (None, "{default}"),
+    ],
+)
 def test_environment_moves_a_place_and_nothing_is_created(
-    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
-    assert MOVED[variable]() == tmp_path / "elsewhere"
-    assert not (tmp_path / "elsewhere").exists()
-
-
-@pytest.mark.parametrize("variable", MOVED)
-@pytest.mark.parametrize("value", [None, ""])
-def test_default_places_lie_in_the_checkout(variable: str, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(variable, raising=False)
-    if value is not None:
-        monkeypatch.setenv(variable, value)
-    assert MOVED[variable]() == paths.root() / variable.removeprefix("PATCHLIB_").lower()
-
-
-def test_a_relative_place_becomes_absolute_and_a_tilde_the_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str | None, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATCHLIB_CACHE", "here")
-    assert paths.cache() == tmp_path / "here"
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PATCHLIB_CACHE", "~/there")
-    assert paths.cache() == tmp_path / "there"
+    monkeypatch.delenv(variable, raising=False)
+    if value is not None:
+        monkeypatch.setenv(variable, value.format(tmp=tmp_path))
+    default = paths.root() / variable.removeprefix("PATCHLIB_").lower()
+    assert MOVED[variable]() == Path(place.format(tmp=tmp_path, default=default))
+    assert list(tmp_path.iterdir()) == []

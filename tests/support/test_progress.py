@@ -12,7 +12,7 @@ from patchlib.support import progress
 def test_states_are_appended_to_the_file_and_the_last_one_is_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([0.0, 2.0, 2.5, 4.0])  # start, then one reading an update
+    clock = iter([0.0, 2.0, 2.5, 4.0, 0.0, 2.0])  # start, then one reading an update
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     monkeypatch.setenv("PATCHLIB_PROGRESS", str(tmp_path / "state"))
     (tmp_path / "state").write_text("before\n")
@@ -20,10 +20,13 @@ def test_states_are_appended_to_the_file_and_the_last_one_is_the_end(
         bar.update(4)  # shown
         bar.update()  # half a second later: left out
         bar.update(5)  # the end is always shown
+    with progress.track("file", None, "B") as bar:
+        bar.update(4)
     assert (tmp_path / "state").read_text().splitlines() == [
         "before",
         f"L3 of x: 4/10 image ({4 / 2:.1f}/s)",
         f"L3 of x: 10/10 image ({10 / 4:.1f}/s)",
+        f"file: 4/? B ({4 / 2:.1f}/s)",
     ]
 
 
@@ -35,7 +38,16 @@ def test_off_is_silent_and_the_default_is_a_bar_on_stderr(
         bar.update(2)
     assert capfd.readouterr() == ("", "")
     monkeypatch.delenv("PATCHLIB_PROGRESS")
-    with progress.track("loud", 2, "image") as bar:
-        bar.update(2)
+    with progress.track("loud", None, "B") as bar:
+        bar.update(2000)
     out, err = capfd.readouterr()
-    assert out == "" and "loud" in err
+    assert out == "" and "loud: 0.00B" in err
+
+
+def test_a_line_goes_where_progress_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for target in ("off", str(tmp_path / "state"), ""):
+        monkeypatch.setenv("PATCHLIB_PROGRESS", target)
+        progress.say("waiting")
+    assert (tmp_path / "state").read_text() == "waiting\n" and capfd.readouterr() == ("", "waiting\n")

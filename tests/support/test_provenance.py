@@ -31,14 +31,8 @@ class Setting:
 
 
 def test_canonical_json_has_one_text_for_equal_settings() -> None:
-    one = {
-        "b": (1, 2),
-        "a": Path("x") / "y",
-        "c": np.float64(0.5),
-        "d": np.arange(2),
-        "e": {3, 1},
-        "f": Setting(3, Path("r")),
-    }
+    one = {"b": (1, 2), "a": Path("x/y"), "c": np.float64(0.5), "d": np.arange(2), "e": {3, 1}}
+    one["f"] = Setting(3, Path("r"))
     text = '{"a":"x/y","b":[1,2],"c":0.5,"d":[0,1],"e":[1,3],"f":{"level":3,"root":"r"}}'
     assert provenance.canonical_json(one) == text
     assert provenance.canonical_json(dict(reversed(one.items()))) == text
@@ -111,9 +105,8 @@ def test_record_has_no_time_and_says_what_made_it() -> None:
     assert provenance.canonical_json(one) == provenance.canonical_json(two)
     assert one["config_hash"] == provenance.config_hash({"k": 1})
     assert one["packages"]["numpy"] == np.__version__
-    assert (
-        one["inputs"] == {"benchmark": "abc"} and one["profile"] == "builtin" and one["label"] == "built-in benchmark"
-    )
+    told = {"inputs": {"benchmark": "abc"}, "profile": "builtin", "label": "built-in benchmark"}
+    assert one.items() >= told.items()
 
 
 def test_no_commit_outside_git(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from patchlib.benchmarks.benchmark import BOX, POSITIVES, Benchmark
 from patchlib.benchmarks.image_files import published
 from patchlib.benchmarks.photographs import shipped
 from patchlib.benchmarks.photographs.scenes import compose
-from patchlib.support.suggest import unknown
+from patchlib.support.suggest import unknown_name
 
 SERIES = ("as_shot", "composed")
 QUERIES = ("iconic", "natural")
@@ -48,7 +48,7 @@ def load(
     """
     for option, value, known in (("series", series, SERIES), ("queries", queries, QUERIES)):
         if value not in known:
-            raise ValueError(unknown(option, value, known))
+            raise ValueError(unknown_name(option, value, known))
     place, images, shown, asked = _shipped(queries) if root is None else _own(root, skip_bad)
     if queries == "natural":
         images, shown, asked = _natural(images, shown)

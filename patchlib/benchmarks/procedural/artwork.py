@@ -8,12 +8,11 @@ what tells them apart (lettering, pictures, one colour).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchlib.benchmarks.procedural.patterns import Colour, Draw, Point, Rng, disc, pattern, star, sunburst
+from patchlib.benchmarks.procedural.patterns import Colour, Draw, Pen, Rng, pattern, star
 
 WHITE, BLACK = (250, 250, 250), (20, 20, 24)
 
@@ -43,29 +42,6 @@ def letters(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour, count: int, b
             draw.ellipse([round(left), top, round(left + width), top + round(height / 2)], outline=ink, width=stroke)
 
 
-@dataclass(frozen=True)
-class Pen:
-    """Draws around a centre (x, y) in pixels; offsets and radii are in units of the picture's half size."""
-
-    draw: Draw
-    x: float
-    y: float
-    size: float
-
-    def at(self, dx: float, dy: float) -> Point:
-        return round(self.x + dx * self.size), round(self.y + dy * self.size)
-
-    def disc(self, dx: float, dy: float, radius: float, fill: Colour, squeeze: float = 1.0) -> None:
-        disc(self.draw, self.x + dx * self.size, self.y + dy * self.size, radius * self.size, fill, squeeze)
-
-    def polygon(self, corners: Sequence[Point], fill: Colour) -> None:
-        self.draw.polygon([self.at(*corner) for corner in corners], fill=fill)
-
-    def star(self, dx: float, dy: float, radius: float, points: int, inner: float, phase: float, fill: Colour) -> None:
-        x, y = self.x + dx * self.size, self.y + dy * self.size
-        self.draw.polygon(star(x, y, radius * self.size, points, inner, phase), fill=fill)
-
-
 def _fruit(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     for dx, dy in ((-0.35, 0.15), (0.35, 0.2), (0.0, -0.25))[: rng.integers(1, 4)]:
         pen.disc(dx, dy, 0.5, c[0])
@@ -76,7 +52,7 @@ def _fruit(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
 def _citrus(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     pen.disc(0, 0, 0.8, c[0])
     pen.disc(0, 0, 0.68, c[1])
-    sunburst(pen.draw, pen.x, pen.y, 0.6 * pen.size, int(rng.integers(5, 10)), c[0], gap=0.96)
+    pen.rays(0, 0, 0.6, int(rng.integers(5, 10)), c[0], gap=0.96)
 
 
 def _face(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
@@ -94,7 +70,7 @@ def _face(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
 def _flower(pen: Pen, rng: Rng, c: Sequence[Colour]) -> None:
     petals = int(rng.integers(4, 9))
     for x, y in star(pen.x, pen.y, 0.5 * pen.size, petals, 1.0)[::2]:
-        disc(pen.draw, x, y, pen.size * 1.4 / petals, c[0])
+        Pen(pen.draw).disc(x, y, pen.size * 1.4 / petals, c[0])
     pen.disc(0, 0, 0.3, c[1])
 
 

@@ -10,6 +10,18 @@ from patchlib.benchmarks.procedural.patterns import stream
 
 BLOCK = 100_000  # object seeds of one benchmark seed: the first half for instances, the second for clutter
 TRAINING_SEED = 1_000_000  # benchmarks have smaller seeds, what encoders are trained on has this one
+RANGES = ("area", "clutter", "quality")  # settings of a smallest and a largest value
+LIMITS: dict[str, tuple[float, float]] = {
+    "seed": (0, TRAINING_SEED),
+    "instances": (1, BLOCK // 2),
+    "positives": (1, 10_000),
+    "distractors": (0, 10_000_000),
+    **dict.fromkeys(("siblings", "occlusion", "second", "blur"), (0, 1)),
+    **dict.fromkeys(("perspective", "lighting"), (0, 1.5)),
+    "area": (0.001, 0.7),
+    "clutter": (0, 40),
+    "quality": (5, 95),
+}
 _LAYOUT = 13  # first key of the design's streams
 
 
@@ -56,27 +68,14 @@ class ProceduralConfig:
     controlled: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("area", "clutter", "quality"):
+        for name in RANGES:
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        limits: dict[str, tuple[float, float]] = {
-            "seed": (0, TRAINING_SEED),
-            "instances": (1, BLOCK // 2),
-            "positives": (1, 10_000),
-            "distractors": (0, 10_000_000),
-            "perspective": (0, 1.5),
-            "lighting": (0, 1.5),
-            **dict.fromkeys(("siblings", "occlusion", "second", "blur"), (0, 1)),
-        }
-        for name, (low, high) in limits.items():
+        for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"procedural benchmark: {name} is {value!r}, expected {low} to {high}")
-        for name, (low, high) in {"area": (0.001, 0.7), "clutter": (0, 40), "quality": (5, 95)}.items():
-            pair = getattr(self, name)
-            if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-                raise ValueError(
-                    f"procedural benchmark: {name} is {pair!r}, expected two values, {low} <= first <= second <= {high}"
-                )
+            ends = value if name in RANGES else (value, value)
+            if len(ends) != 2 or not low <= ends[0] <= ends[1] <= high:
+                expected = f"{'two ascending values, each ' if name in RANGES else ''}{low} to {high}"
+                raise ValueError(f"procedural benchmark: {name} is {value!r}, expected {expected}")
         if self.controlled and self.area[1] > 0.2:
             raise ValueError(
                 f"procedural benchmark: area is {self.area}; a position-controlled set needs at most 0.2, "

@@ -26,10 +26,11 @@ RECORD = "benchmark.json"  # written last: its presence says that the benchmark 
 
 
 def load(root: Path | None = None, *, workers: int | None = None, **settings: Any) -> Benchmark:
-    """The procedural benchmark with the given settings, generated if it is not on disk yet.
+    """The procedural benchmark with the given settings; what of it is not on disk yet is rendered first.
 
     Args:
-        root: its folder; None = ``data/procedural-<hash of the settings>``.
+        root: its folder, which comes to hold ``ilias_core/<name>/{query,pos}/``, ``distractors/`` and
+            ``benchmark.json``; None = ``data/procedural-<hash of the settings>``.
         workers: processes that render; None = one per core. They change the time, not the bytes.
         settings: fields of :class:`ProceduralConfig`. The position-controlled set of the location study is
             ``controlled=True, area=(0.12, 0.2), occlusion=0, second=0, positives=10``.
@@ -38,13 +39,29 @@ def load(root: Path | None = None, *, workers: int | None = None, **settings: An
         Benchmark whose positives carry the exact boxes of what can be seen of the instance.
 
     Raises:
-        ValueError: an impossible setting, or a `root` that holds another procedural benchmark.
+        ValueError: an impossible setting, the seed of the training data, or a `root` that holds another procedural
+            benchmark.
     """
     config = ProceduralConfig(**settings)
-    root = generate(config, root, workers)
-    tables = provenance.read_json(root / RECORD)["tables"]
+    if config.seed >= TRAINING_SEED:
+        raise ValueError(f"seed is {config.seed}; benchmarks have seeds below {TRAINING_SEED}, which is for training")
+    options = dataclasses.asdict(config)
+    tag = provenance.config_hash({"version": VERSION, **options})
+    root = Path(root) if root is not None else paths.data() / f"procedural-{tag}"
+    if not (root / RECORD).exists():
+        jobs: list[Job] = [(i, j) for i in range(config.instances) for j in range(-1, config.positives)]
+        jobs += [(None, j) for j in range(config.distractors)]
+        render_all(config, root, jobs, workers, f"procedural benchmark {tag}")
+        content = {"hash": tag, "config": {"version": VERSION, **options}, "tables": _tables(jobs, root)}
+        with provenance.atomic_write(root / RECORD, "w") as file:
+            file.write(json.dumps(content, separators=(",", ":")) + "\n")
+    record = provenance.read_json(root / RECORD)
+    if record["hash"] != tag:
+        raise ValueError(
+            f"{root} holds procedural benchmark {record['hash']}, the settings asked for are {tag}; use another root"
+        )
     columns = {"images": IMAGES, "queries": QUERIES, "positives": POSITIVES}
-    frames = {key: pd.DataFrame(tables[key], columns=names) for key, names in columns.items()}
+    frames = {key: pd.DataFrame(record["tables"][key], columns=names) for key, names in columns.items()}
     return Benchmark("procedural", root, **frames, meta=_meta(config))
 
 
@@ -77,42 +94,6 @@ def _meta(config: ProceduralConfig) -> dict[str, object]:
         "siblings": [name_of(i) for i in has_sibling[has_sibling].index],
         "notes": "Synthetic scenes: numbers measured here are not INSTRE's or ILIAS's.",
     }
-
-
-def generate(config: ProceduralConfig, root: Path | None = None, workers: int | None = None) -> Path:
-    """Writes a benchmark to disk; continues where a killed run stopped; does nothing if it is complete.
-
-    Args:
-        config: settings.
-        root, workers: as :func:`load` has them.
-
-    Returns:
-        The folder: ``ilias_core/<name>/{query,pos}/``, ``distractors/`` and ``benchmark.json``.
-
-    Raises:
-        ValueError: `root` holds a procedural benchmark of other settings, or the seed is the one of the training data.
-    """
-    if config.seed >= TRAINING_SEED:
-        raise ValueError(f"seed is {config.seed}; benchmarks have seeds below {TRAINING_SEED}, which is for training")
-    settings = {"version": VERSION, **dataclasses.asdict(config)}
-    tag = provenance.config_hash(settings)
-    root = Path(root) if root is not None else paths.data() / f"procedural-{tag}"
-    marker = root / RECORD
-    if marker.exists():
-        there = provenance.read_json(marker).get("hash")
-        if there != tag:
-            raise ValueError(
-                f"{root} holds procedural benchmark {there}, the settings asked for are {tag}; use another root"
-            )
-        return root
-    jobs: list[Job] = [(i, j) for i in range(config.instances) for j in range(-1, config.positives)]
-    jobs += [(None, j) for j in range(config.distractors)]
-    missing = [job for job in jobs if not (root / file_of(*job)).exists()]
-    render_all(config, root, missing, workers, f"procedural benchmark {tag}")
-    with provenance.atomic_write(marker, "w") as file:
-        content = {"hash": tag, "config": settings, "tables": _tables(jobs, root)}
-        file.write(json.dumps(content, separators=(",", ":")) + "\n")
-    return root
 
 
 def _tables(jobs: list[Job], root: Path) -> dict[str, list[list[object]]]:

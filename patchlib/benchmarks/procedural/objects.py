@@ -15,7 +15,6 @@ from PIL import Image, ImageChops
 from patchlib.benchmarks.procedural.patterns import palette, stream
 from patchlib.benchmarks.procedural.shapes import SHAPES, Face, ProceduralObject
 
-KINDS = tuple(SHAPES)
 SIBLING_DIFFERENCE = 0.05
 _FAMILY, _VARIANT = 1, 2  # first key of the two streams
 _PATIENCE = 6  # attempts at print alone, and then at some colours
@@ -23,11 +22,11 @@ _PATIENCE = 6  # attempts at print alone, and then at some colours
 
 def _build(seed: int, variant: int, attempt: int) -> ProceduralObject:
     family, own = stream(_FAMILY, seed), stream(_VARIANT, seed, variant, attempt)
-    kind = KINDS[family.integers(len(KINDS))]
+    shape = SHAPES[family.integers(len(SHAPES))]
     colours = palette(family)
     if attempt >= _PATIENCE:  # too little print to tell siblings apart: they get other colours as well
         colours = [colours[0], *palette(own)[1:4], *colours[4:]] if attempt < 2 * _PATIENCE else palette(own)
-    return SHAPES[kind](kind, family, own, colours)
+    return shape(family, own, colours)
 
 
 def difference(a: ProceduralObject, b: ProceduralObject) -> float:

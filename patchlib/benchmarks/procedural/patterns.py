@@ -1,10 +1,12 @@
-"""Streams, colours, basic figures and repeated patterns of the procedural benchmark."""
+"""Streams, colours, a pen and repeated patterns of the procedural benchmark."""
 
 from __future__ import annotations
 
 import colorsys
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import ImageDraw
@@ -52,17 +54,37 @@ def star(cx: float, cy: float, radius: float, points: int, inner: float, phase: 
     return corners
 
 
-def disc(draw: Draw, cx: float, cy: float, radius: float, fill: Colour | int, squeeze: float = 1.0) -> None:
-    """Filled ellipse around a centre; `squeeze` is height over width."""
-    ry = radius * squeeze
-    draw.ellipse([round(cx - radius), round(cy - ry), round(cx + radius), round(cy + ry)], fill=fill)
+@dataclass(frozen=True)
+class Pen:
+    """Draws around a centre (x, y) in pixels; offsets and radii are in units of `size` pixels."""
 
+    draw: Draw
+    x: float = 0.0
+    y: float = 0.0
+    size: float = 1.0
 
-def sunburst(draw: Draw, cx: float, cy: float, radius: float, rays: int, fill: Colour, gap: float = 1.0) -> None:
-    """Rays from a centre, as wide as the gaps between them; `gap` is the second corner's distance over the first's."""
-    rim = star(cx, cy, radius, rays, gap)
-    for i in range(0, 2 * rays, 2):
-        draw.polygon([(round(cx), round(cy)), rim[i], rim[i + 1]], fill=fill)
+    def at(self, dx: float, dy: float) -> Point:
+        return round(self.x + dx * self.size), round(self.y + dy * self.size)
+
+    def polygon(self, corners: Sequence[Point], fill: Colour) -> None:
+        self.draw.polygon([self.at(*corner) for corner in corners], fill=fill)
+
+    def disc(self, dx: float, dy: float, radius: float, fill: Colour | int, squeeze: float = 1.0) -> None:
+        """Filled ellipse; `squeeze` is height over width."""
+        x, y, rx = self.x + dx * self.size, self.y + dy * self.size, radius * self.size
+        ry = rx * squeeze
+        self.draw.ellipse([round(x - rx), round(y - ry), round(x + rx), round(y + ry)], fill=fill)
+
+    def star(self, dx: float, dy: float, radius: float, points: int, inner: float, phase: float, fill: Colour) -> None:
+        x, y = self.x + dx * self.size, self.y + dy * self.size
+        self.draw.polygon(star(x, y, radius * self.size, points, inner, phase), fill=fill)
+
+    def rays(self, dx: float, dy: float, radius: float, count: int, fill: Colour, gap: float = 1.0) -> None:
+        """Rays as wide as the gaps between them; `gap` is the second corner's distance over the first's."""
+        x, y = self.x + dx * self.size, self.y + dy * self.size
+        rim = star(x, y, radius * self.size, count, gap)
+        for i in range(0, 2 * count, 2):
+            self.draw.polygon([(round(x), round(y)), rim[i], rim[i + 1]], fill=fill)
 
 
 def pattern(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour, other: Colour) -> None:
@@ -72,55 +94,44 @@ def pattern(draw: Draw, rng: Rng, box: Sequence[int], ink: Colour, other: Colour
     step = max(6, int(size / rng.integers(4, 13)))
     kind, thin = int(rng.integers(10)), max(2, int(step * rng.uniform(0.15, 0.6)))
     slope = int(rng.integers(-2, 3))
-    grid = [(x, y) for y in range(y0, y1 + step, step) for x in range(x0, x1 + step, step)]
-    if kind == 0:
-        for x in range(x0 - 2 * size, x1 + 2 * size, step):
-            draw.line([(x, y0), (x + slope * (y1 - y0) // 2, y1)], fill=ink, width=thin)
-    elif kind == 1:
-        for y in range(y0, y1, step):
-            draw.rectangle([x0, y, x1, y + thin], fill=ink)
-    elif kind == 2:
-        for x, y in grid:
-            disc(draw, x + (step // 2) * ((y - y0) // step % 2), y, thin * 0.7, ink)
-    elif kind == 3:
-        for x, y in grid:
-            if ((x - x0) // step + (y - y0) // step) % 2:
-                draw.rectangle([x, y, x + step, y + step], fill=ink)
-    elif kind == 4:
-        for y in range(y0 - step, y1 + step, step):
-            zigzag = [(x0 + i * step // 2, y + (i % 2) * step // 2) for i in range(2 * size // step + 3)]
-            draw.line(zigzag, fill=ink, width=thin, joint="curve")
-    elif kind == 7:
-        for x in range(x0, x1, step):
-            draw.rectangle([x, y0, x + thin, y1], fill=ink)
-        for y in range(y0, y1, step):
-            draw.rectangle([x0, y, x1, y + thin // 2], fill=other)
-    else:
-        _loose_pattern(kind, draw, rng, box, (ink, other), step, thin)
-
-
-def _loose_pattern(
-    kind: int, draw: Draw, rng: Rng, box: Sequence[int],
-    inks: tuple[Colour, Colour], step: int, thin: int,
-) -> None:  # fmt: skip
-    """Rays, rings, confetti or a wave: what lies anywhere in the box."""
-    x0, y0, x1, y1 = box
-    size = max(x1 - x0, y1 - y0)
-    if kind == 5:
-        sunburst(draw, *_point_in(box, rng), 3.0 * size, int(rng.integers(6, 15)), inks[0])
-    elif kind == 6:
-        cx, cy = _point_in(box, rng)
-        for i in range(2 * size // step, 0, -1):
-            disc(draw, cx, cy, i * step / 2, inks[(i + 1) % 2])
-    elif kind == 8:
-        for _ in range(int(rng.integers(20, 60))):
-            corners = star(*_point_in(box, rng), thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6))
-            draw.polygon(corners, fill=inks[0])
-    else:
-        edge = y0 + (y1 - y0) * rng.uniform(0.2, 0.8)
-        swing, waves = size * rng.uniform(0.03, 0.12), rng.uniform(0.5, 2.5)
-        crest = [(x, round(edge + swing * math.sin(waves * 6.3 * (x - x0) / size))) for x in range(x0, x1 + 4, 4)]
-        draw.polygon([*crest, (x1 + 4, y1 + 4), (x0 - 4, y1 + 4)], fill=inks[0])
+    pen, columns, rows = Pen(draw), range(x0, x1 + step, step), range(y0, y1 + step, step)
+    match kind:
+        case 0:  # stripes
+            for x in range(x0 - 2 * size, x1 + 2 * size, step):
+                draw.line([(x, y0), (x + slope * (y1 - y0) // 2, y1)], fill=ink, width=thin)
+        case 1:  # bars
+            for y in range(y0, y1, step):
+                draw.rectangle([x0, y, x1, y + thin], fill=ink)
+        case 2:  # dots
+            for (row, y), x in itertools.product(enumerate(rows), columns):
+                pen.disc(x + step // 2 * (row % 2), y, thin * 0.7, ink)
+        case 3:  # chequers
+            for (row, y), (column, x) in itertools.product(enumerate(rows), enumerate(columns)):
+                if (row + column) % 2:
+                    draw.rectangle([x, y, x + step, y + step], fill=ink)
+        case 4:  # zigzag
+            for y in range(y0 - step, y1 + step, step):
+                zigzag = [(x0 + i * step // 2, y + (i % 2) * step // 2) for i in range(2 * size // step + 3)]
+                draw.line(zigzag, fill=ink, width=thin, joint="curve")
+        case 5:  # rays
+            pen.rays(*_point_in(box, rng), 3.0 * size, int(rng.integers(6, 15)), ink)
+        case 6:  # rings
+            centre = _point_in(box, rng)
+            for i in range(2 * size // step, 0, -1):
+                pen.disc(*centre, i * step / 2, (ink, other)[(i + 1) % 2])
+        case 7:  # plaid
+            for x in range(x0, x1, step):
+                draw.rectangle([x, y0, x + thin, y1], fill=ink)
+            for y in range(y0, y1, step):
+                draw.rectangle([x0, y, x1, y + thin // 2], fill=other)
+        case 8:  # confetti
+            for _ in range(int(rng.integers(20, 60))):
+                pen.star(*_point_in(box, rng), thin, int(rng.integers(3, 6)), 0.5, rng.uniform(0, 6), ink)
+        case 9:  # a wave
+            edge = y0 + (y1 - y0) * rng.uniform(0.2, 0.8)
+            swing, waves = size * rng.uniform(0.03, 0.12), rng.uniform(0.5, 2.5)
+            crest = [(x, round(edge + swing * math.sin(waves * 6.3 * (x - x0) / size))) for x in range(x0, x1 + 4, 4)]
+            draw.polygon([*crest, (x1 + 4, y1 + 4), (x0 - 4, y1 + 4)], fill=ink)
 
 
 def _point_in(box: Sequence[int], rng: Rng) -> Point:

@@ -1,6 +1,7 @@
 """Rooms, shelves, streets and gardens of the procedural benchmark, still empty.
 
-A surface is a grey material, tinted; a painter returns the picture and the heights that things stand on.
+A surface is a grey material, tinted. A painter (rng, width, height) of :data:`PLACES` returns the picture and the
+heights (pixels) that things stand on: none, a horizon, or boards.
 """
 
 from __future__ import annotations
@@ -105,15 +106,16 @@ def surface(rng: Rng, names: Sequence[str], width: int, height: int, colour: Col
     return tinted(seen, colour, rng.uniform(0.15, 0.55))
 
 
-def floor(rng: Rng, names: Sequence[str], width: int, height: int, colour: Colour) -> Image.Image:
-    """A piece of ground of the given size in perspective: its far edge on top."""
+def floor(image: Image.Image, horizon: int, rng: Rng, names: Sequence[str], colour: Colour) -> None:
+    """Lays a ground in one of the materials below the horizon (pixels from the top), in perspective."""
+    width, height = image.width, image.height - horizon
     grey = _material(names[int(rng.integers(len(names)))], int(rng.integers(4)))
     near = rng.uniform(1.8, 2.6)  # how much larger the near edge is seen
     h = round((near - 1) / height, 7)
     onto = (round(_SIZE / width, 7), round(_SIZE / 2 * h, 7), 0.0, 0.0, round(_SIZE / height * near, 7), 0.0, 0.0, h)
     method, filtered = Image.Transform.PERSPECTIVE, Image.Resampling.BILINEAR
     seen = grey.transform((width, height), method, onto, filtered, fillcolor=128)
-    return tinted(seen, colour, rng.uniform(0.2, 0.6))
+    image.paste(tinted(seen, colour, rng.uniform(0.2, 0.6)), (0, horizon))
 
 
 def _muted(rng: Rng, low: float = 0.35, high: float = 0.95) -> Colour:
@@ -157,7 +159,7 @@ def _table(rng: Rng, width: int, height: int) -> Place:
     if rng.random() < 0.5:
         _window(rng, image, horizon)
     colour = _wood(rng) if rng.random() < 0.6 else _muted(rng)
-    image.paste(floor(rng, ("wood", "wood", "cloth", "plaster", "tile"), width, height - horizon, colour), (0, horizon))
+    floor(image, horizon, rng, ("wood", "wood", "cloth", "plaster", "tile"), colour)
     edge = tuple(v // 2 for v in colour)
     ImageDraw.Draw(image).line([(0, horizon), (width, horizon)], fill=edge, width=int(rng.integers(1, 5)))
     return image, [horizon]
@@ -202,8 +204,7 @@ def _street(rng: Rng, width: int, height: int) -> Place:
                 pane = [wx, wy, wx + step // 2, wy + step * 2 // 3]
                 draw.rectangle(pane, fill=glass, outline=(225, 225, 222), width=2)
         x += wide
-    ground = floor(rng, ("asphalt", "asphalt", "tile", "brick"), width, height - horizon, _muted(rng, 0.3, 0.7))
-    image.paste(ground, (0, horizon))
+    floor(image, horizon, rng, ("asphalt", "asphalt", "tile", "brick"), _muted(rng, 0.3, 0.7))
     draw.rectangle([0, horizon - 1, width, horizon + 3], fill=(120, 118, 114))
     return image, [horizon]
 
@@ -220,7 +221,7 @@ def _garden(rng: Rng, width: int, height: int) -> Place:
         draw.ellipse([round(cx - radius), round(horizon - radius * 0.9), round(cx + radius), horizon + 40], fill=255)
     image.paste(shrub, (0, 0), shape)
     ground = ("grass", "grass", "grass", "asphalt") if rng.random() < 0.8 else ("asphalt", "tile")
-    image.paste(floor(rng, ground, width, height - horizon, green if rng.random() < 0.8 else _wood(rng)), (0, horizon))
+    floor(image, horizon, rng, ground, green if rng.random() < 0.8 else _wood(rng))
     return image, [horizon]
 
 
@@ -246,12 +247,6 @@ def _poster_wall(rng: Rng, width: int, height: int) -> Place:
     return image, []
 
 
-_PAINTERS = {
+PLACES = {
     "table": _table, "shelf": _shelf, "street": _street, "garden": _garden, "desk": _desk, "wall": _poster_wall,
 }  # fmt: skip
-PLACES = tuple(_PAINTERS)
-
-
-def place(name: str, rng: Rng, width: int, height: int) -> Place:
-    """Paints an empty place; returns it and the heights (pixels) things stand on: none, a horizon, or boards."""
-    return _PAINTERS[name](rng, width, height)

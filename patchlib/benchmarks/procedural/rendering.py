@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,12 +39,9 @@ def file_of(instance: int | None, number: int) -> str:
 
 
 def render_all(config: ProceduralConfig, root: Path, jobs: Sequence[Job], workers: int | None, label: str) -> None:
-    """Write images of a procedural benchmark below ``root``, each with its box file.
-
-    Raises:
-        RuntimeError: a helper process failed; holds what it said.
-    """
-    in_processes(partial(_write_scene, config, root), jobs, workers, label)
+    """Write those images of a procedural benchmark that are not below ``root`` yet, each with its box file."""
+    missing = [job for job in jobs if not (root / file_of(*job)).exists()]
+    in_processes(partial(_write_scene, config, root), missing, workers, label)
 
 
 def render_derived(
@@ -81,59 +71,26 @@ def render_derived(
 
 
 def in_processes(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int | None, label: str) -> list[Any]:
-    """``work(job)`` for each job, with a progress line.
+    """``work(job)`` for each job, with a progress line. Few jobs are done in this process.
 
-    Helpers are new interpreters: unlike those of ``multiprocessing`` they do not run the caller's script again, so that
-    a plain script may load a benchmark at its top level. Few jobs are done in this process.
+    Other processes are joblib's: unlike those of ``multiprocessing`` they do not run the caller's script again, so that
+    a plain script may load a benchmark at its top level.
 
     Args:
-        work: a function of a module, or a ``partial`` of one; what it returns has a form in JSON.
+        work: a function of a module, or a ``partial`` of one.
         jobs: what it is called with.
         workers: processes; None = one per core.
         label: of the progress line.
-
-    Raises:
-        RuntimeError: a helper failed; holds what it said.
     """
-    count = min(workers or machine.cores(), len(jobs) // _WORTH)
-    results: list[Any] = [None] * len(jobs)
+    from joblib import Parallel, delayed
+
+    count = max(1, min(workers or machine.cores(), len(jobs) // _WORTH))
+    results = []
     with progress.track(label, len(jobs), "image") as bar:
-        if count < 2:
-            for row, job in enumerate(jobs):
-                results[row] = work(job)
-                bar.update()
-            return results
-        with ThreadPoolExecutor(count) as pool:
-            shares = [pool.submit(_delegate, work, jobs[k::count], bar) for k in range(count)]
-            for k, share in enumerate(shares):
-                results[k::count] = share.result()
+        for result in Parallel(count, return_as="generator")(delayed(work)(job) for job in jobs):
+            results.append(result)
+            bar.update()
     return results
-
-
-def _delegate(work: Callable[[Any], Any], jobs: Sequence[Any], bar: progress.Progress) -> list[Any]:
-    """Has a helper do some jobs; it prints a line for each."""
-    command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])}
-    lines = []
-    with tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as said:
-        pickle.dump((work, jobs), task)
-        task.seek(0)
-        with subprocess.Popen(command, stdin=task, stdout=subprocess.PIPE, stderr=said, env=environment) as helper:
-            for line in helper.stdout or ():
-                lines.append(line)
-                bar.update()
-        said.seek(0)
-        if helper.returncode:
-            raise RuntimeError(f"a process that renders ended with {helper.returncode}: {said.read()[-2000:].decode()}")
-    return [json.loads(line) for line in lines]
-
-
-def serve() -> None:
-    """What a helper does: reads its task from stdin, prints a line for each job."""
-    results, sys.stdout = sys.stdout, sys.stderr
-    work, jobs = pickle.load(sys.stdin.buffer)
-    for job in jobs:
-        print(json.dumps(work(job)), file=results, flush=True)
 
 
 def _write_scene(config: ProceduralConfig, root: Path, job: Job) -> None:

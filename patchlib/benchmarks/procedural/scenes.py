@@ -20,7 +20,7 @@ from patchlib.benchmarks.procedural.canvas import Canvas, Placed, paste, photogr
 from patchlib.benchmarks.procedural.config import BLOCK, ProceduralConfig, design
 from patchlib.benchmarks.procedural.objects import make_object, render
 from patchlib.benchmarks.procedural.patterns import Rng, stream
-from patchlib.benchmarks.procedural.places import FORMATS, PLACES, place
+from patchlib.benchmarks.procedural.places import FORMATS, PLACES
 
 QUERY_SIDE = 224  # pixels
 CLUTTER_POOL = 240  # different objects that furnish the scenes of one benchmark; never an instance
@@ -77,20 +77,20 @@ def make_scene(
     _check(config, instance, number=number, area=area, centre=centre, brightness=brightness)
     key = (_SCENE, config.seed, BLOCK if instance is None else instance, number)
     rooms, things, target, camera, cover = (stream(*key, part) for part in range(5))
-    name = PLACES[rooms.integers(len(PLACES))]
+    name = tuple(PLACES)[rooms.integers(len(PLACES))]
     pose = _pose(target, config.perspective, name == "desk")
     size = FORMATS[rooms.integers(len(FORMATS))]
     if instance is not None:
         designed, share = design(config, instance, number)
         size, sprite = _sized(config, instance, pose, designed if area is None else area)
-    image, stands = place(name, rooms, *size)
+    image, stands = PLACES[name](rooms, *size)
     canvas = Canvas(image, (int(rooms.integers(-2, 3)), int(rooms.integers(1, 3))), stands)
     furniture = _furniture(config, things, canvas, name)
     if instance is None:
         for piece in furniture:
             canvas.add(piece)
     else:
-        shown = _positioned(sprite, target, size, centre, share, config.controlled)
+        shown = _positioned(config, target, sprite, size, centre, share)
         _compose(canvas, furniture, shown)
         if target.random() < config.second:
             _add_second(canvas, config, target, instance, shown)
@@ -123,11 +123,9 @@ def _pose(rng: Rng, strength: float, lying: bool) -> Pose:
     return yaw * strength, pitch * strength, roll * strength
 
 
-def _fitted(sprite: Image.Image, width: int, height: int) -> Image.Image:
-    scale = min(1.0, 0.985 * width / sprite.width, 0.985 * height / sprite.height)
-    if scale == 1.0:
-        return sprite
-    size = (max(4, int(sprite.width * scale)), max(4, int(sprite.height * scale)))
+def _scaled(sprite: Image.Image, scale: float, least: int = 1) -> Image.Image:
+    """A sprite `scale` times as large, no side shorter than `least` pixels."""
+    size = (max(least, int(sprite.width * scale)), max(least, int(sprite.height * scale)))
     return sprite.resize(size, Image.Resampling.BILINEAR)
 
 
@@ -137,7 +135,8 @@ def _sized(config: ProceduralConfig, instance: int, pose: Pose, area: float) -> 
     shape = render(item, *pose, side=64.0)
     ratio = shape.width / shape.height
     size = FORMATS[0 if ratio > 1.2 else 2 if ratio < 0.84 else 1]
-    return size, _fitted(render(item, *pose, side=math.sqrt(area * size[0] * size[1])), *size)
+    sprite = render(item, *pose, side=math.sqrt(area * size[0] * size[1]))
+    return size, _scaled(sprite, min(1.0, 0.985 * size[0] / sprite.width, 0.985 * size[1] / sprite.height), least=4)
 
 
 @functools.lru_cache(maxsize=3 * CLUTTER_POOL)
@@ -149,9 +148,7 @@ def _pool(seed: int, index: int, aspect: int) -> Image.Image:
 
 def _piece(config: ProceduralConfig, rng: Rng, side: float, roll: float) -> Image.Image:
     sprite = _pool(config.seed, int(rng.integers(CLUTTER_POOL)), int(rng.integers(3)))
-    scale = side / 160.0
-    size = (max(3, int(sprite.width * scale)), max(3, int(sprite.height * scale)))
-    sprite = sprite.resize(size, Image.Resampling.BILINEAR)
+    sprite = _scaled(sprite, side / 160.0, least=3)
     return sprite if roll == 0 else sprite.rotate(roll, Image.Resampling.BILINEAR, expand=True)
 
 
@@ -165,41 +162,37 @@ def _furniture(config: ProceduralConfig, rng: Rng, canvas: Canvas, name: str) ->
         depth, roll, board = rng.random(), rng.uniform(-180, 180), rng.random()
         if name == "shelf":
             base = canvas.stands[int(board * len(canvas.stands))]
-            gap = canvas.stands[1] - canvas.stands[0]
-            piece = _piece(config, rng, min(size, gap * 0.75), 0)
-            y = base - piece.height
+            size, roll = min(size, (canvas.stands[1] - canvas.stands[0]) * 0.75), 0
         elif canvas.stands:
             base = canvas.stands[0] + round((height * 1.06 - canvas.stands[0]) * (0.06 + 0.94 * depth))
-            piece = _piece(config, rng, size * (0.45 + 0.75 * depth), 0)
-            y = base - piece.height
-        else:
-            piece = _piece(config, rng, size, round(roll) if name == "desk" else round(roll / 12))
-            y = round(rng.uniform(-0.1, 0.95) * height) - piece.height // 3
+            size, roll = size * (0.45 + 0.75 * depth), 0
+        piece = _piece(config, rng, size, round(roll if name == "desk" else roll / 12))
+        y = base - piece.height if canvas.stands else round(rng.uniform(-0.1, 0.95) * height) - piece.height // 3
         pieces.append(Placed(piece, round(x), y))
     return sorted(pieces, key=lambda piece: piece.base) if canvas.stands else pieces
 
 
-def _centre(rng: Rng, room: tuple[float, float], distance: float | None, share: float) -> tuple[float, float]:
-    """Offset of the box centre from the image's, pixels: `distance` pixels away, or `share` of what the room allows."""
+def _offset(rng: Rng, room: tuple[float, float], distance: float) -> tuple[float, float]:
+    """Offset (pixels) of the box centre from the image's, as far away as asked for or as the room on a side allows."""
     turn, sides = rng.random(), rng.integers(0, 2, 2) * 2 - 1
-    away = min(share * math.hypot(*room) if distance is None else distance, math.hypot(*room) * 0.999)
-    first = math.acos(min(1.0, room[0] / away)) if away > 0 else 0.0
-    last = math.asin(min(1.0, room[1] / away)) if away > 0 else 0.0
+    away = max(1e-9, min(distance, math.hypot(*room) * 0.999))
+    first, last = math.acos(min(1.0, room[0] / away)), math.asin(min(1.0, room[1] / away))
     angle = first + turn * max(0.0, last - first)
     return away * math.cos(angle) * int(sides[0]), away * math.sin(angle) * int(sides[1])
 
 
 def _positioned(
-    sprite: Image.Image,
+    config: ProceduralConfig,
     rng: Rng,
+    sprite: Image.Image,
     size: tuple[int, int],
     centre: Sequence[float] | None,
     share: float,
-    controlled: bool,
 ) -> Placed:
+    """The instance in an image of some size: its centre as given, or `share` (0..1) of the way to where it may lie."""
     room = ((size[0] - sprite.width) / 2, (size[1] - sprite.height) / 2)
-    distance = share * MAX_DISTANCE * math.hypot(*size) / 2 if controlled else None
-    dx, dy = _centre(rng, room, distance, share)
+    farthest = MAX_DISTANCE * math.hypot(*size) / 2 if config.controlled else math.hypot(*room)
+    dx, dy = _offset(rng, room, share * farthest)
     if centre is not None:
         dx, dy = (centre[0] - 0.5) * size[0], (centre[1] - 0.5) * size[1]
     x, y = (round(r + min(max(d, -r), r) + 0.003) for r, d in zip(room, (dx, dy), strict=True))
@@ -256,8 +249,7 @@ def make_query(config: ProceduralConfig, instance: int) -> Image.Image:
     image = Image.new("RGB", (QUERY_SIDE, QUERY_SIDE), (red, green, blue))
     item = make_object(*config.objects()[instance])
     sprite = render(item, yaw * 0.6, pitch * 0.6, roll * 0.1, side=QUERY_SIDE * 0.8)
-    scale = min(1.0, QUERY_SIDE * 0.86 / max(sprite.size))
-    sprite = sprite.resize((int(sprite.width * scale), int(sprite.height * scale)), Image.Resampling.BILINEAR)
+    sprite = _scaled(sprite, min(1.0, QUERY_SIDE * 0.86 / max(sprite.size)))
     x, y = ((QUERY_SIDE - side) // 2 for side in sprite.size)
     paste(image, Placed(sprite, x, y), (1, 1), standing=True)
     return photograph(image, stream(_QUERY, config.seed, instance, 0, 1), 0.25 * config.lighting, 0.0)

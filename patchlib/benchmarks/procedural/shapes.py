@@ -1,21 +1,21 @@
 """Shapes of the procedural objects: cartons, bottles, mugs, signs, toys, as a few textured faces in space.
 
-Every shape function takes the kind of object, the family's stream (what siblings share), the variant's stream (what
-tells them apart) and the palette; :data:`SHAPES` says which one makes which kind.
+A shape takes the family's stream (what siblings share), the variant's stream (what tells them apart) and the palette;
+:data:`SHAPES` lists them by the kinds of objects that they make.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from patchlib.benchmarks.procedural.artwork import BLACK, WHITE, label
-from patchlib.benchmarks.procedural.patterns import Colour, Draw, Rng, disc, star
+from patchlib.benchmarks.procedural.patterns import Colour, Draw, Pen, Rng, star
 
 TEXTURE = 192  # pixels of the longer side of a face
 Corners = tuple[tuple[float, float, float], ...]
@@ -29,7 +29,7 @@ class Face:
     corners: Corners
     brightness: float = 1.0
 
-    @functools.cached_property
+    @cached_property
     def outline(self) -> np.ndarray:
         """(K, 3) points in space around what is solid of the texture: the ends of each of 64 rows."""
         solid = np.asarray(self.texture.getchannel("A").resize((64, 64), Image.Resampling.BOX)) > 127
@@ -42,15 +42,10 @@ class Face:
 
 @dataclass(frozen=True)
 class ProceduralObject:
-    """An object to be rendered. `wrap` = (index map, shading) for round objects, whose print turns with the yaw."""
+    """An object to be rendered. `wrap` = index map, shading and print of round ones, whose print turns with the yaw."""
 
-    kind: str
     faces: tuple[Face, ...]
     wrap: tuple[np.ndarray, Image.Image, Image.Image] | None = None
-
-
-def _smooth(mask: Image.Image) -> Image.Image:
-    return mask.resize((mask.width // 2, mask.height // 2), Image.Resampling.BOX)
 
 
 def _bulge(image: Image.Image, mask: Image.Image, depth: float) -> Image.Image:
@@ -67,16 +62,21 @@ def _cut_out(image: Image.Image, mask: Image.Image) -> Image.Image:
     return texture
 
 
-def _flat(kind: str, image: Image.Image, mask: Image.Image, bulge: float = 0.0) -> ProceduralObject:
+def _flat(image: Image.Image, mask: Image.Image, bulge: float = 0.0) -> ProceduralObject:
     """An object of one upright face."""
     w, h = image.width / TEXTURE, image.height / TEXTURE
     texture = _cut_out(_bulge(image, mask, bulge) if bulge else image, mask)
-    return ProceduralObject(kind, (Face(texture, ((-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0))),))
+    return ProceduralObject((Face(texture, ((-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0))),))
 
 
 def _mask(width: int, height: int) -> tuple[Image.Image, Draw]:
+    """A mask to draw on, twice as large as it will be."""
     mask = Image.new("L", (2 * width, 2 * height), 0)
     return mask, ImageDraw.Draw(mask)
+
+
+def _smooth(mask: Image.Image) -> Image.Image:
+    return mask.resize((mask.width // 2, mask.height // 2), Image.Resampling.BOX)
 
 
 def block(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
@@ -95,7 +95,7 @@ def block(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Proced
         slope = front.crop((0, 0, front.width, round(rise * TEXTURE / 2)))
         front, side = (face.crop((0, slope.height, face.width, TEXTURE)) for face in (front, side))
         if family.random() < 0.6:
-            disc(ImageDraw.Draw(slope), slope.width * 0.5, slope.height * 0.5, slope.height * 0.33, colours[2])
+            Pen(ImageDraw.Draw(slope)).disc(slope.width * 0.5, slope.height * 0.5, slope.height * 0.33, colours[2])
         faces = _gables(colours[0], w, d, crown)
         faces.append(_face(slope, ((-w, -h, 0.0), (w, -h, 0.0), (w, crown, -d), (-w, crown, -d)), 1.06))
     else:
@@ -103,7 +103,7 @@ def block(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Proced
     faces.append(_face(side, ((-w, crown, d), (-w, crown, -d), (-w, h, -d), (-w, h, d)), 0.62))
     faces.append(_face(side, ((w, crown, -d), (w, crown, d), (w, h, d), (w, h, -d)), 0.74))
     faces.append(_face(front, ((-w, crown, -d), (w, crown, -d), (w, h, -d), (-w, h, -d))))
-    return ProceduralObject(kind, tuple(faces))
+    return ProceduralObject(tuple(faces))
 
 
 def _face(image: Image.Image, corners: Corners, brightness: float = 1.0) -> Face:
@@ -163,15 +163,15 @@ def revolved(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Pro
     if handle:
         box = [2 * round(radius * 1.5), round(height * 0.5), 2 * (width - 1), round(height * 1.45)]
         draw.rounded_rectangle(box, radius=handle, outline=255, width=max(6, handle // 2))
-    flat = _flat(kind, around.crop((0, 0, width, height)), _smooth(mask))
-    return ProceduralObject(kind, flat.faces, (index, shading, around))
+    flat = _flat(around.crop((0, 0, width, height)), _smooth(mask))
+    return ProceduralObject(flat.faces, (index, shading, around))
 
 
 # points, centre's height and radius in half heights, phase: triangle, square, octagon
 SIGNS = ((3, 1.15, 1.1, -math.pi / 2), (4, 1, 1.0, -math.pi / 2), (8, 1, 1.0, -math.pi / 2 + 0.39))
 
 
-def sign(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
+def sign(family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """Round, rounded or a polygon, with a rim."""
     width, height = TEXTURE, round(TEXTURE * (1.0 if family.random() < 0.6 else 0.62))
     shape, (mask, draw) = int(family.integers(5)), _mask(width, height)
@@ -186,10 +186,10 @@ def sign(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Procedu
     face = label(family, variant, width, height, colours)
     rim = colours[family.integers(1, 6)]
     inner = mask.filter(ImageFilter.MinFilter(13 if family.random() < 0.5 else 9))
-    return _flat(kind, Image.composite(face, Image.new("RGB", face.size, rim), inner), mask)
+    return _flat(Image.composite(face, Image.new("RGB", face.size, rim), inner), mask)
 
 
-def plate(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
+def plate(family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """Round, with three rings."""
     size = TEXTURE
     face, (mask, draw) = label(family, variant, size, size, colours), _mask(size, size)
@@ -198,10 +198,10 @@ def plate(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Proced
     for inset, colour in ((0, 1), (size // 16, 4), (size // 7, 2)):
         width = max(3, round(size * family.uniform(0.02, 0.07)))
         ring.ellipse([inset, inset, size - inset, size - inset], outline=colours[colour], width=width)
-    return _flat(kind, face, _smooth(mask), bulge=0.45)
+    return _flat(face, _smooth(mask), bulge=0.45)
 
 
-def pouch(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
+def pouch(family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """A bag with pinched sides and toothed ends."""
     width, height = round(TEXTURE * family.uniform(0.68, 0.85)), TEXTURE
     face, (mask, draw) = label(family, variant, width, height, colours), _mask(width, height)
@@ -214,15 +214,15 @@ def pouch(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Proced
     for y in (height // 14, height - height // 14):
         for k in range(3):
             crimp.line([(0, y + 3 * k), (width, y + 3 * k)], fill=colours[5], width=1)
-    return _flat(kind, face, _smooth(mask), bulge=0.55)
+    return _flat(face, _smooth(mask), bulge=0.55)
 
 
-def toy(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
+def toy(family: Rng, variant: Rng, colours: list[Colour]) -> ProceduralObject:
     """A sitting stuffed creature: body, head, ears, arms, feet, a face and a printed belly."""
     width, height = round(TEXTURE * family.uniform(0.7, 0.95)), TEXTURE
-    mask, cut = _mask(width, height)
+    mask, draw = _mask(width, height)
     face = label(family, variant, width, height, colours)
-    paint, middle = ImageDraw.Draw(face), width / 2
+    cut, paint, middle = Pen(draw), Pen(ImageDraw.Draw(face)), width / 2
     head, body = family.uniform(0.28, 0.38) * width, family.uniform(0.34, 0.46) * width
     fur = colours[family.integers(2)]
     ear, ear_out, ear_tall = family.uniform(0.3, 0.55) * head, family.uniform(0.5, 0.9), family.uniform(0.8, 2.0)
@@ -232,20 +232,19 @@ def toy(kind: str, family: Rng, variant: Rng, colours: list[Colour]) -> Procedur
     parts += [(middle + s * body * 0.95, height * 0.6, body * 0.3, 1.9) for s in (-1, 1)]
     parts += [(middle + s * body * 0.6, height * 0.91, body * 0.42, 0.55) for s in (-1, 1)]
     for cx, cy, radius, squeeze in parts:
-        disc(cut, 2 * cx, 2 * cy, 2 * radius, 255, squeeze)
+        cut.disc(2 * cx, 2 * cy, 2 * radius, 255, squeeze)
     for cx, cy, radius, squeeze in parts[1:]:
-        disc(paint, cx, cy, radius, fur, squeeze)
+        paint.disc(cx, cy, radius, fur, squeeze)
     snout, eye = colours[2], head * family.uniform(0.13, 0.26)
-    disc(paint, middle, neck + head * 0.3, head * family.uniform(0.25, 0.5), snout, 0.7)
-    disc(paint, middle, neck + head * 0.15, head * 0.13, (25, 20, 20), 0.7)
+    paint.disc(middle, neck + head * 0.3, head * family.uniform(0.25, 0.5), snout, 0.7)
+    paint.disc(middle, neck + head * 0.15, head * 0.13, (25, 20, 20), 0.7)
     for side in (-1, 1):
-        disc(paint, middle + side * head * 0.42, neck - head * 0.3, eye, WHITE)
-        disc(paint, middle + side * head * 0.42, neck - head * 0.28, eye * variant.uniform(0.4, 0.8), BLACK)
-    return _flat(kind, face, _smooth(mask), bulge=0.6)
+        paint.disc(middle + side * head * 0.42, neck - head * 0.3, eye, WHITE)
+        paint.disc(middle + side * head * 0.42, neck - head * 0.28, eye * variant.uniform(0.4, 0.8), BLACK)
+    return _flat(face, _smooth(mask), bulge=0.6)
 
 
-Shape = Callable[[str, Rng, Rng, list[Colour]], ProceduralObject]
-SHAPES: dict[str, Shape] = {
-    "carton": block, "box": block, "bottle": revolved, "can": revolved, "mug": revolved, "sign": sign, "toy": toy,
-    "pouch": pouch, "book": block, "plate": plate,
-}  # fmt: skip
+SHAPES: tuple[Callable[[Rng, Rng, list[Colour]], ProceduralObject], ...] = (
+    partial(block, "carton"), partial(block, "box"), partial(revolved, "bottle"), partial(revolved, "can"),
+    partial(revolved, "mug"), sign, toy, pouch, partial(block, "book"), plate,
+)  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,14 +21,26 @@ ROUNDS = 10  # of k-means over the lists, faiss' default
 PLAIN = "IVF{nlist},PQ{m}x{nbits}"
 
 
-class Parameters(NamedTuple):
-    """Shape of an IVFPQ index."""
+@dataclass(frozen=True, kw_only=True)
+class IndexSpec:
+    """What decides the bytes of an index beside the vectors it is trained on.
+
+    Attributes:
+        nlist: number of inverted lists.
+        m: codes per vector.
+        nbits: bits per code.
+        factory: faiss factory string with the placeholders {nlist}, {m}, {nbits}.
+        seed: of the samples, of k-means over the lists and over the codes.
+    """
 
     nlist: int
     m: int
+    nbits: int = 8
+    factory: str = PLAIN
+    seed: int = 0
 
 
-def choose_parameters(n_vectors: int, dim: int) -> Parameters:
+def default_spec(n_vectors: int, dim: int) -> IndexSpec:
     """The paper's nlist = 4096 and m = 64, scaled down for small sets and short descriptors.
 
     - nlist: the largest power of two, at most 4096, that leaves 40 vectors to each list (k-means needs about that
@@ -43,7 +56,7 @@ def choose_parameters(n_vectors: int, dim: int) -> Parameters:
     lists = max(n_vectors // VECTORS_PER_LIST, 1)
     most = min(M, max(dim // DIMENSIONS_PER_CODE, 1))
     m = max(divisor for divisor in range(1, most + 1) if dim % divisor == 0)
-    return Parameters(min(NLIST, 1 << (lists.bit_length() - 1)), m)
+    return IndexSpec(nlist=min(NLIST, 1 << (lists.bit_length() - 1)), m=m)
 
 
 def sample_rows(nlist: int, nbits: int) -> int:
@@ -51,7 +64,7 @@ def sample_rows(nlist: int, nbits: int) -> int:
     return max(VECTORS_PER_LIST * nlist, 2 * VECTORS_PER_CODE * 2**nbits)
 
 
-def train(training: ArrayLike, factory: str, nlist: int, m: int, nbits: int, seed: int) -> faiss.Index:
+def train(training: ArrayLike, spec: IndexSpec) -> faiss.Index:
     """An empty trained index for inner products.
 
     The lists are trained on a sample of 40 vectors each, the codes on another of 128 each beside which their residuals
@@ -59,27 +72,23 @@ def train(training: ArrayLike, factory: str, nlist: int, m: int, nbits: int, see
 
     Args:
         training: (T, D), often memory-mapped.
-        factory: faiss factory string with the placeholders {nlist}, {m}, {nbits}.
-        nlist: number of lists.
-        m: codes per vector.
-        nbits: bits per code.
-        seed: of the samples, of k-means over the lists and over the codes.
+        spec: of the index.
 
     Raises:
         ValueError: too few training vectors, m does not divide D, a shape or factory faiss does not know.
     """
     vectors = np.asanyarray(training)
-    index = _empty(vectors, factory, nlist, m, nbits)
+    index = _empty(vectors, spec)
     ivf = lists_of(index)
-    rng = np.random.default_rng(seed)
-    sample = _sample(vectors, sample_rows(nlist, nbits), rng, "training vector")
+    rng = np.random.default_rng(spec.seed)
+    sample = _sample(vectors, sample_rows(spec.nlist, spec.nbits), rng)
     for transform in transforms(index):
-        _train_transform(transform, sample, nbits, seed)
+        _train_transform(transform, sample, spec)
         sample = transform.apply(sample)
-    _train_lists(ivf, sample, seed)
+    _train_lists(ivf, sample, spec.seed)
     del sample
-    sample = rotate(index, _sample(vectors, VECTORS_PER_CODE * 2**nbits, rng, "training vector"))
-    _seed_codes(ivf, seed, len(sample))
+    sample = rotate(index, _sample(vectors, VECTORS_PER_CODE * 2**spec.nbits, rng))
+    _seed_codes(ivf, spec.seed, len(sample))
     ivf.train(sample)
     index.is_trained = True
     return index
@@ -135,54 +144,54 @@ def checked(rows: NDArray[np.floating], first: int, what: str) -> NDArray[np.flo
     return vectors
 
 
-def _empty(vectors: NDArray[np.floating], factory: str, nlist: int, m: int, nbits: int) -> faiss.Index:
+def _empty(vectors: NDArray[np.floating], spec: IndexSpec) -> faiss.Index:
     """The untrained index of a factory string, after a look at everything that faiss would refuse in its own words."""
     import faiss
 
     if vectors.ndim != 2:
         raise ValueError(f"training vectors have shape {vectors.shape}, expected (T, D)")
-    count, dim = vectors.shape
+    (count, dim), nlist, m, nbits = vectors.shape, spec.nlist, spec.m, spec.nbits
     if not 1 <= nbits <= 16:
         raise ValueError(f"nbits is {nbits}, expected 1 to 16 bits per code")
     if nlist < 1:
         raise ValueError(f"nlist is {nlist}, expected at least one list")
-    if "{m}" in factory and (m < 1 or dim % m):
-        divisors = ", ".join(str(d) for d in range(1, dim + 1) if dim % d == 0)
+    if "{m}" in spec.factory and (m < 1 or dim % m):
+        divisors = ", ".join(str(divisor) for divisor in range(1, dim + 1) if dim % divisor == 0)
         raise ValueError(f"m is {m}, expected a divisor of the {dim} dimensions: {divisors}")
-    codes = 2**nbits if "PQ" in factory else 1
+    codes = 2**nbits if "PQ" in spec.factory else 1
     if count < max(nlist, codes):
-        chosen = choose_parameters(max(count, 1), dim).nlist
+        chosen = default_spec(max(count, 1), dim).nlist
         raise ValueError(
             f"{count} training vectors are too few: nlist={nlist} lists and {codes} codes need at least "
             f"{max(nlist, codes)}, better {max(VECTORS_PER_LIST * nlist, VECTORS_PER_LIST * codes)}; give more "
             f"training vectors, or nlist={chosen} (the rule for {count} vectors) and fewer nbits"
         )
     try:
-        index = faiss.index_factory(dim, factory.format(nlist=nlist, m=m, nbits=nbits), faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dim, spec.factory.format(nlist=nlist, m=m, nbits=nbits), faiss.METRIC_INNER_PRODUCT)
         lists_of(index)
     except RuntimeError as error:
         raise ValueError(
-            f"faiss makes no index with inverted lists of {factory!r} for {dim} dimensions ({error}); expected a "
+            f"faiss makes no index with inverted lists of {spec.factory!r} for {dim} dimensions ({error}); expected a "
             f"factory string such as {PLAIN!r} or 'IVF{{nlist}},SQ8'"
         ) from error
     return index
 
 
-def _sample(vectors: NDArray[np.floating], size: int, rng: np.random.Generator, what: str) -> NDArray[np.float32]:
+def _sample(vectors: NDArray[np.floating], size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     if len(vectors) <= size:
-        return checked(vectors[:], 0, what)
+        return checked(vectors[:], 0, "training vector")
     rows = np.sort(rng.choice(len(vectors), size, replace=False))
-    return checked(vectors[rows], 0, f"{what} (of a sample)")
+    return checked(vectors[rows], 0, "training vector (of a sample)")
 
 
-def _train_transform(transform: faiss.VectorTransform, sample: NDArray[np.float32], nbits: int, seed: int) -> None:
+def _train_transform(transform: faiss.VectorTransform, sample: NDArray[np.float32], spec: IndexSpec) -> None:
     import faiss
 
     if transform.is_trained:
         return
     if isinstance(transform, faiss.OPQMatrix):
-        codes = faiss.ProductQuantizer(transform.d_out, transform.M, nbits)
-        codes.cp.seed, codes.cp.min_points_per_centroid = seed, 1
+        codes = faiss.ProductQuantizer(transform.d_out, transform.M, spec.nbits)
+        codes.cp.seed, codes.cp.min_points_per_centroid = spec.seed, 1
         transform.pq = codes
         transform.train(sample)
         transform.pq = None

@@ -8,6 +8,7 @@ where a full disk ends the process with a bus error and not with a message.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib.pq import codebooks, file_size
+from patchlib.pq import file_size, training
 from patchlib.support import provenance
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Entries(NamedTuple):
-    """What is written for one list, block after block."""
+    """What one list holds: codes (n, code_size) and ids (n,)."""
 
-    codes: Iterable[NDArray[np.uint8]]
-    ids: Iterable[NDArray[np.int64]]
+    codes: NDArray[np.uint8]
+    ids: NDArray[np.int64]
 
 
 def sizes(ivf: Any) -> NDArray[np.int64]:
@@ -38,49 +39,48 @@ def sizes(ivf: Any) -> NDArray[np.int64]:
     return np.array([ivf.invlists.list_size(number) for number in range(ivf.nlist)], np.int64)
 
 
-def entries(ivf: Any, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Codes (n * code_size,) and ids (n,) of a list; views of what faiss holds or maps."""
+def entries(ivf: Any, number: int) -> Entries:
+    """What a list holds; views of what faiss holds or maps."""
     import faiss
 
-    lists, count = ivf.invlists, ivf.invlists.list_size(number)
+    lists, count, size = ivf.invlists, ivf.invlists.list_size(number), ivf.code_size
     if not count:
-        return np.empty(0, np.uint8), np.empty(0, np.int64)
-    return (
-        faiss.rev_swig_ptr(lists.get_codes(number), count * ivf.code_size),
-        faiss.rev_swig_ptr(lists.get_ids(number), count),
-    )
+        return Entries(np.empty((0, size), np.uint8), np.empty(0, np.int64))
+    codes = faiss.rev_swig_ptr(lists.get_codes(number), count * size)
+    return Entries(codes.reshape(count, size), faiss.rev_swig_ptr(lists.get_ids(number), count))
 
 
-def write(folder: Path, trained: faiss.Index, counts: NDArray[np.int64], lists: Iterable[Entries]) -> None:
+def write(folder: Path, trained: faiss.Index, n_vectors: int, lists: Iterable[Entries]) -> None:
     """Write an index; each file whole or not at all.
 
     Args:
         folder: where ``lists.ivfdata`` and ``index.faiss`` go.
         trained: index without vectors; not changed.
-        counts: (nlist,) vectors in every list.
-        lists: the lists in order, as many vectors each as ``counts`` says.
+        n_vectors: in all lists.
+        lists: what they hold, in order; one is in memory at a time.
 
     Raises:
-        OSError: no space left; names the file.
-        ValueError: more or fewer bytes than the counts say.
+        OSError: no space left, which is looked at before anything is written; names the file.
+        ValueError: the lists hold more or fewer vectors.
     """
     import faiss
 
-    data = (folder / DATA).resolve()
-    with enough_space(data), provenance.atomic_write(data) as file:
-        for block in _blocks(lists):
-            file.write(block)
-        written, expected = file.tell(), int(counts.sum()) * (codebooks.lists_of(trained).code_size + 8)
-        if written != expected:
-            raise ValueError(f"lists of {written} bytes, expected {expected} as counted")
     index = faiss.clone_index(trained)
-    ivf = codebooks.lists_of(index)
+    ivf = training.lists_of(index)
+    data, size, lengths = (folder / DATA).resolve(), n_vectors * (ivf.code_size + 8), []
+    with enough_space(data, size), provenance.atomic_write(data) as file:
+        for codes, ids in lists:
+            file.write(codes)
+            file.write(ids)
+            lengths.append(len(ids))
+        if sum(lengths) != n_vectors:
+            raise ValueError(f"the lists hold {sum(lengths)} vectors, expected {n_vectors}")
     on_disk = faiss.OnDiskInvertedLists(ivf.nlist, ivf.code_size, str(data))
-    lengths = counts.astype(np.uint64)  # faiss is given its address, so it needs a name
-    on_disk.set_all_lists_sizes(faiss.swig_ptr(lengths))
-    on_disk.totsize = expected
+    counts = np.array(lengths, np.uint64)  # faiss is given its address, so it needs a name
+    on_disk.set_all_lists_sizes(faiss.swig_ptr(counts))
+    on_disk.totsize = size
     ivf.replace_invlists(on_disk, False)  # ours to delete
-    ivf.ntotal = index.ntotal = int(counts.sum())
+    ivf.ntotal = index.ntotal = n_vectors
     with enough_space(folder / INDEX), provenance.atomic_write(folder / INDEX) as file:
         file_size.write(index, file.write)
 
@@ -103,7 +103,7 @@ def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
         index = faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA)
     except RuntimeError as error:
         raise ValueError(f"{path} is missing or damaged; build the index again ({error})") from error
-    ivf = codebooks.lists_of(index)
+    ivf = training.lists_of(index)
     lists: Any = faiss.downcast_InvertedLists(ivf.invlists)
     size = data.stat().st_size if data.exists() else 0
     if size != lists.totsize:
@@ -117,7 +117,7 @@ def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
     return index
 
 
-def let_go(ivf: Any) -> None:
+def drop_pages(ivf: Any) -> None:
     """Take the pages of mapped lists out of this process; the system's cache may keep them, and give them back."""
     import ctypes
     import mmap
@@ -130,13 +130,15 @@ def let_go(ivf: Any) -> None:
 
 
 @contextmanager
-def enough_space(path: Path) -> Iterator[None]:
-    """Say of a full disk which file did not fit and what to do.
+def enough_space(path: Path, size: int = 0) -> Iterator[None]:
+    """Refuse ``size`` bytes where they do not fit; say of a full disk which file did not fit and what to do.
 
     Raises:
         OSError: with the error's number.
     """
     try:
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, f"{size} bytes")
         yield
     except OSError as error:
         if error.errno not in FULL:
@@ -147,9 +149,3 @@ def enough_space(path: Path) -> Iterator[None]:
             "from them, or build in a folder on another disk",
             str(path),
         ) from error
-
-
-def _blocks(lists: Iterable[Entries]) -> Iterator[Any]:
-    for codes, ids in lists:
-        yield from codes
-        yield from ids

@@ -1,6 +1,6 @@
 """An index larger than memory: built in parts, merged on disk, searched within a memory budget.
 
-A folder holds it, in faiss' own files (:mod:`patchlib.pq.disk_lists`), which plain faiss opens too. Building goes part
+A folder holds it, in faiss' own files (:mod:`patchlib.pq.disk_files`), which plain faiss opens too. Building goes part
 by part, each a :class:`PatchIndex` file of its own until all are merged; whatever stops a build, the same call goes on
 from the last finished part.
 """
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib.pq import codebooks, disk_lists, file_size, index
-from patchlib.pq.disk_lists import DATA, INDEX, Entries, enough_space
+from patchlib.pq import disk_files, file_size, image_topk, index, training
+from patchlib.pq.disk_files import DATA, INDEX, Entries, enough_space
 from patchlib.pq.index import PatchIndex
-from patchlib.pq.parts import Found
+from patchlib.pq.training import IndexSpec
 from patchlib.search import Ranking
 from patchlib.support import progress, provenance
 from patchlib.support.files import locked
@@ -68,30 +68,27 @@ class DiskIndex(PatchIndex):
         queries = np.ascontiguousarray(queries, np.float32)
         self._check(queries, k, nprobe)
         with index.faiss_threads(threads):
-            _, probed = self.ivf.quantizer.search(codebooks.rotate(self.index, queries), nprobe)
-        groups = list(self._groups(np.unique(probed), memory))
+            _, probed = self.ivf.quantizer.search(training.rotate(self.index, queries), nprobe)
+        groups = self._groups(np.unique(probed), memory)
+        disk_files.drop_pages(self.ivf)  # of earlier searches
         if len(groups) == 1:
             ranking = super().search(queries, k, nprobe, threads)
-            disk_lists.let_go(self.ivf)
+            disk_files.drop_pages(self.ivf)
             return ranking
-        disk_lists.let_go(self.ivf)  # of earlier searches
         n_images = len(self.offsets) - 1
-        found = Found(len(queries), n_images if k is None else min(k, n_images), n_images)
+        database = image_topk.Database(self.ivf, self.image_of, n_images)
+        merger = image_topk.RankingMerger(database, len(queries), n_images if k is None else min(k, n_images))
         for lists in groups:
             asking = np.flatnonzero(np.isin(probed, lists).any(axis=1))
-            part = replace(self, index=disk_lists.read(self.folder, lists.tolist()))  # its mapping ends with it
-            found.add(asking, PatchIndex.search(part, queries[asking], k, nprobe, threads))
-        return found.ranking()
+            part = replace(self, index=disk_files.read(self.folder, lists.tolist()))  # its mapping ends with it
+            merger.add(asking, PatchIndex.search(part, queries[asking], k, nprobe, threads))
+        return merger.ranking
 
     def save(self, path: str | Path) -> Path:
-        """Refused: the index is on disk already.
-
-        Raises:
-            ValueError: always; says where it lies.
-        """
+        """Refused: the index is on disk already, where the error says."""
         raise ValueError(f"the index lies in the folder {self.folder} already; copy that to {path}")
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of the files."""
         return sum((self.folder / name).stat().st_size for name in (INDEX, DATA, OFFSETS, META))
@@ -109,20 +106,14 @@ class DiskIndex(PatchIndex):
 
     @cached_property
     def _list_bytes(self) -> NDArray[np.int64]:
-        return disk_lists.sizes(self.ivf) * (self.ivf.code_size + 8)
+        return disk_files.sizes(self.ivf) * (self.ivf.code_size + 8)
 
-    def _groups(self, lists: NDArray[np.int64], memory: int) -> Iterator[NDArray[np.int64]]:
+    def _groups(self, lists: NDArray[np.int64], memory: int) -> list[NDArray[np.int64]]:
         """Lists in ascending order, as many together as take at most ``memory`` bytes."""
         sizes = self._list_bytes[lists]
         if sizes.max(initial=0) > memory:
             raise ValueError(f"a list takes {sizes.max()} bytes, but memory is {memory}; allow that much or more")
-        start = used = 0
-        for place, size in enumerate(sizes):
-            if used + size > memory:
-                yield lists[start:place]
-                start, used = place, 0
-            used += int(size)
-        yield lists[start:]
+        return [lists[start:stop] for start, stop in _runs(np.r_[0, np.cumsum(sizes)], memory)]
 
 
 class _Equal:
@@ -159,13 +150,14 @@ def build(
         OSError: no space left; names the file and what to do. Finished parts are kept.
     """
     folder = Path(folder)
-    training, meta = index.settings(features, train_on, nlist, m, nbits, seed)
+    vectors, spec = index.settings(features, train_on, nlist=nlist, m=m, nbits=nbits, seed=seed)
+    meta = index.described(features, vectors, spec)
     with locked(folder), index.faiss_threads(threads):
-        plan = _plan(features, folder, meta, memory)
+        planned = _plan(features, folder, meta, memory)
         if not (folder / META).exists():
-            empty = _trained(training, folder, meta)
-            parts = [_part(features, empty, meta, folder, start, stop) for start, stop in plan["parts"]]
-            write(folder, empty, features.offsets, meta, *_merged(parts))
+            empty = _trained(vectors, spec, folder)
+            parts = [_part(features, empty, meta, folder, start, stop) for start, stop in planned]
+            write(folder, empty, features.offsets, meta, _merged(parts))
             for path in [*parts, folder / TRAINED]:
                 path.unlink()
     return load(folder, features)
@@ -184,100 +176,83 @@ def load(folder: str | Path, features: FeatureSet | None = None) -> DiskIndex:
     """
     folder = Path(folder)
     if not (folder / META).exists():
-        raise FileNotFoundError(f"{folder} holds no finished index; run disk_index.build again, which goes on with it")
+        raise FileNotFoundError(f"{folder} holds no finished index; run on_disk.build again, which goes on with it")
     meta = provenance.read_json(folder / META)
     if features is not None and meta["features"] != index.identity(features):
         raise ValueError(f"{folder} indexes other features; build these in a folder of their own")
     offsets = np.load(folder / OFFSETS, mmap_mode="r")
-    return DiskIndex(disk_lists.read(folder), offsets, meta, folder / INDEX)
+    return DiskIndex(disk_files.read(folder), offsets, meta, folder / INDEX)
 
 
 def write(
-    folder: Path,
-    empty: faiss.Index,
-    offsets: NDArray[np.int64],
-    meta: dict[str, Any],
-    counts: NDArray[np.int64],
-    lists: Iterable[Entries],
+    folder: Path, empty: faiss.Index, offsets: NDArray[np.int64], meta: dict[str, Any], lists: Iterable[Entries]
 ) -> None:
-    """Write a whole index from its lists; see :func:`patchlib.pq.disk_lists.write`."""
-    each = np.unique(np.diff(offsets))
-    disk_lists.write(folder, empty, counts, lists)
+    """Write a whole index from its lists; see :func:`patchlib.pq.disk_files.write`."""
+    disk_files.write(folder, empty, int(offsets[-1]), lists)
     with enough_space(folder / OFFSETS), provenance.atomic_write(folder / OFFSETS) as file:
         np.save(file, np.asarray(offsets, np.int64))
-    meta = meta | {"regions_per_image": int(each[0]) if len(each) == 1 else None}
-    provenance.write_json(folder / META, meta | {"trained_bytes": file_size.serialised_bytes(empty)})
+    each = np.unique(np.diff(offsets))
+    provenance.write_json(folder / META, meta | {"regions_per_image": int(each[0]) if len(each) == 1 else None})
 
 
-def _plan(features: FeatureSet, folder: Path, meta: dict[str, Any], memory: int) -> dict[str, Any]:
-    """What is built in a folder and in which parts; written at first, read when the build goes on."""
+def _plan(features: FeatureSet, folder: Path, meta: dict[str, Any], memory: int) -> list[tuple[int, int]]:
+    """Which images make a part; written at first, read when the build goes on."""
     path = folder / PLAN
     if not path.exists():
-        rows = memory // (
-            2 * (file_size.code_bytes(meta["m"], meta["nbits"]) + 8)
-        )  # growing lists take twice their size
-        plan = {"settings": meta, "parts": _parts(features.offsets, rows)}
-        provenance.write_json(path, plan)
+        row = file_size.code_bytes(meta["m"], meta["nbits"]) + 8
+        parts = _runs(features.offsets, memory // (2 * row))  # growing lists take twice their size
+        provenance.write_json(path, {"settings": meta, "parts": parts})
     plan = provenance.read_json(path)
     other = [f"{name} {plan['settings'].get(name)}" for name in meta if plan["settings"].get(name) != meta[name]]
     if other:
         raise ValueError(
             f"{folder} holds another index, with {', '.join(other)}; choose another folder, or remove it to build anew"
         )
-    return plan
+    return plan["parts"]
 
 
-def _parts(offsets: NDArray[np.int64], rows: int) -> list[tuple[int, int]]:
-    """Ranges of images with at most ``rows`` regions each, but at least one image."""
-    parts, start, n_images = [], 0, len(offsets) - 1
-    while start < n_images:
-        stop = int(np.searchsorted(offsets, offsets[start] + rows, side="right")) - 1
-        parts.append((start, min(max(stop, start + 1), n_images)))
-        start = parts[-1][1]
-    return parts
+def _runs(offsets: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+    """Items as consecutive runs ``start:stop`` of at most ``most`` rows each, but at least one item."""
+    runs, start, count = [], 0, len(offsets) - 1
+    while start < count:
+        stop = int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1
+        runs.append((start, min(max(stop, start + 1), count)))
+        start = runs[-1][1]
+    return runs
 
 
-def _trained(training: Any, folder: Path, meta: dict[str, Any]) -> faiss.Index:
+def _trained(vectors: Any, spec: IndexSpec, folder: Path) -> faiss.Index:
     import faiss
 
     path = folder / TRAINED
     if not path.exists():
         with enough_space(path), provenance.atomic_write(path) as file:
-            file_size.write(index.train(training, meta), file.write)
+            file_size.write(training.train(vectors, spec), file.write)
     return faiss.read_index(str(path))
 
 
 def _part(features: FeatureSet, empty: faiss.Index, meta: dict[str, Any], folder: Path, start: int, stop: int) -> Path:
-    """The file of one part; made if it is not there."""
+    """The file of one part, with the ids of the whole; made if it is not there."""
     import faiss
 
-    path = folder / f"images-{start:09d}-{stop:09d}.index"
+    path = folder / f"part-{start:09d}-{stop:09d}.index"
     if not path.exists():
         filled = faiss.clone_index(empty)
         index.add(filled, features, start, stop)
-        offsets = np.asarray(features.offsets[start : stop + 1], np.int64)
-        meta = meta | {"trained_bytes": file_size.serialised_bytes(empty), "first_region": int(offsets[0])}
         with enough_space(path):
-            PatchIndex(filled, offsets - offsets[0], meta).save(path)
+            PatchIndex(filled, np.asarray(features.offsets[start : stop + 1], np.int64), meta).save(path)
     return path
 
 
-def _merged(parts: list[Path]) -> tuple[NDArray[np.int64], Iterator[Entries]]:
-    """Lengths of the lists of all parts together, and the lists, in the parts' order."""
+def _merged(parts: list[Path]) -> Iterator[Entries]:
+    """The lists of all parts together, one after the other; the entries of a list in the parts' order."""
     opened = [_open(path) for path in parts]
-    counts = np.sum([disk_lists.sizes(part.ivf) for part in opened], axis=0)
-
-    def lists() -> Iterator[Entries]:
-        with progress.track(f"merging {len(parts)} parts", len(counts), "list") as bar:
-            for number in range(len(counts)):
-                found = [disk_lists.entries(part.ivf, number) for part in opened]
-                shifts = [part.meta["first_region"] for part in opened]
-                yield Entries(
-                    [codes for codes, _ in found], [ids + shift for (_, ids), shift in zip(found, shifts, strict=True)]
-                )
-                bar.update(1)
-
-    return counts, lists()
+    nlist = opened[0].ivf.nlist
+    with progress.track(f"merging {len(parts)} parts", nlist, "list") as bar:
+        for number in range(nlist):
+            codes, ids = zip(*(disk_files.entries(part.ivf, number) for part in opened), strict=True)
+            yield Entries(np.concatenate(codes), np.concatenate(ids))
+            bar.update(1)
 
 
 def _open(path: Path) -> PatchIndex:
@@ -285,7 +260,7 @@ def _open(path: Path) -> PatchIndex:
         return PatchIndex.load(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path} has disappeared; run disk_index.build again, which makes it again and keeps the other parts"
+            f"{path} has disappeared; run on_disk.build again, which makes it again and keeps the other parts"
         ) from error
     except ValueError as error:
         raise ValueError(f"{error}: remove {path.name} first, the other parts are kept") from error

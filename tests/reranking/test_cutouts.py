@@ -1,4 +1,4 @@
-"""Views of a small benchmark, written down by hand."""
+"""Cutouts of a small benchmark, written down by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features import FeatureSet
-from patchlib.reranking import views
+from patchlib.reranking import cutouts
 from patchlib.search import Ranking
 
 
@@ -38,27 +38,24 @@ def ranking() -> Ranking:
 
 
 def test_whole_images_and_queries(small: Benchmark) -> None:
-    images, queries = views.whole_images(small), views.query_views(small)
+    images, queries = cutouts.whole_images(small), cutouts.queries(small)
     root = small.root.as_posix()
-    assert images["view_id"].tolist() == ["a", "b", "c"] and images["x0"].isna().all()
+    assert images["cutout_id"].tolist() == ["a", "b", "c"] and images["x0"].isna().all()
     assert images["path"].tolist() == [f"{root}/a.png", f"{root}/b.png", f"{root}/s.tar::c.png"]
-    assert queries["view_id"].tolist() == ["p", "q"] and set(queries["benchmark"]) == {small.hash}
+    assert queries["cutout_id"].tolist() == ["p", "q"] and set(queries["benchmark"]) == {small.hash}
     assert queries.loc[0, ["x0", "y0", "x1", "y1"]].tolist() == [1, 2, 30, 40] and np.isnan(queries.loc[1, "y1"])
 
 
 def test_winning_regions_are_taken_once_each_and_every_place_finds_its_own(small: Benchmark) -> None:
-    table, rows = views.winning_regions(ranking(), features(), small, 2)
-    assert table["view_id"].tolist() == ["a#1", "b#2", "c#5"]  # region 5 won twice
+    table, rows = cutouts.winning_regions(ranking(), features(), small, 2)
+    assert table["cutout_id"].tolist() == ["a#1", "b#2", "c#5"]  # region 5 won twice
     assert table.loc[2, ["x0", "y0", "x1", "y1"]].tolist() == [20, 21, 22, 23]
     assert rows.tolist() == [[2, 0], [2, 1]]
 
 
 def test_shortlists_longer_than_the_ranking_are_refused(small: Benchmark) -> None:
-    assert views.shortlist(ranking(), 2).images.tolist() == [[2, 0], [2, 1]]
     for m in (0, 4):
         with pytest.raises(ValueError, match=f"a shortlist of {m} images, but the ranking holds 3"):
-            views.shortlist(ranking(), m)
-    with pytest.raises(ValueError, match="a shortlist of 4 images"):
-        views.winning_regions(ranking(), features(), small, 4)
-    with pytest.raises(ValueError, match="the first 3 places hold images without regions"):
-        views.winning_regions(ranking(), features(), small, 3)
+            cutouts.winning_regions(ranking(), features(), small, m)
+    with pytest.raises(ValueError, match="the first 3 ranks hold images without regions"):
+        cutouts.winning_regions(ranking(), features(), small, 3)

@@ -2,66 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from patchlib import features, regions
+from patchlib import regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.procedural import loader, scenes
 from patchlib.benchmarks.procedural.config import ProceduralConfig
-from patchlib.encoders import Encoder
 from patchlib.studies import controlled
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
 
+Extract = Callable[[regions.Strategy, Benchmark], "FeatureSet"]
 CODEWORDS = 256  # of 8 bits; nothing can be trained on fewer vectors
 
 
 def collect(
-    benchmark: Benchmark, patches: FeatureSet, encoder: Encoder, workers: int | None = None, **extraction: Any
+    benchmark: Benchmark, patches: FeatureSet, extract: Extract, workers: int | None = None
 ) -> dict[str, tuple[Benchmark, FeatureSet]]:
     """The training sets of Table 6, and two that tell apart why ground-truth crops help.
 
     Args:
         benchmark: what is indexed.
         patches: its L3 features.
-        encoder: of them.
+        extract: (regions, benchmark) -> features, by the encoder of the patches; e.g. that of a session.
         workers: processes that render.
-        extraction: of :func:`patchlib.features.extract`.
 
     Returns:
         Name -> owner of the images, features: "L0" .. "L3"; with boxes "G.T."; of a procedural benchmark also
         "G.T., new scenes" and "G.T., other instances". Sets of fewer than 256 vectors are left out.
     """
-    found = {f"L{level}": (benchmark, patches.at_level(level)) for level in regions.LEVELS}
-    owners = {}
+    sets = {f"L{level}": (benchmark, patches.at_level(level)) for level in regions.LEVELS}
     if benchmark.has_boxes:
-        owners["G.T."] = boxed(benchmark)
+        sets["G.T."] = crops(benchmark, extract)
     if benchmark.has_boxes and benchmark.name == "procedural":
-        owners["G.T., new scenes"] = new_scenes(benchmark, workers)
-        owners["G.T., other instances"] = other_instances(benchmark, workers)
-    found |= {name: (owner, crops(owner, encoder, **extraction)) for name, owner in owners.items()}
-    return {name: (owner, part) for name, (owner, part) in found.items() if len(part.descriptors) >= CODEWORDS}
+        sets["G.T., new scenes"] = crops(new_scenes(benchmark, workers), extract)
+        sets["G.T., other instances"] = crops(other_instances(benchmark, workers), extract)
+    return {name: (owner, part) for name, (owner, part) in sets.items() if len(part.descriptors) >= CODEWORDS}
 
 
-def crops(benchmark: Benchmark, encoder: Encoder, **extraction: Any) -> FeatureSet:
-    """Ground-truth crops of all positives that have a box, and nothing else, as features.
+def crops(benchmark: Benchmark, extract: Extract) -> tuple[Benchmark, FeatureSet]:
+    """Ground-truth crops of all positives that have a box, and nothing else: owner of the images, features.
 
     Raises:
         ValueError: no positive has a box.
     """
-    return features.extract(boxed(benchmark), regions.of_truth(boxed(benchmark)), encoder, **extraction)
-
-
-def boxed(benchmark: Benchmark) -> Benchmark:
-    """The images alone that have a ground-truth box."""
     known = benchmark.positives.dropna(subset=BOX)["image_id"]
     if not len(known):
         raise ValueError(f"{benchmark.name} has no boxes, so there are no ground-truth crops to train on")
-    return benchmark.subset(images=np.flatnonzero(benchmark.images["image_id"].isin(known)).tolist())
+    owner = benchmark.subset(images=np.flatnonzero(benchmark.images["image_id"].isin(known)).tolist())
+    return owner, extract(regions.ground_truth_regions(owner), owner)
+
+
+def half_crops(benchmark: Benchmark, extract: Extract) -> dict[str, tuple[Benchmark, FeatureSet]]:
+    """The queries of each of the :func:`halves` and the crops of their positives, as "first half" and "second half".
+
+    Empty where nothing can be trained on them: without boxes, with fewer than 256 crops in a half, or one instance.
+    """
+    if not benchmark.has_boxes or benchmark.queries["instance"].nunique() < 2:
+        return {}
+    pairs = zip(("first half", "second half"), halves(benchmark), strict=True)
+    sets = {name: (half, crops(half, extract)[1]) for name, half in pairs}
+    return sets if min(len(part.descriptors) for _, part in sets.values()) >= CODEWORDS else {}
 
 
 def halves(benchmark: Benchmark) -> tuple[Benchmark, Benchmark]:

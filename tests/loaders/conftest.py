@@ -1,0 +1,12 @@
+"""Tests of loaders never touch the cache of the person who runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path / "cache"))
