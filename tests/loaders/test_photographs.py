@@ -54,6 +54,7 @@ def own(root: Path, products: int, others: int) -> Path:
 def test_what_ships() -> None:
     data = load("photographs")
     counts = data.summary()
+    assert data.meta["counts"] == {key: counts[key] for key in data.meta["counts"]}
     assert (counts["images"], counts["queries"], counts["positives with a box"]) == (590, 31, 310)
     assert counts["images that are no query's positive"] == 280
     assert sum(path.stat().st_size for path in shipped.FOLDER.iterdir() if path.is_file()) <= 5_000_000

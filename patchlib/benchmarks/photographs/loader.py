@@ -57,6 +57,8 @@ def load(
     positives = asked[["query_id", "instance"]].merge(shown, on="instance")[POSITIVES]
     options = {"series": series, "queries": queries, "photos": photos}
     meta: dict[str, Any] = {**published("photographs"), "options": options, "found": {}, "skipped": []}
+    if root is not None or queries == "natural" or photos is not None:
+        del meta["counts"]
     shot = Benchmark("photographs", place, images, asked, positives, meta)
     return shot if series == "as_shot" else compose(shot, spare(), workers)
 
