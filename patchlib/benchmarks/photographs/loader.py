@@ -11,10 +11,9 @@ import pandas as pd
 from patchlib import boxes as box_ops
 from patchlib.benchmarks import folder, grocery
 from patchlib.benchmarks.benchmark import BOX, POSITIVES, Benchmark
-from patchlib.benchmarks.image_files import published
+from patchlib.benchmarks.image_files import check_choice, published
 from patchlib.benchmarks.photographs import shipped
 from patchlib.benchmarks.photographs.scenes import compose
-from patchlib.support.suggest import unknown_name
 
 SERIES = ("as_shot", "composed")
 QUERIES = ("iconic", "natural")
@@ -46,9 +45,8 @@ def load(
         FileNotFoundError, ValueError: a shipped file is missing or changed; an unknown option; ``root`` is neither of
             the two, or holds too little to compose.
     """
-    for option, value, known in (("series", series, SERIES), ("queries", queries, QUERIES)):
-        if value not in known:
-            raise ValueError(unknown_name(option, value, known))
+    check_choice("series", series, SERIES)
+    check_choice("queries", queries, QUERIES)
     place, images, shown, asked = _shipped(queries) if root is None else _own(root, skip_bad)
     if queries == "natural":
         images, shown, asked = _natural(images, shown)
