@@ -7,7 +7,7 @@ with a record of what it was made from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -52,6 +52,7 @@ class Profile:
         dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
         k: depth of AP; None = what the benchmark's protocol says.
         sample: images of the studies that describe each image many times; None = all.
+        worlds: images of each of the other worlds that a page's effects are measured in; 0 = none.
         resamples: bootstrap resamples of a confidence interval.
         skip_bad: leave unreadable images out, and count them, instead of stopping.
     """
@@ -71,6 +72,7 @@ class Profile:
     dtype: str
     k: int | None = None
     sample: int | None = None
+    worlds: int = 0
     resamples: int
     skip_bad: bool = False
 
@@ -101,15 +103,26 @@ class Session:
         settings: the profile, overrides included.
     """
 
-    def __init__(self, settings: Profile) -> None:
+    def __init__(self, settings: Profile, beside: Session | None = None) -> None:
         self.settings = settings
-        self._inputs: dict[str, str] = {}
+        self._inputs: dict[str, str] = beside._inputs if beside else {}
+        self._benchmark = f"benchmark {settings.label}" if beside else "benchmark"
+
+    def beside(self, *, benchmark: str, encoder: str, **options: Any) -> Session:
+        """A session on other data with another encoder; both share the inputs that records name.
+
+        Args:
+            benchmark, encoder: their names.
+            options: keywords of the benchmark's loader.
+        """
+        there = replace(self.settings, benchmark=benchmark, benchmark_options=options, encoder=encoder)
+        return Session(there, beside=self)
 
     @cached_property
     def data(self) -> Benchmark:
         """The benchmark."""
         data = benchmarks.load(self.settings.benchmark, **self.settings.benchmark_options)
-        self.use(benchmark=data.hash)
+        self.use(**{self._benchmark: data.hash})
         return data
 
     @cached_property

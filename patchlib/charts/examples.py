@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from patchlib.features.feature_set import FeatureSet
     from patchlib.search import Ranking
+    from patchlib.session import Evaluation
 
 WIDTH = 840  # pixels of a page in a notebook
 # colours of the cases; the marker tells them apart where colours do not
@@ -36,6 +37,27 @@ MARKS = {
     examples.ELSEWHERE: ("#E69F00", "s"),
     examples.FINE: ("#0072B2", "o"),
 }
+
+
+def first_images(
+    axes: NDArray[Any], benchmark: Benchmark, sets: Mapping[str, FeatureSet], evaluation: Evaluation, query_id: str
+) -> NDArray[Any]:
+    """A query, its scores below it, and its first images: one row of axes a method.
+
+    Args:
+        axes: (methods, 1 + images).
+        benchmark: its images and positives.
+        sets: method -> owner of the winning regions.
+        evaluation: of these sets.
+        query_id: of the query.
+    """
+    query = benchmark.query_row(query_id)
+    for row, name in zip(axes, sets, strict=True):
+        one = evaluation.scores[name].set_index("query_id").loc[query_id]
+        below = f"AP {one['ap']:.2f}\nLocScore {one['loc_score']:.2f}"
+        plots.query_picture(row[0], benchmark, query, name).set_xlabel(below, fontsize=7)
+        plots.ranking_row(row[1:], benchmark, sets[name], evaluation.rankings[name], query)
+    return axes
 
 
 def page(
