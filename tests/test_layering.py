@@ -18,7 +18,7 @@ from patchlib.support import paths
 PACKAGE = paths.root() / "patchlib"
 # the rooms and the modules of the core, from the ground up; each may import what stands before it
 HOUSE = """
-    support boxes images benchmarks regions encoder_registry onnx_runtime encoders features search metrics report plots
+    support boxes images benchmarks regions encoders features search metrics report plots
     session profiles pq paper reranking studies scale charts explorer download training run __main__
 """
 ORDER = HOUSE.split()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from patchlib import encoder_registry, encoders, onnx_runtime
+from patchlib import encoders
+from patchlib.encoders import onnx_runtime, specs
 
 NAME = "tiny-onnx"
 
@@ -18,11 +19,11 @@ NAME = "tiny-onnx"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache of its own, and a registry with a small network that is exported on a CPU."""
     monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path))
-    known = encoder_registry.registry()
-    small = encoder_registry.EncoderSpec(
+    known = specs.registry()
+    small = specs.EncoderSpec(
         name=NAME, library="timm", model="test_efficientnet", dim=256, input_size=32, family="CNN", onnx=True
     )
-    monkeypatch.setattr(encoder_registry, "registry", lambda: known | {NAME: small})
+    monkeypatch.setattr(specs, "registry", lambda: known | {NAME: small})
     yield tmp_path / "onnx"
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 from safetensors.torch import load_file
 
-from patchlib import encoder_registry, encoders
-from patchlib.encoders import Encoder
+from patchlib import encoders
+from patchlib.encoders import Encoder, specs
 from patchlib.profiles import MATCHERS
 from patchlib.reranking import local_features
 from patchlib.reranking.ames import AMES, load_ames, load_state
@@ -22,7 +22,7 @@ from patchlib.reranking.local_features import LocalFeatures
 from patchlib.support import paths, provenance
 from patchlib.support.suggest import unknown_name
 
-FOLDER = encoder_registry.WEIGHTS / "matcher"
+FOLDER = specs.WEIGHTS / "matcher"
 BUILT_IN = "ames-small"
 PUBLISHED = "dinov2_ames_dist.pt"
 

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from safetensors.torch import save as to_bytes
 
-from patchlib import __version__, encoder_registry, features, metrics, regions, search
+from patchlib import __version__, features, metrics, regions, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.encoders import Encoder
+from patchlib.encoders import Encoder, specs
 from patchlib.studies import bootstrap
 from patchlib.support import provenance
 
@@ -48,7 +48,7 @@ def write(model: torch.nn.Module, card: Mapping[str, Any], curve: pd.DataFrame, 
     return provenance.write_json(folder / f"{name}.json", content)
 
 
-def curve(name: str, folder: Path = encoder_registry.WEIGHTS) -> pd.DataFrame:
+def curve(name: str, folder: Path = specs.WEIGHTS) -> pd.DataFrame:
     """Training curve of a network, by default of a shipped encoder, see :func:`patchlib.training.loop.minimise`."""
     return pd.read_csv(folder / f"{name}.csv")
 

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib import encoder_registry, encoders, features, search
+from patchlib import encoders, features, search
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.image_files import image_sizes
 from patchlib.benchmarks.procedural.config import TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.rendering import file_of, name_of, render_all
+from patchlib.encoders import specs
 from patchlib.reranking import cutouts
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.reranking.matchers import LocalFeatureSpec
@@ -142,7 +143,7 @@ def world(config: MatcherConfig, workers: int | None = None) -> Benchmark:
 
 def _seen(config: MatcherConfig) -> int:
     """The first object seed of the training world that the encoder was not trained on."""
-    return int(encoder_registry.card(config.tokens.encoder)["pretraining"]["seed_range"][1])
+    return int(specs.card(config.tokens.encoder)["pretraining"]["seed_range"][1])
 
 
 def objects(config: MatcherConfig) -> tuple[ProceduralConfig, list[int]]:

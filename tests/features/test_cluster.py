@@ -201,9 +201,12 @@ def test_a_created_encoder_travels_by_name_and_gives_the_same_bytes(
 def test_an_encoder_that_is_another_one_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = pickle.dumps(encoders.create("colour-histogram"))
     assert pickle.loads(content).config == encoders.create("colour-histogram").config
-    monkeypatch.setattr(encoders, "HISTOGRAM_BINS", 4)
+    monkeypatch.setattr("patchlib.encoders.encoder.HISTOGRAM_BINS", 4)
     create = encoders.create
-    monkeypatch.setattr(encoders, "create", lambda *a: Encoder(**{**vars(create(*a)), "config": {"other": 1}}))
+    monkeypatch.setattr(
+        "patchlib.encoders.encoder.create",
+        lambda *arguments: Encoder(**{**vars(create(*arguments)), "config": {"other": 1}}),
+    )
     with pytest.raises(ValueError, match="encoder colour-histogram has other weights or settings on this machine"):
         pickle.loads(content)
 

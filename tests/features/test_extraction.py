@@ -16,9 +16,9 @@ import torch
 from builders import benchmark_on_disk, encoder_of, mean_colour, picture, resized
 from PIL import Image
 
-from patchlib import encoder_registry, encoders, features, images, regions
+from patchlib import encoders, features, images, regions
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.encoders import Encoder
+from patchlib.encoders import Encoder, encoder, specs
 from patchlib.features import extraction
 from patchlib.features import shards as feature_shards
 from patchlib.support import provenance
@@ -73,12 +73,12 @@ def plain_loop(tiny: Benchmark, encoder: Encoder, level: int) -> tuple[np.ndarra
 
 
 def test_a_network_gives_the_plain_loops_descriptors(tiny: Benchmark, tmp_path: Path) -> None:
-    specification = encoder_registry.EncoderSpec(
+    specification = specs.EncoderSpec(
         name="net", library="timm", model="test_resnet", dim=96, input_size=32, family="CNN"
     )
     torch.manual_seed(0)
     model = encoders.build_model(specification).eval()
-    network = encoder_of(encoders._forward(model, specification, "cpu", "float32"), 96, 32, "net")
+    network = encoder_of(encoder._forward(model, specification, "cpu", "float32"), 96, 32, "net")
     got = features.extract(tiny, "L3", network, tmp_path)
     rows, queries = plain_loop(tiny, network, 3)
     assert (got.descriptors * rows).sum(axis=1).min() >= 0.999

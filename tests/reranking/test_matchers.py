@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from patchlib import encoder_registry, profiles
+from patchlib import profiles
+from patchlib.encoders import specs
 from patchlib.reranking import AMES, matchers
 from patchlib.support import provenance
 from patchlib.training import cards
@@ -67,7 +68,7 @@ def test_shipped_weights_are_small_and_better_than_their_start() -> None:
     assert found.model.local_dim == 192 and not found.model.training
     training = matchers.card()["training"]
     assert training["steps"] == curve["step"].iloc[-1]
-    assert training["seed_range"][0] >= encoder_registry.card("cnn-small")["pretraining"]["seed_range"][1]
+    assert training["seed_range"][0] >= specs.card("cnn-small")["pretraining"]["seed_range"][1]
 
 
 def test_profiles_choose_the_matcher() -> None:

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from patchlib import benchmarks, encoder_registry, encoders, features, metrics, search
+from patchlib import benchmarks, encoders, features, metrics, search
 from patchlib.benchmarks.procedural.config import BLOCK, TRAINING_SEED
 from patchlib.benchmarks.procedural.objects import SIBLING_DIFFERENCE, difference, make_object
+from patchlib.encoders import specs
 from patchlib.support import provenance
 from patchlib.training import augment as tv
 from patchlib.training import cards as tc
 from patchlib.training import encoder as tr
 
-SHIPPED = sorted(encoder_registry.WEIGHTS.glob("*.json"))
+SHIPPED = sorted(specs.WEIGHTS.glob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +122,10 @@ def test_a_few_steps_lower_the_loss_and_follow_from_the_seed(pictures: tv.Traini
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that stands in for the shipped weights."""
-    monkeypatch.setattr(encoder_registry, "WEIGHTS", tmp_path)
-    encoder_registry.registry.cache_clear()
+    monkeypatch.setattr(specs, "WEIGHTS", tmp_path)
+    specs.registry.cache_clear()
     yield tmp_path
-    encoder_registry.registry.cache_clear()
+    specs.registry.cache_clear()
 
 
 def test_saved_weights_card_and_curve_are_read_back(pictures: tv.TrainingSet, weights: Path) -> None:
@@ -139,7 +140,7 @@ def test_saved_weights_card_and_curve_are_read_back(pictures: tv.TrainingSet, we
     loaded = encoders.create("cnn-test")
     assert (loaded.dim, loaded.input_size) == (128, 80)
     assert (loaded.encode(crops) * expected).sum(axis=1) == pytest.approx(1, abs=1e-4)  # float16 on disk
-    assert encoder_registry.card("cnn-test")["accuracy"] == {"mAP L0": [1.0, 0.5]}
+    assert specs.card("cnn-test")["accuracy"] == {"mAP L0": [1.0, 0.5]}
     assert tc.curve("cnn-test", weights)["step"].tolist() == [2]
 
 
@@ -180,7 +181,7 @@ def test_measure_agrees_with_the_parts_it_is_made_of(tmp_path: Path) -> None:
 
 
 def test_all_weights_together_are_small() -> None:
-    assert sum(file.stat().st_size for file in encoder_registry.WEIGHTS.iterdir()) < 8e6
+    assert sum(file.stat().st_size for file in specs.WEIGHTS.iterdir()) < 8e6
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

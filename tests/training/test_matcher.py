@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from patchlib import encoder_registry
 from patchlib.benchmarks.procedural.config import BLOCK, TRAINING_SEED
+from patchlib.encoders import specs
 from patchlib.reranking import AMES, matchers, rerank
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.support import provenance
@@ -48,7 +48,7 @@ def lists() -> TrainingLists:
 def test_no_object_is_a_benchmarks_or_was_seen_by_the_encoder() -> None:
     drawn, chosen = objects(MatcherConfig())
     seeds = {drawn.objects()[row][0] for row in chosen}
-    seen = encoder_registry.card("cnn-small")["pretraining"]["seed_range"]
+    seen = specs.card("cnn-small")["pretraining"]["seed_range"]
     assert len(chosen) == len(set(chosen)) == MatcherConfig().instances
     assert min(seeds) >= seen[1] > seen[0] == TRAINING_SEED * BLOCK  # benchmarks' objects lie below
 

@@ -1,7 +1,4 @@
-"""Frozen encoders under one interface: uint8 crops in, unit-length descriptors out.
-
-What there is stands in :mod:`patchlib.encoder_registry`, whose ``names``, ``spec`` and ``card`` are here as well.
-"""
+"""An encoder: a network or the colour histogram, its weights loaded, as a function of crops."""
 
 from __future__ import annotations
 
@@ -17,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib import encoder_registry, onnx_runtime
-from patchlib.encoder_registry import EncoderSpec, WeightsFile, card, names, registry, spec
+from patchlib.encoders import onnx_runtime, specs
+from patchlib.encoders.specs import EncoderSpec, WeightsFile, names, spec
 from patchlib.support import provenance
 from patchlib.support.suggest import unknown_name
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "names", "registry", "spec"]
 DTYPES = ("float32", "float16", "bfloat16")
 HISTOGRAM_BINS = 8  # per colour channel
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
@@ -145,7 +141,7 @@ def _load_model(specification: EncoderSpec, weights: str | Path | None) -> tuple
         model = build_model(specification)
     if weights == "random":
         return model, "random-0"
-    file = WeightsFile(Path(weights)) if weights is not None else encoder_registry.weights_file(specification)
+    file = WeightsFile(Path(weights)) if weights is not None else specs.weights_file(specification)
     if not file.path.exists():
         raise FileNotFoundError(f"weights of {specification.name} not found: {file.path}; {file.remedy}")
     digest = provenance.sha256_file(file.path)

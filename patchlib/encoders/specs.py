@@ -18,7 +18,7 @@ from patchlib.support import provenance
 from patchlib.support.suggest import unknown_name
 
 TABLE = Path(__file__).parent / "encoders.yaml"
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 PIN = "#sha256="  # between a packaged file and its hash
 
 

@@ -1,0 +1,9 @@
+"""Frozen encoders under one interface: uint8 crops in, unit-length descriptors out.
+
+Begin at :func:`create`. Which there are stands in ``encoders.yaml`` and is read by :mod:`patchlib.encoders.specs`.
+"""
+
+from patchlib.encoders.encoder import Encoder, build_model, create
+from patchlib.encoders.specs import EncoderSpec, card, names, registry, spec
+
+__all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "names", "registry", "spec"]
