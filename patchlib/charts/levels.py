@@ -35,3 +35,18 @@ def gains(ax: Axes, differences: ArrayLike) -> Axes:
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xlabel="queries, sorted by gain", ylabel="AP gain (points)", xlim=(-0.5, len(values) - 0.5))
     return ax
+
+
+def winning_grids(ax: Axes, share: pd.DataFrame) -> Axes:
+    """From which grid the winning regions come; a line where the grid's share of all cells would put it by chance.
+
+    Args:
+        ax: axes.
+        share: of :func:`patchlib.metrics.winning_grids`, percent.
+    """
+    share.plot.bar(ax=ax, rot=0, color=[plots.METHODS["Patchify"], "#999999"], ylabel="share (%)")
+    used = np.flatnonzero(share.any(axis=1))[-1] + 1  # grids of the features; finer ones have no region at all
+    cells = np.arange(1, used + 1) ** 2
+    ax.plot(np.arange(used), 100 * cells / cells.sum(), "_", color="black", markersize=26, label="by chance")
+    ax.legend()
+    return ax

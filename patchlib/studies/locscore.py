@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,3 +76,11 @@ def extremes(scores: pd.DataFrame, tolerance: float = 0.02) -> pd.DataFrame:
     if apart.max(initial=-np.inf) <= 0:
         return group.head(0)
     return group.iloc[list(np.unravel_index(apart.argmax(), apart.shape))]
+
+
+def growth(scores: Mapping[str, pd.DataFrame], low: str, high: str) -> str:
+    """How many times the LocScore(δ) of one level another reaches, at every δ; ``scores`` of ``metrics.evaluate``."""
+    columns = [f"loc_score_{threshold}" for threshold in metrics.THRESHOLDS]
+    ratios = scores[high][columns].mean() / scores[low][columns].mean()
+    times, at = (", ".join(map(str, values)) for values in (ratios.map("{:.2f}".format), metrics.THRESHOLDS))
+    return f"LocScore(δ) of {high} is {times} times that of {low} at δ = {at}"

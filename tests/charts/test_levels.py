@@ -24,3 +24,11 @@ def test_published_points_stand_above_the_levels_in_use(levels: list[str]) -> No
     expected = paper.backbone_levels("SigLIP", "INSTRE").loc[levels, "mAP"].tolist()
     assert ax.lines[1].get_ydata().tolist() == expected
     assert [tick.get_text() for tick in ax.get_xticklabels()] == levels
+
+
+def test_chance_goes_by_cells_and_stops_at_the_finest_grid_that_was_used() -> None:
+    share = pd.DataFrame({"positives": [50.0, 30, 20, 0], "other images": [10.0, 30, 60, 0]}, list("1234"))
+    ax = charts.levels.winning_grids(Figure().add_subplot(), share)
+    (chance,) = ax.get_lines()
+    assert chance.get_ydata() == pytest.approx([100 / 14, 400 / 14, 900 / 14])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["by chance", "positives", "other images"]

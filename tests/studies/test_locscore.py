@@ -40,3 +40,10 @@ def test_extremes_of_like_ap() -> None:
     assert studies.extremes(table, tolerance=0.05).empty
     assert studies.extremes(table, tolerance=0.1)["query_id"].tolist() == ["a", "b"]
     assert studies.extremes(table.assign(loc_score=np.nan)).empty
+
+
+def test_growth_is_the_ratio_of_the_means_at_every_threshold() -> None:
+    columns = [f"loc_score_{threshold}" for threshold in metrics.THRESHOLDS]
+    low, high = (pd.DataFrame([rows, rows], columns=columns) for rows in ([0.1, 0.2, 0.4], [0.3, 0.3, 0.1]))
+    said = studies.growth({"L0": low, "L3": high}, "L0", "L3")
+    assert said == "LocScore(δ) of L3 is 3.00, 1.50, 0.25 times that of L0 at δ = 0.3, 0.4, 0.5"
