@@ -7,7 +7,7 @@ with a record of what it was made from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -103,26 +103,15 @@ class Session:
         settings: the profile, overrides included.
     """
 
-    def __init__(self, settings: Profile, beside: Session | None = None) -> None:
+    def __init__(self, settings: Profile) -> None:
         self.settings = settings
-        self._inputs: dict[str, str] = beside._inputs if beside else {}
-        self._benchmark = f"benchmark {settings.label}" if beside else "benchmark"
-
-    def beside(self, *, benchmark: str, encoder: str, **options: Any) -> Session:
-        """A session on other data with another encoder; both share the inputs that records name.
-
-        Args:
-            benchmark, encoder: their names.
-            options: keywords of the benchmark's loader.
-        """
-        there = replace(self.settings, benchmark=benchmark, benchmark_options=options, encoder=encoder)
-        return Session(there, beside=self)
+        self._inputs: dict[str, str] = {}
 
     @cached_property
     def data(self) -> Benchmark:
         """The benchmark."""
         data = benchmarks.load(self.settings.benchmark, **self.settings.benchmark_options)
-        self.use(**{self._benchmark: data.hash})
+        self.use(benchmark=data.hash)
         return data
 
     @cached_property

@@ -50,13 +50,6 @@ def test_a_record_holds_the_hashes_that_were_used_until_then(run: Session) -> No
     assert "workers" not in record["config"]  # they decide no number
 
 
-def test_a_session_beside_another_shares_the_inputs_but_not_the_name_of_the_benchmark(run: Session) -> None:
-    there = run.beside(benchmark="photographs", encoder="colour-histogram", series="composed")
-    assert (there.settings.benchmark_options, there.settings.levels) == ({"series": "composed"}, run.settings.levels)
-    used = {"benchmark": run.data.hash, "benchmark photographs (series=composed)": there.data.hash}
-    assert run.record({})["inputs"] == there.record({})["inputs"] == used
-
-
 def test_evaluate_ranks_and_scores_to_the_depth(run: Session) -> None:
     run.data.meta["k"] = 2
     patches = run.features("L3")

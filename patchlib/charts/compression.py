@@ -161,9 +161,7 @@ def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
         column: to be drawn.
     """
     if table.empty:
-        ax.set(xticks=[], yticks=[])
-        ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", color="#666666")
-        return ax
+        return plots.no_boxes(ax)
     names = table.index.get_level_values(0).unique()
     for step, (group, colour) in enumerate(GROUPS.items()):
         values = table[column].xs(group, level=1).reindex(names)

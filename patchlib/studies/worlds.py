@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from patchlib import benchmarks, encoders
 from patchlib.benchmarks import Benchmark
+from patchlib.encoders import Encoder
 from patchlib.session import Session
+from patchlib.studies.bootstrap import paired
 from patchlib.studies.claims import verdicts
 from patchlib.studies.encoder_study import sample
 
 WORLDS: dict[str, dict[str, Any]] = {
-    "procedural scenes": {"benchmark": "procedural"},
-    "photographs": {"benchmark": "photographs"},
-    "composed of photographs": {"benchmark": "photographs", "series": "composed"},
+    "procedural scenes": {"name": "procedural"},
+    "photographs": {"name": "photographs"},
+    "composed of photographs": {"name": "photographs", "series": "composed"},
 }
 ENCODERS = ("cnn-small", "EfficientNet-Lite0")
 HOLDS = {"yes": "holds", "no": "is the other way", "open": "is open", "not measured": "was not measured"}
 # an interval of 95 % is 2 * 1.96 standard errors wide; an effect of 1.96 + 0.84 of them shows in 80 % of all draws
 SMALLEST = (1.96 + 0.84) / (2 * 1.96)
-Measure = Callable[[Session, Benchmark], Mapping[str, ArrayLike]]
 
 
-def gains_of_levels(run: Session, data: Benchmark) -> dict[str, pd.Series]:
+class Visit(NamedTuple):
+    """A world seen by an encoder; ``data`` is a sample where the world is large."""
+
+    world: str
+    data: Benchmark
+    encoder: Encoder
+
+
+Measure = Callable[[Session, Visit], Mapping[str, ArrayLike]]
+
+
+def visits(run: Session) -> list[Visit]:
+    """Every world with every encoder; none where the profile's ``worlds``, the images that a world may have, is 0."""
+    if not run.settings.worlds:
+        return []
+    seen = {world: sample(benchmarks.load(**options), run.settings.worlds) for world, options in WORLDS.items()}
+    run.use(**{f"benchmark {world}": data.hash for world, data in seen.items()})
+    by = [encoders.create(name, device=run.settings.device) for name in ENCODERS]
+    return [Visit(world, data, encoder) for world, data in seen.items() for encoder in by]
+
+
+def farthest(run: Session, visits: Sequence[Visit]) -> Visit:
+    """The last of the visits; the run's own world where there was none."""
+    return visits[-1] if visits else Visit("", run.data, run.encoder)
+
+
+def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
     """Effects of notebook 03: what patches add to the whole image, in points per query."""
-    patches = run.features("L3", data)
-    _, scores = run.evaluate({level: patches.at_level(int(level[1:])) for level in ("L0", "L1", "L3")}, data)
-    points = {level: 100 * table.set_index("query_id") for level, table in scores.items()}
+    patches = run.features("L3", visit.data, visit.encoder)
+    sets = {level: patches.at_level(int(level[1:])) for level in ("L0", "L1", "L3")}
+    scores = run.evaluate(sets, visit.data).scores
     return {
-        "mAP: L3 above L0": points["L3"]["ap"] - points["L0"]["ap"],
-        "mAP: L1 above L0": points["L1"]["ap"] - points["L0"]["ap"],
-        "mLocScore: L3 above L0": points["L3"]["mloc_score"] - points["L0"]["mloc_score"],
+        "mAP: L3 above L0": paired(scores["L0"], scores["L3"]),
+        "mAP: L1 above L0": paired(scores["L0"], scores["L1"]),
+        "mLocScore: L3 above L0": paired(scores["L0"], scores["L3"], "mloc_score"),
     }
 
 
-def effects(run: Session, measure: Measure) -> pd.DataFrame:
-    """Effects in every world by every encoder, paired by query.
+def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataFrame:
+    """Effects on every visit, paired by query.
 
     Args:
-        run: the session; its profile says how many images a world may have (``worlds``), 0 = none is visited.
-        measure: effects of a world's session on (a sample of) its benchmark: name -> (Q,) differences in points.
+        run: computes features and scores.
+        visits: of :func:`visits`.
+        measure: effects on a visit: name -> (Q,) differences in points.
 
     Returns:
         The columns of :func:`patchlib.studies.claims.verdicts`, indexed by world, encoder and effect.
     """
-    tables = {}
-    for (world, encoder), there in _sessions(run):
-        differences = measure(there, sample(there.data, run.settings.worlds))
-        tables[world, encoder] = verdicts(differences, run.settings.resamples)
+    tables = {
+        (visit.world, visit.encoder.name): verdicts(measure(run, visit), run.settings.resamples) for visit in visits
+    }
     if not tables:
         return verdicts({}).rename_axis("effect")
     return pd.concat(tables, names=["world", "encoder", "effect"])
-
-
-def farthest(run: Session) -> Session:
-    """A session in the last world with the last encoder; the run's own where its profile visits none."""
-    return [run, *(there for _, there in _sessions(run))][-1]
 
 
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
@@ -88,9 +111,3 @@ def summary(table: pd.DataFrame) -> list[str]:
             told += [f"{says} in {len(where)} of {len(part)} ({'; '.join(where)})"] if where else []
         sentences.append(f"{effect} {', '.join(told)}")
     return sentences
-
-
-def _sessions(run: Session) -> Iterator[tuple[tuple[str, str], Session]]:
-    for world, options in WORLDS.items() if run.settings.worlds else ():
-        for encoder in ENCODERS:
-            yield (world, encoder), run.beside(encoder=encoder, **options)

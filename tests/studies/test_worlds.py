@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from patchlib import profiles
-from patchlib.benchmarks import Benchmark
 from patchlib.session import Session
 from patchlib.studies import worlds
+from patchlib.studies.worlds import Visit
 
 
 @pytest.fixture
-def visited(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Worlds and encoders in the order of the visits; their benchmarks are not loaded."""
-    seen: list[tuple[str, str]] = []
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What is loaded, in order; benchmarks are stand-ins, and a sample of one is the whole."""
+    seen: list[dict[str, object]] = []
 
-    def benchmark(run: Session) -> None:
-        seen.append((run.settings.label, run.settings.encoder))
+    def load(name: str, **options: object) -> SimpleNamespace:
+        seen.append({"name": name, **options})
+        return SimpleNamespace(hash=f"hash {len(seen)}", name=name)
 
-    monkeypatch.setattr(Session, "data", property(benchmark))
+    monkeypatch.setattr(worlds.benchmarks, "load", load)
+    monkeypatch.setattr(worlds.encoders, "create", lambda name, device: SimpleNamespace(name=name))
     monkeypatch.setattr(worlds, "sample", lambda data, n_images: data)
     return seen
 
 
-def measure(run: Session, data: Benchmark) -> dict[str, np.ndarray]:
+def measure(run: Session, visit: Visit) -> dict[str, np.ndarray]:
     """A gain that is one for photographs alone, with noise that a constant interval does not have; and no gain."""
-    at_home = run.settings.benchmark == "procedural"
+    at_home = visit.world == "procedural scenes"
     return {"up": np.tile([5.0, 7.0], 20) * (-1 if at_home else 1), "flat": np.tile([1.0, -1.0], 20)}
 
 
-def test_every_world_is_asked_with_every_encoder(visited: list[tuple[str, str]]) -> None:
-    table = worlds.effects(profiles.open("builtin", worlds=5), measure)
-    labels = ["built-in benchmark", "photographs", "photographs (series=composed)"]
-    assert visited == [(label, encoder) for label in labels for encoder in worlds.ENCODERS]
+@pytest.fixture
+def table(loaded: list[dict[str, object]]) -> pd.DataFrame:
+    run = profiles.open("builtin", worlds=5)
+    return worlds.effects(run, worlds.visits(run), measure)
+
+
+def test_every_world_is_loaded_once_seen_by_every_encoder_and_named_in_records(loaded: list[dict[str, object]]) -> None:
+    run = profiles.open("builtin", worlds=5)
+    visits = worlds.visits(run)
+    assert [(visit.world, visit.encoder.name) for visit in visits] == [
+        (world, encoder) for world in worlds.WORLDS for encoder in worlds.ENCODERS
+    ]
+    assert loaded == list(worlds.WORLDS.values()) and loaded[2] == {"name": "photographs", "series": "composed"}
+    assert run.record({})["inputs"] == {f"benchmark {world}": f"hash {n}" for n, world in enumerate(worlds.WORLDS, 1)}
+
+
+def test_every_visit_is_a_column(table: pd.DataFrame) -> None:
     assert table["evidence"].xs("up", level="effect").tolist() == [-6, -6, 6, 6, 6, 6]
     shown = worlds.side_by_side(table)
     assert list(shown.columns) == [f"{world}, {encoder}" for world in worlds.WORLDS for encoder in worlds.ENCODERS]
@@ -44,8 +62,8 @@ def test_every_world_is_asked_with_every_encoder(visited: list[tuple[str, str]])
     assert count == "40" and float(smallest.strip("()")) == pytest.approx(2.8 / np.sqrt(40), abs=0.08)
 
 
-def test_the_sentence_says_where(visited: list[tuple[str, str]]) -> None:
-    up, flat = worlds.summary(worlds.effects(profiles.open("builtin", worlds=5), measure))
+def test_the_sentence_says_where(table: pd.DataFrame) -> None:
+    up, flat = worlds.summary(table)
     assert up.startswith(
         "up holds in 4 of 6 (photographs with cnn-small; photographs with EfficientNet-Lite0; composed"
     )
@@ -53,14 +71,17 @@ def test_the_sentence_says_where(visited: list[tuple[str, str]]) -> None:
     assert flat.startswith("flat is open in 6 of 6 (") and "holds" not in flat
 
 
-def test_the_farthest_world_is_the_runs_own_where_none_is_visited() -> None:
-    there = worlds.farthest(profiles.open("builtin", worlds=5))
-    assert (there.settings.label, there.settings.encoder) == ("photographs (series=composed)", "EfficientNet-Lite0")
+def test_the_farthest_world_is_the_runs_own_where_none_is_visited(
+    loaded: list[dict[str, object]],
+) -> None:
+    run = profiles.open("builtin", worlds=5)
+    there = worlds.farthest(run, worlds.visits(run))
+    assert (there.world, there.encoder.name) == ("composed of photographs", "EfficientNet-Lite0")
+    assert worlds.farthest(run, []) == ("", run.data, run.encoder)
+
+
+def test_no_world_is_visited_where_the_profile_wants_none(loaded: list[dict[str, object]]) -> None:
     run = profiles.open("builtin", worlds=0)
-    assert worlds.farthest(run) is run
-
-
-def test_no_world_is_visited_where_the_profile_wants_none(visited: list[tuple[str, str]]) -> None:
-    table = worlds.effects(profiles.open("builtin", worlds=0), measure)
-    assert not visited and worlds.side_by_side(table).empty
-    assert worlds.summary(table) == ["no other world: the profile's 'worlds' is 0"]
+    nothing = worlds.effects(run, worlds.visits(run), measure)
+    assert not loaded and worlds.side_by_side(nothing).empty
+    assert worlds.summary(nothing) == ["no other world: the profile's 'worlds' is 0"]
