@@ -99,3 +99,18 @@ def load(folder: str | Path) -> FeatureSet:
         query_descriptors=np.load(folder / "query_descriptors.npy"),
         meta=provenance.read_json(folder / "meta.json"),
     )
+
+
+def consecutive_runs(offsets: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+    """Items as consecutive runs ``start:stop`` of at most ``most`` rows each, but at least one item.
+
+    Args:
+        offsets: (N+1,) item i owns rows ``offsets[i]:offsets[i+1]``.
+        most: rows of a run.
+    """
+    runs, start, count = [], 0, len(offsets) - 1
+    while start < count:
+        stop = int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1
+        runs.append((start, min(max(stop, start + 1), count)))
+        start = runs[-1][1]
+    return runs

@@ -30,6 +30,7 @@ from patchlib import images
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
 from patchlib.features import cluster
+from patchlib.features.feature_set import consecutive_runs
 from patchlib.support import progress, provenance
 
 if TYPE_CHECKING:
@@ -97,12 +98,8 @@ class Job:
         """All shards in a fixed order, queries first."""
         for kind, offsets in self.offsets.items():
             size = max(self.batch, min(SHARD_REGIONS, int(offsets[-1]) // SHARDS))
-            first = 0
-            while first < len(offsets) - 1:
-                last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
-                last = min(max(last, first + 1), len(offsets) - 1)
+            for first, last in consecutive_runs(offsets, size):
                 yield self._shard(kind, first, last)
-                first = last
 
     def _shard(self, kind: str, first: int, last: int) -> Shard:
         files, offsets = self.files[kind][first:last], self.offsets[kind][first : last + 1]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from patchlib.features.feature_set import consecutive_runs
 from patchlib.pq import disk_files, file_size, image_topk, index, training
 from patchlib.pq.disk_files import DATA, INDEX, Entries, enough_space
 from patchlib.pq.index import PatchIndex
@@ -113,7 +114,7 @@ class DiskIndex(PatchIndex):
         sizes = self._list_bytes[lists]
         if sizes.max(initial=0) > memory:
             raise ValueError(f"a list takes {sizes.max()} bytes, but memory is {memory}; allow that much or more")
-        return [lists[start:stop] for start, stop in _runs(np.r_[0, np.cumsum(sizes)], memory)]
+        return [lists[start:stop] for start, stop in consecutive_runs(np.r_[0, np.cumsum(sizes)], memory)]
 
 
 class _Equal:
@@ -200,7 +201,7 @@ def _plan(features: FeatureSet, folder: Path, meta: dict[str, Any], memory: int)
     path = folder / PLAN
     if not path.exists():
         row = file_size.code_bytes(meta["m"], meta["nbits"]) + 8
-        parts = _runs(features.offsets, memory // (2 * row))  # growing lists take twice their size
+        parts = consecutive_runs(features.offsets, memory // (2 * row))  # growing lists take twice their size
         provenance.write_json(path, {"settings": meta, "parts": parts})
     plan = provenance.read_json(path)
     other = [f"{name} {plan['settings'].get(name)}" for name in meta if plan["settings"].get(name) != meta[name]]
@@ -209,16 +210,6 @@ def _plan(features: FeatureSet, folder: Path, meta: dict[str, Any], memory: int)
             f"{folder} holds another index, with {', '.join(other)}; choose another folder, or remove it to build anew"
         )
     return plan["parts"]
-
-
-def _runs(offsets: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
-    """Items as consecutive runs ``start:stop`` of at most ``most`` rows each, but at least one item."""
-    runs, start, count = [], 0, len(offsets) - 1
-    while start < count:
-        stop = int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1
-        runs.append((start, min(max(stop, start + 1), count)))
-        start = runs[-1][1]
-    return runs
 
 
 def _trained(vectors: Any, spec: IndexSpec, folder: Path) -> faiss.Index:
