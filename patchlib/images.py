@@ -97,6 +97,11 @@ def cut(image: Image.Image, boxes: NDArray[np.float32], side: int, interpolation
         yield from _resized(pixels, whole[first : first + BLOCK], side, interpolation)
 
 
+def cropped(image: Image.Image, box: NDArray[np.floating] | None) -> Image.Image:
+    """The part of an image within a box (4,), its borders on the nearest pixels; the whole image where it is None."""
+    return image if box is None else image.crop(tuple(np.rint(box).astype(int).tolist()))
+
+
 def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Image.Image:
     """An image with a palette of at most 256 colours, without dithering.
 

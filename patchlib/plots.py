@@ -104,8 +104,7 @@ def truth(ax: Axes, boxes: ArrayLike, width: float = 1.8) -> Axes:
 
 def read_query(benchmark: Benchmark, query: int) -> Image.Image:
     """The image of a query, cut to its box where it has one."""
-    image, region = images.read(benchmark.query_path(query)), benchmark.query_box(query)
-    return image if region is None else image.crop(tuple(np.rint(region).astype(int).tolist()))
+    return images.cropped(images.read(benchmark.query_path(query)), benchmark.query_box(query))
 
 
 def query_picture(ax: Axes, benchmark: Benchmark, query: int, title: str = "query") -> Axes:

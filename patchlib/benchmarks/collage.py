@@ -41,7 +41,7 @@ def make(job: Collage) -> Picture:
     """The picture, and the boxes in it: what :func:`patchlib.benchmarks.procedural.rendering.render_derived` calls."""
     photo, boxes = images.read(job.path), job.boxes
     if not job.around:
-        return (photo if boxes is None else photo.crop(tuple(np.rint(boxes).astype(int)))), None
+        return images.cropped(photo, boxes), None
     rng = np.random.default_rng([SEED, job.number])
     (u, v, shift_x, shift_y), order = rng.random(4), rng.permutation(len(job.around))
     growth = 1.0 if job.side is None else job.side / max(photo.size)
