@@ -41,7 +41,7 @@ def locate(part: str, folders: Sequence[Path], name: str) -> Path:
 
 def fetch(name: str) -> str:
     """The remedy that messages name."""
-    return f"fetch it with `python -m patchlib data get {name}`"
+    return f"fetch it with `python -m patchlib data get {name}`; `--from FILE` takes an archive that is there already"
 
 
 def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
