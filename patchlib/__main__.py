@@ -66,6 +66,7 @@ def _add_reproduce(commands: Any) -> None:
     add("--only", nargs="+", default=[], metavar="NN", help="notebooks by number or name, e.g. 03 A1")
     add("--out", type=Path, metavar="DIR", help="where notebooks/ and figures/ go (default: build/<profile>)")
     add("--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="set a notebook parameter")
+    add("--jobs", type=int, metavar="N", help="notebooks at a time (default: one a core, as far as memory goes)")
     add("--workers", type=int, metavar="N", help="processes (default: one per core)")
     add("--skip-bad", action="store_true", help="leave unreadable images out, and count them")
     add("--in-place", action="store_true", help="refresh the outputs of the committed notebooks")
@@ -104,7 +105,12 @@ def _reproduce(asked: argparse.Namespace) -> int:
     if asked.skip_bad:
         overrides["skip_bad"] = True
     run = runner.Run(
-        profile=asked.profile, overrides=overrides, only=asked.only, out=asked.out, in_place=asked.in_place
+        profile=asked.profile,
+        overrides=overrides,
+        only=asked.only,
+        out=asked.out,
+        in_place=asked.in_place,
+        jobs=asked.jobs,
     )
     return runner.reproduce(run, dry_run=asked.dry_run)
 

@@ -54,13 +54,13 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, colour
     """
     fig.supxlabel(record["label"], x=0.995, ha="right", fontsize=7, color="#666666")
     # no time stamps: the same figure gives the same bytes
-    for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-        with provenance.atomic_write(paths.figures() / f"{item}.{suffix}") as file:
-            if suffix == "png" and colours is not None:
-                paletted(fig, colours).save(file, "PNG", optimize=True)
-            else:
-                fig.savefig(file, format=suffix, metadata=metadata)
-    provenance.write_json(paths.figures() / f"{item}.json", {"item": item, **record, "caption": caption})
+    contents = {"pdf": _bytes(fig, "pdf", {"CreationDate": None})}
+    if colours is None:
+        contents["png"] = _bytes(fig, "png", {"Software": None})
+    else:
+        paletted(fig, colours).save(pixels := io.BytesIO(), "PNG", optimize=True)
+        contents["png"] = pixels.getvalue()
+    provenance.write_item(paths.figures(), item, contents, {**record, "caption": caption})
     return fig
 
 
@@ -68,6 +68,11 @@ def paletted(fig: Figure, colours: int = PALETTE) -> Image.Image:
     """A figure as pixels with a palette of at most 256 colours, those of :data:`BOXES` among them, however rare."""
     fig.savefig(pixels := io.BytesIO(), format="png")
     return images.paletted(Image.open(pixels), colours, list(BOXES.values()))
+
+
+def _bytes(fig: Figure, suffix: str, metadata: dict[str, None]) -> bytes:
+    fig.savefig(content := io.BytesIO(), format=suffix, metadata=metadata)
+    return content.getvalue()
 
 
 def picture(ax: Axes, image: Image.Image, title: str = "") -> Axes:

@@ -38,21 +38,26 @@ def save_table(
         decimals: of every float, in all three files.
         note: a sentence below the table in the ``.md``.
     """
-    folder = paths.figures()
     flat = frame.reset_index() if frame.index.name or frame.index.nlevels > 1 else frame
     flat = flat.round(decimals)
-    with provenance.atomic_write(folder / f"{item}.csv", "w") as file:
-        flat.to_csv(file, index=False, float_format=f"%.{decimals}f", na_rep="", lineterminator="\n")
-    with provenance.atomic_write(folder / f"{item}.md", "w") as file:
-        file.write(_markdown(flat, decimals) + (f"\n{note}\n" if note else ""))
-    provenance.write_json(folder / f"{item}.json", {"item": item, **record, "rows": _rows(flat)})
+    contents = {
+        "csv": flat.to_csv(index=False, float_format=f"%.{decimals}f", na_rep="", lineterminator="\n"),
+        "md": _markdown(flat, decimals) + (f"\n{note}\n" if note else ""),
+    }
+    provenance.write_item(paths.figures(), item, contents, {**record, "rows": _rows(flat)})
     return frame
 
 
 def _markdown(frame: pd.DataFrame, decimals: int) -> str:
     cells = percent(frame, decimals).astype(str)
-    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *cells.to_numpy().tolist()]
+    head = frame.columns.astype(str).to_series()
+    lines = [_escaped(head).tolist(), ["---"] * len(head), *cells.apply(_escaped).to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _escaped(cells: pd.Series) -> pd.Series:
+    """Texts as cells of a markdown table, where a bar or a line's end would end the cell or the row."""
+    return cells.str.replace("|", r"\|").str.replace(r"\s*[\r\n]+\s*", "<br>", regex=True)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from patchlib.encoders import Encoder
 from patchlib.features import FeatureSet
 from patchlib.regions import Strategy
 from patchlib.search import Ranking
-from patchlib.support import provenance
+from patchlib.support import machine, paths, provenance
 
 TITLES = {
     "procedural": "built-in benchmark",
@@ -106,6 +106,7 @@ class Session:
     def __init__(self, settings: Profile) -> None:
         self.settings = settings
         self._inputs: dict[str, str] = {}
+        self._watches: dict[str, machine.Stopwatch] = {}
 
     @cached_property
     def data(self) -> Benchmark:
@@ -169,13 +170,35 @@ class Session:
             colours: of a palette, for figures of many photographs.
             config: what this figure depends on besides the profile.
         """
-        return plots.save(fig, name, self.record(config, label), caption, colours)
+        record = self.record(config, label)
+        if name in self._watches:
+            record |= {"machine": machine.kind(), "times": self._watches[name].times}
+        return plots.save(fig, name, record, caption, colours)
 
     def save_table(
         self, table: pd.DataFrame, name: str, decimals: int = 2, *, label: str = "", note: str = "", **config: Any
     ) -> pd.DataFrame:
         """Write a table and its record, see :func:`patchlib.report.save_table`; returns the table."""
         return report.save_table(table, name, self.record(config, label), decimals, note)
+
+    def stopwatch(self, figure: str, **config: Any) -> machine.Stopwatch:
+        """Times for a figure: those that its record holds, if a machine like this took them of the same; others anew.
+
+        So a figure of times stays as it is until its record is removed, or something that is timed has changed.
+
+        Args:
+            figure: its name, as in :meth:`save_figure`, which keeps the times in the record.
+            config: what the times depend on besides the profile and the inputs used until now.
+        """
+        asked, known = provenance.plain(self.record(config)), {}
+        for folder in (paths.root() / "figures", paths.figures()):
+            path = folder / f"{figure}.json"
+            record = provenance.read_json(path) if path.exists() else {}
+            same = [asked[key].items() <= record.get(key, {}).items() for key in ("config", "inputs")]
+            if all(same) and record.get("machine") == machine.kind():
+                known = record["times"]
+        self._watches[figure] = machine.Stopwatch(known)
+        return self._watches[figure]
 
     def record(self, config: Mapping[str, Any], label: str = "") -> dict[str, Any]:
         """The record of what is saved now: the settings that decide numbers, and the inputs used until now."""

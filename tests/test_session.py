@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from patchlib import benchmarks, metrics, profiles, search
 from patchlib.session import Session
+from patchlib.support import machine, paths
 
 
 @pytest.fixture
@@ -69,3 +70,23 @@ def test_tables_and_figures_stand_beside_their_record(run: Session, tmp_path: Pa
     assert kept["config"]["bins"] == 5 and kept["rows"] == [{"level": "L0", "mAP": 12.35}]
     drawn = json.loads((tmp_path / "figures/fig_x.json").read_text())
     assert (drawn["label"], drawn["config"]["shown"], drawn["caption"]) == ("drawn", 2, "A message. And more.")
+
+
+def test_a_figures_times_are_taken_once_for_what_is_timed(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = paths.figures().parent
+    monkeypatch.setattr(paths, "root", lambda: root)
+    run.use(index="abc")
+
+    def drawn(time: float, **config: int) -> float:
+        taken = run.stopwatch("fig_x", **config).take("search", lambda: time)
+        run.save_figure(Figure(), "fig_x", "A message.", top=5, **config)
+        return taken
+
+    assert drawn(1.5) == 1.5
+    record = (paths.figures() / "fig_x.json").read_bytes()
+    assert drawn(9.9) == 1.5 and (paths.figures() / "fig_x.json").read_bytes() == record
+    assert drawn(2.5, depth=3) == 2.5
+    run.use(index="another")
+    assert drawn(3.5, depth=3) == 3.5
+    monkeypatch.setattr(machine, "kind", lambda: "another processor, 3 cores")
+    assert drawn(4.5, depth=3) == 4.5

@@ -5,14 +5,20 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from patchlib.support import items, paths
 from patchlib.support.suggest import unknown_name
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+NEEDS = "needs.yaml"
+TOLERANCE = "tolerance="
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -80,6 +86,36 @@ def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, 
         path: {key: value for key, value in values.items() if key in default and default[key] != value}
         for path, default in defaults.items()
     }
+
+
+def needs(notebooks: Sequence[Path]) -> dict[Path, set[Path]]:
+    """Which others of them each notebook reads the figures and tables of, as ``needs.yaml`` beside them says."""
+    known: dict[str, list[str]] = {}
+    for folder in {path.parent for path in notebooks}:
+        if (folder / NEEDS).exists():
+            known |= yaml.safe_load((folder / NEEDS).read_text(encoding="utf-8"))
+    return {
+        path: {other for other in notebooks for pattern in known.get(path.stem, ()) if fnmatch(other.stem, pattern)}
+        for path in notebooks
+    }
+
+
+def saved(notebook: Path, figures: Path) -> list[str]:
+    """Names of the figures and tables that a notebook saves, as far as they are there."""
+    return sorted({item.name for cell in _code(notebook) for item in items.saved(cell.source, figures)})
+
+
+def tolerances(notebooks: Sequence[Path]) -> dict[str, float]:
+    """By how much the numbers of each table may move, where the cell that saves it has a tag such as tolerance=1.5."""
+    allowed: dict[str, float] = {}
+    for cell in (cell for path in notebooks for cell in _code(path)):
+        tags = [tag.removeprefix(TOLERANCE) for tag in cell.metadata.get("tags", []) if tag.startswith(TOLERANCE)]
+        allowed |= {item.name: float(tags[0]) for item in items.saved(cell.source, paths.figures()) if tags}
+    return allowed
+
+
+def _code(notebook: Path) -> list[NotebookNode]:
+    return [cell for cell in read(notebook).cells if cell.cell_type == "code"]
 
 
 def text(notebook: NotebookNode) -> str:

@@ -47,9 +47,7 @@ def filled(text: str, figures: Path, source: Path | None = None) -> str:
 def refresh(readme: Path | None = None) -> Path:
     """Fill the blocks of the README (None = the checkout's) in place; returns its path."""
     readme = readme or paths.root() / "README.md"
-    text = filled(readme.read_text(encoding="utf-8"), paths.figures())
-    with provenance.atomic_write(readme, "w") as file:
-        file.write(text)
+    provenance.write_changed(readme, filled(readme.read_text(encoding="utf-8"), paths.figures()))
     return readme
 
 

@@ -1,37 +1,36 @@
-"""Run the notebooks in order, headless, with strict parameters. The only file that knows papermill.
+"""Run the notebooks, headless, with strict parameters, side by side. The only file that knows papermill.
 
-Every notebook stands on its own: what it needs from an earlier one it finds in the cache or computes again. So a
-notebook that fails does not stop those after it. Files appear whole or not at all: a notebook runs into a temporary
-folder and takes its place when it has ended.
+Every notebook stands on its own but for those that ``needs.yaml`` names: what it needs from an earlier one it finds in
+the cache or computes again. So a notebook that fails does not stop the others. Files appear whole or not at all: a
+notebook runs into a temporary folder and takes its place when it has ended.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple
 
 from patchlib import profiles
-from patchlib.run import notebooks, readme
-from patchlib.support import paths, provenance
+from patchlib.run import changes, notebooks, readme
+from patchlib.run.display import Display
+from patchlib.support import machine, paths, provenance
 
 DEFAULT_PROFILE = "builtin"
 HARMLESS = {"workers"}  # overrides that change no result
-LOOK_EVERY, LINE_EVERY = 0.5, 10.0  # seconds between two looks at a notebook's progress; where lines stay
+PAGE_BYTES = 3 << 30  # memory of a notebook at work; the largest of the built-in benchmark's takes two thirds of it
 # others on the machine cannot read along; of its own affairs a kernel logs nothing, an interruption among them
 KERNELS = {
     "KernelManager": {"transport_encryption": "auto"},
     "NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]},
 }
-CLEAR = "\r\x1b[K"  # back to the start of the terminal's line, and clear it
+# sums of one thread do not depend on the machine's cores, nor on what runs beside; extraction has threads of its own
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,7 @@ class Run:
     out: Path | None = None  # of notebooks and figures; None = build/<profile>, and figures/ for the plain profile
     in_place: bool = False  # refresh the committed notebooks instead
     folder: Path | None = None  # of the notebooks; None = the checkout's
+    jobs: int | None = None  # notebooks at a time; None = one a core, as far as memory goes
 
     @property
     def is_plain(self) -> bool:
@@ -62,13 +62,23 @@ class Run:
             return paths.figures()
         return self.build / "figures"
 
+    @property
+    def at_once(self) -> int:
+        """How many notebooks to run at a time."""
+        return self.jobs or max(1, min(machine.cores(), machine.free_memory() // PAGE_BYTES))
+
+    @property
+    def clock(self) -> Path:
+        """File of how long each notebook took when it last ran."""
+        return paths.cache() / "runs" / f"{Path(self.profile).stem}.json"
+
 
 def reproduce(run: Run, dry_run: bool = False) -> int:
-    """Run the notebooks, print a line for each and a last line that says what was written and where.
+    """Run the notebooks, print a line for each as it ends, and last what was written, and what has changed.
 
     Args:
         run: what to run, checked as a whole before anything starts.
-        dry_run: only print what would run.
+        dry_run: only print what would run, and how long it took last time.
 
     Returns:
         0, or 1 if a notebook failed.
@@ -80,57 +90,100 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         raise ValueError(
             "the committed notebooks show the builtin profile: --in-place takes no profile, --set or --out"
         )
+    if run.jobs is not None and run.jobs < 1:
+        raise ValueError(f"jobs is {run.jobs}, expected at least 1")
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
     given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
-    print(f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}", flush=True)
+    seconds = provenance.read_json(run.clock) if run.clock.exists() else {}
+    print(
+        f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}"
+        f"{_estimate(chosen, seconds, run.at_once)}",
+        flush=True,
+    )
     if dry_run:
         for path in chosen:
-            print(f"  {path.stem}  {given[path] or ''}".rstrip())
+            known = f"  {seconds[path.stem]:.0f} s last time" if path.stem in seconds else ""
+            print(f"  {path.stem}{known}  {given[path] or ''}".rstrip())
         print(f"would write notebooks to {_short(_home(run, chosen[0]))}, figures to {_short(run.figures)}")
         return 0
-    done = [path.stem for number, path in enumerate(chosen, 1) if _step(run, path, given[path], number, chosen)]
-    failed = [path.stem for path in chosen if path.stem not in done]
+    before = changes.contents(run.figures)
+    failed = [path.stem for path, went_well in _all(run, chosen, given, seconds) if not went_well]
     if run.in_place and not failed:
         readme.refresh()
-    written = f"{_count(done)} in {_short(_home(run, chosen[0]))}, figures and tables in {_short(run.figures)}"
-    print(f"wrote {written}" + (f"; {len(failed)} FAILED: {', '.join(failed)}" if failed else ""))
+    written = f"{_count(chosen[len(failed) :])} in {_short(_home(run, chosen[0]))}, figures and tables in "
+    print(
+        f"wrote {written}{_short(run.figures)}"
+        + (f"; {len(failed)} FAILED: {', '.join(sorted(failed))}" if failed else "")
+    )
+    print(changes.told(before, changes.contents(run.figures), notebooks.tolerances(chosen)), end="")
     return 1 if failed else 0
 
 
-def _step(run: Run, path: Path, values: dict[str, Any], number: int, chosen: Sequence[Path]) -> bool:
-    """Run one notebook and print its line; whether it went well."""
-    label = f"[{number}/{len(chosen)}] {path.stem:<{max(len(other.stem) for other in chosen)}}"
-    home, before, start = _home(run, path), _state(run.figures), time.monotonic()
+def _all(
+    run: Run, chosen: Sequence[Path], given: Mapping[Path, dict[str, Any]], seconds: dict[str, float]
+) -> Iterator[tuple[Path, bool]]:
+    """Run the notebooks, as many at a time as may be and each after those that it needs; whether each went well."""
+    needs = notebooks.needs(chosen)
+    # the longest first, so that none is left to run alone at the end; those of which nothing is known in their order
+    waiting = sorted(chosen, key=lambda path: -seconds.get(path.stem, float("inf")))
+    width, running = max(len(path.stem) for path in chosen), dict[Future[_Ended], Path]()
+    kernels = _Kernels()
+    with ThreadPoolExecutor(run.at_once) as pool, Display() as display, kernels:
+        while waiting or running:
+            for path in [path for path in waiting if not needs[path] & {*waiting, *running.values()}]:
+                if len(running) < run.at_once:
+                    running[pool.submit(_step, run, path, given[path], display, kernels)] = path
+                    waiting.remove(path)
+            ended = wait(running, return_when=FIRST_COMPLETED).done
+            for future in ended:
+                path, result = running.pop(future), future.result()
+                label = f"[{len(chosen) - len(waiting) - len(running)}/{len(chosen)}] {path.stem:<{width}}"
+                display.say(f"{label} {result.seconds:6.1f} s  {result.text}".rstrip())
+                if result.went_well:
+                    seconds[path.stem] = round(result.seconds, 1)
+                    provenance.write_json(run.clock, seconds)
+                yield path, result.went_well
+
+
+class _Ended(NamedTuple):
+    """How a notebook ended."""
+
+    went_well: bool
+    seconds: float
+    text: str  # what it saved, or what went wrong
+
+
+def _step(run: Run, path: Path, values: dict[str, Any], display: Display, kernels: _Kernels) -> _Ended:
+    """Run one notebook and put it into its place."""
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="patchlib-") as folder:
         report = Path(folder) / "progress"
-        with _environment(PATCHLIB_FIGURES=str(run.figures), PATCHLIB_PROGRESS=str(report)), _shown(label, report):
-            executed, error = _execute(path, values, Path(folder) / "executed.ipynb")
-    seconds = f"{time.monotonic() - start:6.1f} s"
-    target = home / path.name if error is None else run.build / "notebooks" / f"{path.stem}.failed.ipynb"
-    with provenance.atomic_write(target, "w") as file:
-        file.write(executed)
+        variables = {**ONE_THREAD, "PATCHLIB_FIGURES": str(run.figures), "PATCHLIB_PROGRESS": str(report)}
+        with display.at_work(path.stem, report):
+            executed, error = _execute(path, values, Path(folder) / "executed.ipynb", kernels.manager(variables))
+    if kernels.stopped:
+        raise InterruptedError
+    failed = run.build / "notebooks" / f"{path.stem}.failed.ipynb"
+    target = _home(run, path) / path.name if error is None else failed
+    provenance.write_changed(target, executed)
+    seconds = time.monotonic() - start
     if error is not None:
-        print(f"{label} {seconds}  FAILED\n{error}\n    as far as it got: {_short(target)}", flush=True)
-        return False
-    (run.build / "notebooks" / f"{path.stem}.failed.ipynb").unlink(missing_ok=True)
-    items = sorted({name.stem for name, state in _state(run.figures).items() if before.get(name) != state})
-    print(f"{label} {seconds}  {', '.join(items)}".rstrip(), flush=True)
-    return True
+        return _Ended(False, seconds, f"FAILED\n{error}\n    as far as it got: {_short(target)}")
+    failed.unlink(missing_ok=True)
+    return _Ended(True, seconds, ", ".join(notebooks.saved(path, run.figures)))
 
 
-def _execute(path: Path, values: dict[str, Any], output: Path) -> tuple[str, str | None]:
+def _execute(path: Path, values: dict[str, Any], output: Path, manager: type) -> tuple[str, str | None]:
     """The executed notebook as text, as far as it got, and what went wrong."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    error = None
+    error, engine = None, {"config": Config(KERNELS), "kernel_manager_class": manager}
     try:
-        papermill.execute_notebook(
-            notebooks.read(path), str(output), values, progress_bar=False, config=Config(KERNELS)
-        )
+        papermill.execute_notebook(notebooks.read(path), str(output), values, progress_bar=False, **engine)
     except PapermillExecutionError as raised:
         first = (raised.source.strip().splitlines() or [""])[0]
         error = f"    cell [{raised.exec_count}]: {first}\n    {raised.ename}: {raised.evalue}"
@@ -139,53 +192,50 @@ def _execute(path: Path, values: dict[str, Any], output: Path) -> tuple[str, str
     return notebooks.text(notebooks.read(output)), error
 
 
+class _Kernels:
+    """The kernels of a run: papermill cannot tell them anything, and stops those of the main thread only."""
+
+    def __init__(self) -> None:
+        self.started: list[Any] = []
+        self.stopped = False
+
+    def manager(self, variables: Mapping[str, str]) -> type:
+        """A class of managers that start their kernel with these variables in its environment."""
+        from jupyter_client.manager import AsyncKernelManager
+
+        kernels = self
+
+        class Manager(AsyncKernelManager):
+            async def _async_pre_start_kernel(self, **given: Any) -> Any:
+                kernels.started.append(self)
+                if kernels.stopped:
+                    raise InterruptedError
+                return await super()._async_pre_start_kernel(env={**os.environ, **variables}, **given)
+
+        return Manager
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After an interruption the notebooks end with their kernels."""
+        self.stopped = kind is not None
+        for kernel in self.started if self.stopped else ():
+            if kernel.provisioner is not None and kernel.provisioner.process is not None:
+                kernel.provisioner.process.kill()
+
+
 def _home(run: Run, path: Path) -> Path:
     return path.parent if run.in_place else run.build / "notebooks"
 
 
-def _state(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.glob("*") if path.is_file()}
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Kernels take over this process's environment; papermill has no other way to tell them something."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _shown(label: str, report: Path) -> Iterator[None]:
-    """Show the last line of what long steps report: on a terminal one line, rewritten; elsewhere a line at times."""
-    ended = threading.Event()
-    thread = threading.Thread(target=_show, args=(label, report, sys.stderr, ended), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _show(label: str, report: Path, stream: TextIO, ended: threading.Event) -> None:
-    start, terminal = time.monotonic(), stream.isatty()
-    while not ended.wait(LOOK_EVERY if terminal else LINE_EVERY):
-        lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
-        line = f"{label} {time.monotonic() - start:6.1f} s  {lines[-1] if lines else ''}".rstrip()
-        # a line that wraps could not be cleared
-        stream.write(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}" if terminal else f"{line}\n")
-        stream.flush()
-    if terminal:
-        stream.write(CLEAR)
-        stream.flush()
+def _estimate(chosen: Sequence[Path], seconds: Mapping[str, float], jobs: int) -> str:
+    """How long the notebooks should take, if all of them have run here before."""
+    if not {path.stem for path in chosen} <= seconds.keys():
+        return ""
+    known = [seconds[path.stem] for path in chosen]
+    expected = max(*known, sum(known) / min(jobs, len(known))) if len(known) > 1 else known[0]
+    return f", about {expected / 60:.0f} min" if expected > 90 else f", about {expected:.0f} s"
 
 
 def _count(some: Sequence[object]) -> str:

@@ -180,6 +180,7 @@ def probing(
     top: int = 10,
     k: int | None = None,
     workers: int | None = None,
+    watch: machine.Stopwatch | None = None,
 ) -> pd.DataFrame:
     """What probing fewer lists costs, and what it spares.
 
@@ -191,6 +192,7 @@ def probing(
         top: images whose recall is taken.
         k: depth of AP.
         workers: searches at a time; the latency is taken afterwards, one search alone.
+        watch: of a session, which knows what was timed before; None = take all times now.
 
     Returns:
         DataFrame indexed by nprobe (powers of four, and all lists): ``scanned`` (share of all codes, percent),
@@ -203,15 +205,16 @@ def probing(
     lists = np.array([index.ivf.invlists.list_size(number) for number in range(nlist)])
     everything = index.search(queries, top, threads=1)
     ranked = run({n: partial(index.search, queries, k, n, threads=1) for n in probes}, workers)
-    rows = {}
+    watch, rows = watch or machine.Stopwatch(), {}
     for nprobe, ranking in ranked.items():
+        find = partial(index.search, queries, top, nprobe, threads=1)
         opened = index.ivf.quantizer.search(np.ascontiguousarray(queries, np.float32), nprobe)[1]
         rows[nprobe] = {
             "scanned": 100 * lists[opened].sum(axis=1).mean() / index.ivf.ntotal,
             "of_codes": 100 * recall(ranking, everything, top),
             "of_exact": 100 * recall(ranking, exact, top),
             "mAP": 100 * metrics.evaluate(ranking, benchmark, features, k)["ap"].mean(),
-            "ms": machine.milliseconds(partial(index.search, queries, top, nprobe, threads=1), max(len(queries), 1)),
+            "ms": watch.take(f"{nprobe} lists", machine.milliseconds, find, max(len(queries), 1)),
         }
     return pd.DataFrame(rows).T.rename_axis("nprobe")
 

@@ -19,7 +19,11 @@ COST = ["bytes per image", "ms per query"]
 
 
 def of_stages(
-    searches: Mapping[str, Callable[[], object]], sizes: Mapping[str, int], n_images: int, n_queries: int
+    searches: Mapping[str, Callable[[], object]],
+    sizes: Mapping[str, int],
+    n_images: int,
+    n_queries: int,
+    watch: machine.Stopwatch | None = None,
 ) -> pd.DataFrame:
     """What first stages cost.
 
@@ -28,12 +32,15 @@ def of_stages(
         sizes: name -> bytes of what is searched.
         n_images: of the database.
         n_queries: that one call of a search serves.
+        watch: of a session, which knows what was timed before; None = take all times now.
 
     Returns:
         DataFrame indexed by first stage: ``bytes per image``, ``ms per query``.
     """
-    rows = {name: (sizes[name] / n_images, machine.milliseconds(work, n_queries)) for name, work in searches.items()}
-    return pd.DataFrame(rows, index=COST).T
+    watch, costs = watch or machine.Stopwatch(), {}
+    for name, work in searches.items():
+        costs[name] = sizes[name] / n_images, watch.take(name, machine.milliseconds, work, n_queries)
+    return pd.DataFrame(costs, index=COST).T
 
 
 def of_scorers(
@@ -43,6 +50,7 @@ def of_scorers(
     images: LocalFeatures,
     rows: NDArray[np.integer],
     device: str = "cpu",
+    watch: machine.Stopwatch | None = None,
 ) -> pd.DataFrame:
     """What scorers cost on top of a first stage.
 
@@ -53,15 +61,16 @@ def of_scorers(
         images: local descriptors of the database images.
         rows: (Q, m) shortlists; the first few are scored.
         device: of the scorers.
+        watch: as in :func:`of_stages`.
 
     Returns:
         DataFrame indexed by scorer: ``bytes per image``, ``ms per query``.
     """
-    few, costs = rows[:FEW], {}
+    few, watch, costs = rows[:FEW], watch or machine.Stopwatch(), {}
     for name, scorer in scorers.items():
         asked = queries[name].subset(np.arange(len(few)))
         work = partial(score_shortlist, scorer, asked, images, few, device=device)
-        costs[name] = sizes[name], machine.milliseconds(work, len(few))
+        costs[name] = sizes[name], watch.take(name, machine.milliseconds, work, len(few))
     return pd.DataFrame(costs, index=COST).T
 
 

@@ -5,13 +5,30 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def cores() -> int:
     """Cores this process may use; a container or a batch system may lend fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def kind() -> str:
+    """What times depend on: the processor and its cores."""
+    return f"{processor()}, {cores()} cores"
+
+
+def free_memory() -> int:
+    """Bytes that this machine, or the container, can still lend."""
+    info, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    lent = [int(text)] if limit.exists() and (text := limit.read_text(encoding="utf-8").strip()).isdigit() else []
+    return min(free + lent, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def processor() -> str:
@@ -20,6 +37,19 @@ def processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = {line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")}
     return ", ".join(sorted(names)) or platform.processor() or platform.machine()
+
+
+class Stopwatch:
+    """Times by name, as far as they are known; the others are taken when they are asked for."""
+
+    def __init__(self, known: Mapping[str, Any] | None = None) -> None:
+        self.times = dict(known or {})
+
+    def take(self, name: str, measure: Callable[..., T], *arguments: Any) -> T:
+        """What ``measure(*arguments)`` gave, or gives now: a number, or numbers by name."""
+        if name not in self.times:
+            self.times[name] = measure(*arguments)
+        return self.times[name]
 
 
 def milliseconds(work: Callable[[], object], queries: int) -> float:

@@ -73,6 +73,34 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
+def write_changed(path: str | Path, content: bytes | str) -> bool:
+    """Write a file, unless it holds that content already; whether it was written."""
+    path, content = Path(path), content.encode() if isinstance(content, str) else content
+    if path.exists() and path.read_bytes() == content:
+        return False
+    with atomic_write(path) as file:
+        file.write(content)
+    return True
+
+
+def write_item(folder: Path, item: str, contents: Mapping[str, bytes | str], record: Mapping[str, Any]) -> None:
+    """Write the files of a figure or table, and its record beside them, as far as they are not there already.
+
+    A record that differs in its commit alone stays: then the commit it names made the same files from the same inputs.
+
+    Args:
+        folder: where they go.
+        item: name of the files.
+        contents: by suffix.
+        record: of :func:`record`, and what else there is to keep.
+    """
+    written = [write_changed(folder / f"{item}.{suffix}", content) for suffix, content in contents.items()]
+    path, content = folder / f"{item}.json", plain({"item": item, **record})
+    before = read_json(path) if path.exists() else {}
+    if any(written) or {**before, "git_commit": None} != {**content, "git_commit": None}:
+        write_json(path, content)
+
+
 def write_json(path: str | Path, obj: Any) -> Path:
     """Write ``obj`` as readable JSON with sorted keys, atomically; returns the path."""
     with atomic_write(path, "w") as file:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +15,15 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from patchlib.run import notebooks, runner
+from patchlib.run import changes, display, notebooks, runner
 from patchlib.support import paths
 
 PARAMETERS = 'profile = "builtin"  # settings\nencoder = None  # of the profile\nworkers = None  # cores'
 FIGURE = """from patchlib.support import paths, provenance
-provenance.write_json(paths.figures() / "fig_x.json", [encoder]);"""
+class run:
+    def save_table(frame, name):
+        provenance.write_item(paths.figures(), name, {"csv": f"a,b\\n{frame},x\\n"}, {"of": encoder, "git_commit": "c"})
+run.save_table(1.25, "fig_x")"""
 PLAIN = {"encoder": "colour-histogram"}
 
 
@@ -35,7 +37,8 @@ def write(path: Path, *cells: str) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def tidy_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def tidy_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("PATCHLIB_FIGURES", raising=False)
     monkeypatch.delenv("PATCHLIB_PROGRESS", raising=False)
 
@@ -47,14 +50,14 @@ def test_notebooks_run_in_order_into_out(tmp_path: Path, capsys: pytest.CaptureF
     first = write(folder / "00_a.ipynb", FIGURE)
     before = first.read_bytes(), second.read_bytes()
 
-    assert runner.reproduce(runner.Run(overrides={**PLAIN, "workers": 2}, out=out, folder=folder)) == 0
+    assert runner.reproduce(runner.Run(overrides={**PLAIN, "workers": 2}, out=out, folder=folder, jobs=1)) == 0
 
     head, *lines, last = capsys.readouterr().out.splitlines()
     assert head == "profile builtin: built-in benchmark, encoder colour-histogram, 2 notebooks"
     assert [line.split()[:2] for line in lines] == [["[1/2]", "00_a"], ["[2/2]", "01_b"]]
     assert lines[0].endswith(" s  fig_x")
     assert last == f"wrote 2 notebooks in {out}/notebooks, figures and tables in {out}/figures"
-    assert (out / "figures/fig_x.json").read_text() == '[\n "colour-histogram"\n]\n'
+    assert '"of": "colour-histogram"' in (out / "figures/fig_x.json").read_text()
     executed = notebooks.read(out / "notebooks/01_b.ipynb")
     assert executed.cells[-1].outputs[0].text == "colour-histogram 2\n"
     assert [cell.execution_count for cell in executed.cells] == [1, 2, 3]
@@ -151,6 +154,12 @@ def test_a_dry_run_only_says_what_would_run(tmp_path: Path, capsys: pytest.Captu
     assert "00_a  {'encoder': 'colour-histogram'}" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
+    run.clock.parent.mkdir()
+    run.clock.write_text('{"00_a": 130.4}')
+    runner.reproduce(run, dry_run=True)
+    shown = capsys.readouterr().out
+    assert "1 notebook, about 2 min\n" in shown and "00_a  130 s last time  {" in shown
+
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_run_leaves_no_half_file(tmp_path: Path, sent: signal.Signals) -> None:
@@ -174,21 +183,73 @@ runner.reproduce(runner.Run(overrides={PLAIN!r}, out=folder / "out", folder=fold
     assert not list(tmp_path.glob("out/**/*.*"))
 
 
+def test_only_what_has_changed_is_written_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = write(tmp_path / "00_a.ipynb", FIGURE)
+    run = runner.Run(overrides=PLAIN, out=tmp_path / "out", folder=tmp_path)
+    runner.reproduce(run)
+    state = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").rglob("*.*")}
+    capsys.readouterr()
+
+    write(notebook, FIGURE.replace('"c"', '"another commit"'))
+    runner.reproduce(run)
+    assert capsys.readouterr().out.endswith("no file that was there has changed\n")
+    figures = {path: at for path, at in state.items() if path.parent.name == "figures"}
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in figures} == figures
+
+    write(notebook, FIGURE.replace("1.25", "1.35"))
+    runner.reproduce(run)
+    told = capsys.readouterr().out.splitlines()[-2:]
+    assert told == ["1 file changed:", "  fig_x.csv: numbers moved by up to 0.1, beyond its tolerance"]
+
+
+@pytest.mark.parametrize(("jobs", "meet"), [(1, False), (2, True)])
+def test_notebooks_run_side_by_side_but_after_those_they_need(tmp_path: Path, jobs: int, meet: bool) -> None:
+    """Each of two notebooks waits a while for the other; the third needs both."""
+    seen = f"import time, pathlib\nfolder = pathlib.Path({str(tmp_path)!r})\n"
+    for own, other in (("a", "b"), ("b", "a")):
+        wait = f"for _ in range(100 if {meet} else 1):\n    met = (folder / '{other}').exists()\n"
+        wait += "    if met: break\n    time.sleep(0.1)"
+        write(tmp_path / f"0_{own}.ipynb", f"{seen}(folder / '{own}').touch()\n{wait}\nprint(met)")
+    write(tmp_path / "1_last.ipynb", f"{seen}assert (folder / 'out/notebooks/0_a.ipynb').exists()")
+    (tmp_path / "needs.yaml").write_text("1_last: ['0_*']")
+    run = runner.Run(overrides=PLAIN, out=tmp_path / "out", folder=tmp_path, jobs=jobs)
+
+    assert runner.reproduce(run) == 0
+
+    first = notebooks.read(tmp_path / "out/notebooks/0_a.ipynb")
+    assert first.cells[-1].outputs[0].text == f"{meet}\n"
+    assert paths.cache() in run.clock.parents and "1_last" in run.clock.read_text()
+
+
+def test_pages_that_read_records_say_which_they_need() -> None:
+    pages = notebooks.select([], paths.notebooks())
+    needs = notebooks.needs(pages)
+    for page in pages:
+        reads = any("compare.records" in cell.source for cell in notebooks._code(page))
+        assert needs[page] == ({*pages[: pages.index(page)]} if reads else set())
+
+
+def test_numbers_within_and_beyond_their_tolerance() -> None:
+    old, new = b"name,a\nx,1.00\ny,yes\n", b"name,a\nx,1.02\ny,open\n"
+    assert changes.moved(old, new, 0.0) == "numbers moved by up to 0.02, within its tolerance, 1 text differs"
+    assert changes.moved(old, new.replace(b"1.02", b"1.03"), 0.0).startswith("numbers moved by up to 0.03, beyond")
+    assert changes.moved(old, new.replace(b"1.02", b"2.03"), 1.5).startswith("numbers moved by up to 1.03, within")
+    assert changes.moved(old, old + b"z,1\n", 9.0) == "other rows or columns"
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
 
 def test_long_steps_show_their_last_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "LOOK_EVERY", 0.001)
-    report = tmp_path / "progress"
-    report.write_text("first: 1/9\nsecond: 3/9\n")
-    stream, ended = _Terminal(), threading.Event()
-    thread = threading.Thread(target=runner._show, args=("[1/1] 00_a", report, stream, ended))
-    thread.start()
-    while "second: 3/9" not in stream.getvalue():
-        ended.wait(0.001)
-    ended.set()
-    thread.join()
+    monkeypatch.setattr(display, "LOOK_EVERY", 0.001)
+    reports = {name: tmp_path / name for name in ("00_a", "01_b")}
+    for name, report in reports.items():
+        report.write_text(f"first of {name}: 1/9\nsecond of {name}: 3/9\n")
+    shown = display.Display(stream := _Terminal())
+    with shown, shown.at_work("00_a", reports["00_a"]), shown.at_work("01_b", reports["01_b"]):
+        while not ("second of 00_a: 3/9" in stream.getvalue() and "second of 01_b: 3/9" in stream.getvalue()):
+            shown._ended.wait(0.001)
     assert "first" not in stream.getvalue()
-    assert stream.getvalue().endswith(runner.CLEAR)
+    assert stream.getvalue().endswith(display.UP * 2 + display.CLEAR)

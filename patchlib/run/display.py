@@ -1,0 +1,75 @@
+"""What a run shows: a line for every notebook at work, and the lines that stay.
+
+On a terminal the lines of those at work are rewritten in place; elsewhere, as in a log, each is said at times.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, TextIO
+
+LOOK_EVERY, LINE_EVERY = 0.5, 10.0  # seconds between two looks on a terminal; between two lines elsewhere
+UP, CLEAR = "\x1b[A", "\r\x1b[J"  # a line up; back to the start of the line, and clear all from there
+
+
+class Display:
+    """Shows the last line of what each notebook at work reports, as long as it is entered."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self._reports: dict[str, tuple[Path, float]] = {}
+        self._drawn = 0  # lines on the terminal that are to be rewritten
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._clear()
+
+    @contextmanager
+    def at_work(self, name: str, report: Path) -> Iterator[None]:
+        """Show what a notebook writes into its report (see :mod:`patchlib.support.progress`) for a while."""
+        self._reports[name] = report, time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._reports[name]
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        with self._lock:
+            self._clear()
+            print(line, flush=True)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_EVERY if self.terminal else LINE_EVERY):
+            with self._lock:
+                self._clear()
+                self.stream.write("".join(self._line(name, *at) for name, at in self._reports.items()))
+                self.stream.flush()
+                self._drawn = len(self._reports)
+
+    def _line(self, name: str, report: Path, start: float) -> str:
+        lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
+        line = f"{name} {time.monotonic() - start:6.1f} s  {lines[-1] if lines else ''}".rstrip()
+        # a line that wraps could not be cleared
+        return (line[: shutil.get_terminal_size().columns - 1] if self.terminal else line) + "\n"
+
+    def _clear(self) -> None:
+        if self.terminal and self._drawn:
+            self.stream.write(UP * self._drawn + CLEAR)
+            self.stream.flush()
+        self._drawn = 0
