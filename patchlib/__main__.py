@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from patchlib import __version__
+from patchlib.download import options
+
+EXAMPLES = """examples: patchlib reproduce --only 03 08 --jobs 1; patchlib reproduce --profile workshop --set k=10;
+patchlib reproduce --set benchmark=folder:/home/me/photos --dry-run"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        asked = _parser().parse_args(arguments)
+        asked = _parser().parse_args(arguments or ["--help"])
         return asked.run(asked)
     except (ValueError, OSError) as error:
         if "--traceback" in arguments:
@@ -45,13 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    from patchlib.download import command
-
     parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    command.add_parsers(commands)
+    options.add_parsers(commands)
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
@@ -60,7 +62,7 @@ def _parser() -> Parser:
 
 
 def _add_reproduce(commands: Any) -> None:
-    reproduce = commands.add_parser("reproduce", help="run the notebooks", allow_abbrev=False)
+    reproduce = commands.add_parser("reproduce", help="run the notebooks", allow_abbrev=False, epilog=EXAMPLES)
     add = reproduce.add_argument
     add("--profile", default="builtin", metavar="P", help="builtin, workshop, paper, mini-ilias or a .yaml file")
     add("--only", nargs="+", default=[], metavar="NN", help="notebooks by number or name, e.g. 03 A1")
@@ -75,7 +77,8 @@ def _add_reproduce(commands: Any) -> None:
 
 
 def _add_site(commands: Any) -> None:
-    site = commands.add_parser("site", help="make a website of executed notebooks", allow_abbrev=False)
+    about = {"help": "make a website of executed notebooks", "epilog": "example: patchlib site --profile workshop"}
+    site = commands.add_parser("site", allow_abbrev=False, **about)
     site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks)")
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)

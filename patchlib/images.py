@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 MEMBER = "::"
 ORIENTATION = 0x0112  # EXIF tag
+WIDE = 65_535  # the largest sample of 16 bits
 NEAR = 8  # of 255, in each channel
 BLOCK = 64  # regions resized at a time: thousands of proposals need no memory for all of them
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")  # no EPS, which would start a program
 # what Pillow's decoders and the reader of tar files raise on damaged files
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error),
@@ -55,6 +57,12 @@ def read(path: str | Path) -> Image.Image:
         return _upright(_source(path))
 
 
+def file_of(path: str | Path) -> str:
+    """The file on disk that holds an image: itself, or its tar file."""
+    shard, separator, _ = str(path).partition(MEMBER)
+    return str(path) if separator and os.path.exists(path) else shard
+
+
 def decode(content: bytes, name: str) -> Image.Image:
     """As :func:`read`, from the bytes of a file; errors call it ``name``."""
     with _named(name):
@@ -67,7 +75,7 @@ def size(path: str | Path) -> tuple[int, int]:
     Raises:
         ImageError: the file is missing or its header is not an image's.
     """
-    with _named(path), Image.open(_source(path)) as image:
+    with _named(path), Image.open(_source(path), formats=FORMATS) as image:
         width, height = image.size
         # Pillow gives the size of a TIFF file as it will stand
         turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
@@ -131,7 +139,7 @@ def _named(name: str | Path) -> Iterator[None]:
 
 
 def _upright(source: str | io.BytesIO) -> Image.Image:
-    with Image.open(source) as image:
+    with Image.open(source, formats=FORMATS) as image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
@@ -155,9 +163,10 @@ def _resized(pixels: torch.Tensor, boxes: NDArray[np.int64], side: int, interpol
 
 def _source(path: str | Path) -> str | io.BytesIO:
     """What Pillow can open: the file's name, or the bytes of a tar file's member."""
-    shard, separator, member = str(path).partition(MEMBER)
-    if not separator:
+    shard = file_of(path)
+    if shard == str(path):
         return shard
+    member = str(path).removeprefix(shard + MEMBER)
     try:
         offset, length = _members(shard, os.stat(shard).st_mtime_ns)[member]
     except KeyError:
@@ -190,8 +199,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_8bit(values: np.ndarray, mode: str) -> np.ndarray:
     """Wide samples scaled by their nominal range; Pillow's own conversion would clip everything above 255."""
     highest = values.max(initial=0)
-    if mode == "F":
-        return np.clip(np.rint(values * (255.0 if highest <= 1 else 1.0)), 0, 255).astype(np.uint8)
+    if mode.startswith("F"):
+        if not np.isfinite(values).all() or highest > WIDE:
+            raise ValueError(f"its samples hold NaN, or reach beyond {WIDE}")
+        full = 1 if highest <= 1 else 255 if highest < 2 * 255 else WIDE  # resampled bytes may overshoot
+        return np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
     if mode == "I" and highest <= 255:  # a 32-bit container of 8-bit samples
         return np.clip(values, 0, 255).astype(np.uint8)
     return np.clip((values.astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)

@@ -39,6 +39,7 @@ def _levels(value: Any) -> bool:
 WHOLE = (_whole, "a whole number of at least 1")
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("workers", "batch", "resamples", "k", "sample"), WHOLE),
+    "encoder": (lambda value: isinstance(value, str), "an encoder's name"),
     "encoders": (lambda value: _list_of(str, value), "a list of encoders' names"),
     "pair": (lambda value: _list_of(str, value) and len(value) == 2, "two encoders' names"),
     "levels": (_levels, "at least two levels of 0..3"),

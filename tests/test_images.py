@@ -279,3 +279,30 @@ def digest() -> str:
     """Of all crops of the picture, both ways."""
     image, boxes = picture(), regions.grid(213, 160, 3)
     return hashlib.sha256(b"".join(cut(image, boxes, way).tobytes() for way in sorted(PILLOW))).hexdigest()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 70_000.0])
+def test_float_samples_that_mean_nothing_are_refused(bad: float, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.5, bad]], np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(images.ImageError, match=r"a\.tif: its samples hold NaN, or reach beyond 65535"):
+        images.read(tmp_path / "a.tif")
+
+
+def test_float_samples_of_16_bits_are_scaled(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 257 * 100, 65535]], np.float32)).save(tmp_path / "a.tif")
+    assert np.asarray(images.read(tmp_path / "a.tif"))[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_a_drawing_called_photograph_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("Ghostscript was asked"))
+    for look in (images.size, images.read):
+        with pytest.raises(images.ImageError, match="not an image"):
+            look(tmp_path / "a.jpg")
+
+
+def test_two_colons_in_a_name(tmp_path: Path) -> None:
+    Image.new("RGB", (5, 7)).save(path := tmp_path / "a::b.png")
+    assert images.size(path) == images.read(path).size == (5, 7)
+    assert images.file_of(path) == str(path) and images.file_of("x.tar::a/b.jpg") == "x.tar"

@@ -17,6 +17,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"patchlib {patchlib.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [([], "COMMAND"), (["reproduce", "--help"], "--only 03 08"), (["data", "get", "--help"], "data get instre --from")],
+)
+def test_help_is_shown_with_examples(arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0 and shown in capsys.readouterr().out
+
+
 def test_encoders_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["encoders"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
@@ -27,7 +37,6 @@ def test_encoders_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: COMMAND"),
         (["reprodce"], "invalid choice: 'reprodce'"),
         (["reproduce", "--profil", "paper"], "unrecognized arguments: --profil"),
         (["reproduce", "--profile", "papr"], "unknown profile 'papr'; did you mean paper"),

@@ -52,3 +52,10 @@ def test_side_by_side_keeps_counts_whole() -> None:
     )
     assert table["queries"].tolist() == [3, 4]
     assert table["queries"].dtype.kind == "i"
+
+
+def test_bars_and_line_breaks_stay_in_their_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHLIB_FIGURES", str(tmp_path))
+    report.save_table(pd.DataFrame({"a|b": ["x|y\nz", "w"]}), "table_x", {"label": ""})
+    lines = (tmp_path / "table_x.md").read_text().splitlines()
+    assert lines == [r"| a\|b |", "| --- |", r"| x\|y<br>z |", "| w |"]

@@ -29,7 +29,9 @@ path inside the folder. A query with a box is cut to it. Positives without a box
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,7 @@ def _read_boxes(root: Path, queries: pd.DataFrame, database: pd.DataFrame) -> pd
         return pd.DataFrame(columns=["image", *BOX, "instance"]).astype({"image": str})
     boxes = _read_csv(table, ["image", *BOX])
     _check_known(table, boxes["image"], pd.concat([queries["path"], database["path"]]))
-    to_numbers(boxes, BOX, table, first_line=2)
+    to_numbers(boxes, BOX, table, first_line=0)
     boxes[BOX] = boxes[BOX].astype("float32")
     if "instance" in boxes:
         given = boxes["instance"].dropna()
@@ -129,17 +131,32 @@ def _read_boxes(root: Path, queries: pd.DataFrame, database: pd.DataFrame) -> pd
 
 
 def _read_csv(table: Path, columns: list[str]) -> pd.DataFrame:
-    rows = pd.read_csv(table, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
-    rows.columns = rows.columns.str.strip()
-    missing = [column for column in columns if column not in rows]
+    """Rows as text, NaN where a cell is empty, indexed by their line in the file."""
+    content = table.read_bytes()
+    try:
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), skipinitialspace=True, strict=True)
+        rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{table}, line {line}: this is no UTF-8 text; save the table as CSV UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{table}, line {reader.line_num}: {error}; is a quote not closed?") from error
+    (_, first), *lines = rows or [(0, [])]
+    head = [name.strip() for name in first]
+    for line, row in lines:
+        if any(row[len(head) :]):
+            raise ValueError(f"{table}, line {line}: {len(row)} values, expected {len(head)}")
+    cells = [(row + [""] * len(head))[: len(head)] for _, row in lines]
+    frame = pd.DataFrame(cells, [line for line, _ in lines], head, dtype=object).replace("", float("nan"))
+    missing = [column for column in columns if column not in frame]
     if missing:
         raise ValueError(
-            f"{table} lacks the column(s) {', '.join(missing)}: its first line is {','.join(rows.columns)!r}, "
+            f"{table} lacks the column(s) {', '.join(missing)}: its first line is {','.join(frame.columns)!r}, "
             f"expected {','.join(columns)!r}, separated by commas"
         )
-    for column in {"query", "image"} & set(rows.columns):
-        rows[column] = rows[column].fillna("").str.strip().str.replace("\\", "/").str.removeprefix("./")
-    return rows
+    for column in {"query", "image"} & set(frame.columns):
+        frame[column] = frame[column].fillna("").str.strip().str.replace("\\", "/").str.removeprefix("./")
+    return frame
 
 
 def _check_known(table: Path, values: pd.Series, known: pd.Series, what: str = "photograph") -> None:
@@ -147,7 +164,7 @@ def _check_known(table: Path, values: pd.Series, known: pd.Series, what: str = "
     if len(unknown):
         near = difflib.get_close_matches(str(unknown.iloc[0]), list(known.unique()), n=2)
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; expected for example {known.iloc[0]}"
-        raise ValueError(f"{table}, line {unknown.index[0] + 2}: there is no {what} {unknown.iloc[0]!r}{hint}")
+        raise ValueError(f"{table}, line {unknown.index[0]}: there is no {what} {unknown.iloc[0]!r}{hint}")
 
 
 def _with_boxes(pairs: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from patchlib.support import paths
 from patchlib.support.provenance import atomic_write, config_hash
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"))
+PHONES = (".heic", ".heif", ".avif")  # photographs that Pillow does not read
+SMALLEST = 4  # pixels of a side, for the cells of L3
 STAMP, SIZE = ["bytes", "modified"], ["width", "height"]
 CACHE_FROM = 1000  # below that many images, reading the headers again is faster than a person notices
 
@@ -64,6 +67,9 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
             if not name.startswith("."):
                 path = (Path(base) / name).relative_to(folder).as_posix()
                 (pictures if Path(name).suffix.lower() in SUFFIXES else others).append(path)
+    if unread := sorted(path for path in others if path.lower().endswith(PHONES)):
+        told = f"{len(unread)} photograph(s) in a format that is not read are left out: {first_three(unread)}"
+        warnings.warn(f"{folder}: {told}; save them as JPEG", stacklevel=3)
     return sorted(pictures), sorted(others)
 
 
@@ -167,7 +173,7 @@ def assemble(
         if not skip_bad:
             listing = "".join(f"\n  {root / path}" for path in bad[:10]) + ("\n  ..." if bad[10:] else "")
             raise images.ImageError(
-                f"{len(bad)} image(s) of {name} cannot be read:{listing}\n"
+                f"{len(bad)} image(s) of {name} cannot be read, or are below {SMALLEST} pixels a side:{listing}\n"
                 "Replace them, or leave them out with skip_bad=True (--skip-bad)"
             )
         database, queries = database[~unreadable[0]], queries[~unreadable[1]].copy()
@@ -206,7 +212,7 @@ def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_li
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             got = rows[column].iloc[bad[0]]
-            raise ValueError(f"{table}, line {bad[0] + first_line}: {column} is {got!r}, expected a number")
+            raise ValueError(f"{table}, line {rows.index[bad[0]] + first_line}: {column} is {got!r}, expected a number")
         rows[column] = values
 
 
@@ -229,17 +235,18 @@ def nan_boxes(count: int) -> NDArray[np.float32]:
 
 
 def _stamp(path: str) -> tuple[int, int]:
-    """Length and modification time of a file, -1 where there is none."""
+    """Length and modification time of a file, -1 where there is none; 0 of a link that leads nowhere."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return -1, -1
+        return (0, 0) if os.path.islink(path) else (-1, -1)
     return status.st_size, status.st_mtime_ns
 
 
 def size_or_zero(path: str) -> tuple[int, int]:
-    """Width and height of an image, (0, 0) where its header cannot be read."""
+    """Width and height of an image, (0, 0) where its header cannot be read or a side has too few pixels."""
     try:
-        return images.size(path)
+        width, height = images.size(path)
+        return (width, height) if min(width, height) >= SMALLEST else (0, 0)
     except images.ImageError:
         return 0, 0

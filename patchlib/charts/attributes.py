@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from patchlib import plots
@@ -54,6 +53,8 @@ def bin_points(ax: Axes, table: pd.DataFrame) -> Axes:
         table: rows of :func:`patchlib.studies.attributes.compare`, whose methods are keys of
             :data:`patchlib.plots.METHODS`, with a column ``series``, the name in the legend; may be empty.
     """
+    import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
+
     rows = table[table["method"] != "gain"]
     if not rows["n"].any():
         return plots.no_boxes(ax)

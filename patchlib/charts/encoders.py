@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from patchlib import encoders, plots
@@ -29,6 +28,8 @@ def family_colours(names: Iterable[str]) -> dict[str, Any]:
 
 def level_curves(ax: Axes, table: pd.DataFrame, metric: str) -> Axes:
     """One metric (a column, percent) of every encoder against the level; ``table`` is indexed by encoder and level."""
+    import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
+
     encoder, level = table.index.names
     colours = family_colours(table.index.unique(encoder))
     sns.lineplot(table, x=level, y=metric, hue=encoder, hue_order=colours, palette=colours, marker="o", ax=ax)
@@ -60,6 +61,8 @@ def pretraining(ax: Axes, table: pd.DataFrame) -> Axes:
 
 def published_pretraining(ax: Axes, table: pd.DataFrame) -> Axes:
     """The paper's mAP on ILIAS (Table 4) against the pretraining size: every model a point, lines through the means."""
+    import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
+
     shared = {"x": "size", "y": "mAP_ILIAS", "hue": "type", "palette": KINDS, "legend": False, "ax": ax}
     sns.scatterplot(table, **shared)
     sns.lineplot(table, **shared, errorbar=None, linewidth=0.8)

@@ -1,4 +1,4 @@
-"""``python -m patchlib data list | get | verify | cite``."""
+"""What ``python -m patchlib data list | get | verify | cite`` does; :mod:`patchlib.download.options` reads the line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -16,29 +15,7 @@ from patchlib.download.fetch import DownloadError
 from patchlib.download.manifest import Entry
 from patchlib.download.store import FetchOptions
 from patchlib.download.unpack import ArchiveError
-from patchlib.support import paths
 from patchlib.support.suggest import unknown_name
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command ``data`` with its four actions; ``run`` is the default of the same name."""
-    data = commands.add_parser("data", help="benchmarks, weights and published features: list, fetch, verify, cite")
-    data.set_defaults(run=run)
-    actions = data.add_subparsers(dest="action", required=True)
-    for name, (_, about, names) in ACTIONS.items():
-        add = actions.add_parser(name, help=about).add_argument
-        add("names", nargs="+" if name == "get" else "*", metavar="NAME", help=names)
-        add("--manifest", type=Path, help="another manifest")
-        if name != "cite":
-            add("--data", type=_folder, default=paths.data(), help="data folder (default: PATCHLIB_DATA, or data/)")
-        if name == "verify":
-            add("--quick", action="store_true", help="compare lengths only, not hashes")
-        if name == "get":
-            add("--from", dest="source", metavar="FILE|FOLDER|URL", help="take it from there, and nowhere else")
-            add("--only", metavar="PATTERN", help="only files whose name matches, e.g. '*siglip*'")
-            add("--limit", type=int, metavar="N", help="only the first N files, e.g. of 1,000 shards")
-            add("--force", action="store_true", help="fetch again, and trust a new hash where none is published")
-            add("--keep", action="store_true", help="keep archives after unpacking, e.g. to be a mirror for others")
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -54,9 +31,8 @@ def run(asked: argparse.Namespace) -> int:
     for name in asked.names:
         if name not in entries:
             raise ValueError(unknown_name("entry of the data manifest", name, entries))
-    action, *_ = ACTIONS[asked.action]
     try:
-        return action([entries[name] for name in asked.names or entries], asked)
+        return ACTIONS[asked.action]([entries[name] for name in asked.names or entries], asked)
     except (DownloadError, ArchiveError) as error:
         print(f"patchlib: {error}", file=sys.stderr)
         return 1
@@ -123,18 +99,4 @@ def _counts_agree(entry: Entry, data: Path, files: int) -> bool:
     return all(expected == count for _, expected, count in compared)
 
 
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().resolve()
-
-
-# action -> what does it, what it is, which names it takes
-ACTIONS = {
-    "list": (_list, "what there is: size, state, licence", "default: all"),
-    "get": (_get, "fetch, verify, unpack", "see `data list`"),
-    "verify": (
-        _verify,
-        "compare files with what was fetched, and counts with what is published",
-        "default: all that have been fetched",
-    ),
-    "cite": (_cite, "BibTeX", "default: all"),
-}
+ACTIONS = {"list": _list, "get": _get, "verify": _verify, "cite": _cite}

@@ -13,24 +13,22 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from patchlib.support.progress import track
 from patchlib.support.provenance import read_json, sha256_file, write_json
 
-if TYPE_CHECKING:
-    import requests
-
 BLOCK = 1 << 20
 LONGEST_WAIT = 60.0  # seconds between two tries
+LARGEST = 1 << 40  # bytes of a file of which nobody says how long it is
 
 
 class DownloadError(OSError):
-    """A file could not be fetched; the message says what each mirror did, and what to do."""
+    """A file could not be fetched; says what each mirror did, and what to do."""
 
 
 class _Refused(Exception):
@@ -98,8 +96,8 @@ class _Part:
         return (self.length, tag) if not whole and (tag or same_file) else (0, None)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.origin.unlink(missing_ok=True)
+        for path in (self.path, self.origin):
+            path.unlink(missing_ok=True)
 
 
 def fetch(urls: Sequence[str], target: Path, size: int | None, sha256: str | None, retry: RetryPolicy) -> Fetched:
@@ -146,8 +144,9 @@ def _from_mirror(url: str, part: _Part, retry: RetryPolicy) -> str:
                 return digest
             part.remove()
             # a wrong beginning may have been continued: then the whole is worth a try
-            kind = _Transient if offset else _Refused
-            raise kind(f"sends another file: its SHA-256 is {digest}, expected {part.sha256}")
+            raise (_Transient if offset else _Refused)(
+                f"sends another file: its SHA-256 is {digest}, expected {part.sha256}"
+            )
         except _Transient as error:
             reason, wait = str(error), error.wait
         if (reached := part.length) > furthest:
@@ -170,14 +169,20 @@ def _transfer(url: str, part: _Part, offset: int, tag: str | None, retry: RetryP
             raise _Refused(f"announces {stream.total} bytes, expected {total}")
         if total is None and part.sha256 is None and not stream.framed:
             raise _Refused("does not say how long the file is, and the manifest does not know: a cut would go unseen")
-        write_json(part.origin, {"url": url, "tag": stream.tag, "sha256": part.sha256})
-        label = part.path.name.removeprefix(".").removesuffix(".part")
-        with open(part.path, "ab") as file, track(label, total, "B") as bar:
+        known = read_json(part.origin) if stream.start and part.sha256 is None else {}  # where nothing else would tell
+        told = {"url": url, "tag": stream.tag, "total": stream.total, "sha256": part.sha256}
+        if any(told[key] and known.get(key) not in (None, told[key]) for key in ("tag", "total")):
+            part.remove()
+            raise _Transient("has another version of the file meanwhile")
+        write_json(part.origin, told)
+        with open(part.path, "ab") as file, track(part.path.name[1:-5], total, "B") as bar:
             bar.update(file.seek(file.truncate(stream.start)))
             for block in _paced(stream.read, retry):
-                if total is not None and file.tell() + len(block) > total:
-                    raise _Refused(f"sends more than the {total} bytes the file has")
+                if file.tell() + len(block) > (LARGEST if total is None else total):
+                    raise _Refused(f"sends more than the {total or LARGEST} bytes the file has, or may have")
                 bar.update(file.write(block))
+            if not file.tell() and part.size is part.sha256 is None:
+                raise _Refused("sends an empty file")
             if total is not None and file.tell() < total:
                 raise _Transient(f"the connection ended after {file.tell()} of {total} bytes")
             file.flush()
@@ -223,7 +228,7 @@ def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_S
             with _http(url, 0, None, timeout) as anew:  # what has arrived cannot be continued
                 yield anew
             return
-        _check_answer(url, response)
+        _check_answer(url, response, offset)
         start, total = 0, response.raw.length_remaining
         if response.status_code == 206 and told is not None:
             start, total = offset, None if told[1] == "*" else int(told[1])
@@ -234,7 +239,7 @@ def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_S
         yield _Stream(start, total, framed, current, lambda: response.raw.read1(BLOCK, decode_content=False))
 
 
-def _check_answer(url: str, response: requests.Response) -> None:
+def _check_answer(url: str, response: Any, offset: int) -> None:
     from urllib3 import Retry
 
     code, headers, path = response.status_code, response.headers, urlsplit(url).path
@@ -242,9 +247,9 @@ def _check_answer(url: str, response: requests.Response) -> None:
         raise _Refused(f"redirects to an address without encryption, {response.url}")
     if code in (408, 425, 429) or code >= 500:
         raise _Transient(f"answers {code} {response.reason}", Retry().get_retry_after(response.raw) or 0.0)
-    if code not in (200, 206):
+    if code not in ((200, 206) if offset else (200,)):
         raise _Refused(f"answers {code} {response.reason}")
-    if headers.get("Content-Type", "").startswith("text/html") and not path.endswith((".html", ".htm", "/")):
+    if headers.get("Content-Type", "").lower().startswith("text/html") and not path.endswith((".html", ".htm", "/")):
         raise _Refused("sends a web page in the place of the file")
     encoding = headers.get("Content-Encoding", "identity")
     if encoding != "identity" and not path.endswith((".gz", ".tgz")):
@@ -276,10 +281,9 @@ def _ftp(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_St
 
 def _fact(ftp: ftplib.FTP, command: str) -> str | None:
     """Reply to SIZE or MDTM, None where the server does not know the command (or the file, as RETR will tell)."""
-    try:
+    with suppress(ftplib.error_perm):
         return ftp.sendcmd(command).removeprefix("213 ").strip()
-    except ftplib.error_perm:
-        return None
+    return None
 
 
 @contextmanager
@@ -290,7 +294,7 @@ def _told_apart() -> Iterator[None]:
 
     try:
         yield
-    except (InvalidSchema, InvalidURL, SSLError, TooManyRedirects) as error:
+    except (InvalidSchema, InvalidURL, SSLError, TooManyRedirects, ValueError) as error:  # an address that is none
         raise _Refused(str(error)) from error
     except ftplib.error_perm as error:
         raise _Refused(f"answers {error}") from error

@@ -65,7 +65,10 @@ class Listing:
 
     def choose(self, files: Mapping[str, str | None]) -> list[File]:
         """Those of some files, addresses with their hashes where they are known, that are meant."""
-        names = {url: unquote(urlsplit(url).path).rsplit("/", 1)[-1] for url in files}
+        names: dict[str, str] = {}
+        for url in files:  # of addresses with one name, the first
+            name = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+            names |= {url: name} if name not in names.values() else {}
         return [
             File(
                 name=(PurePosixPath(self.folder) / name).as_posix(),
@@ -75,7 +78,7 @@ class Listing:
                 approximate_bytes=self.approximate_bytes,
             )
             for url, name in names.items()
-            if fnmatch(name, self.match) and name not in ("", ".", "..") and "\\" not in name
+            if fnmatch(name, self.match) and name.isprintable() and name not in ("", ".", "..") and "\\" not in name
         ]
 
 

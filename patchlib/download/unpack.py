@@ -7,10 +7,13 @@ folder beside their place and are moved there when all of them are right.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -19,15 +22,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
+from patchlib.support.files import full_disk_explained
 from patchlib.support.progress import track
 
 BLOCK = 1 << 20
 MAX_FILES = 2_000_000
 MAX_RATIO = 20  # photographs hardly shrink; text does by 5 to 10
 MIN_LIMIT = 64 << 20  # a small archive of text may shrink more
-MAX_NAME = 1 << 20
+MAX_NAME = 1 << 20  # bytes of a header: a long name, comments
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # characters that make a name read backwards
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+# what the readers raise on damaged archives; an OSError with another number than of a bad name is the disk's
+NAMES = (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, LookupError, ValueError),
+)
 
 
 class ArchiveError(ValueError):
@@ -57,17 +66,19 @@ def unpack(archive: Path, folder: Path, rule: str, max_bytes: int | None = None)
     Raises:
         ArchiveError: damaged or truncated; a name that is absolute, climbs out, repeats, or cannot be read; a link out
             of the archive, a device; more bytes or files than allowed.
+        OSError: the disk is full, or cannot be written; the archive is as good as before.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     limit = max(MAX_RATIO * archive.stat().st_size, MIN_LIMIT) if max_bytes is None else max_bytes
     try:
-        return _unpack(archive, folder, rule, limit)
+        with full_disk_explained(folder.parent, "PATCHLIB_DATA"):
+            return _unpack(archive, folder, rule, limit)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, ArchiveError):
             raise ArchiveError(f"{archive} {error}; nothing was unpacked") from error
-        if isinstance(error, DAMAGE):
+        if isinstance(error, DAMAGE) and getattr(error, "errno", None) in NAMES:
             raise ArchiveError(f"{archive} cannot be unpacked: {error or type(error).__name__}") from error
         raise
 
@@ -123,6 +134,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """As :func:`_zip_members`."""
     with tarfile.open(archive, "r:*", tarinfo=_Header) as file:
         for member in file:
+            member.pax_headers = {}  # comments, which tarfile would keep to the end
             if member.isdir():
                 _safe_name(member.name)
                 continue
@@ -150,7 +162,7 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             header = super().frombuf(buf, encoding, errors)
-            if not header.isreg() and header.size > MAX_NAME:  # of a long name, and tarfile would read all of it
+            if header.size < 0 or not header.isreg() and header.size > MAX_NAME:  # and tarfile would read all of it
                 raise tarfile.ReadError(f"it holds a name of {header.size} bytes")
             return header
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros that closes an archive

@@ -36,11 +36,10 @@ def export(
         config: everything that decides what the network computes.
     """
     path = paths.cache() / "onnx" / f"{provenance.config_hash(config)}.onnx"
-    if not path.exists():
-        with files.locked(path.parent):
-            if not path.exists():
-                with provenance.atomic_write(path) as file:
-                    file.write(_serialised(model, scale, shift, side))
+    with files.made_once(path) as missing:
+        if missing:
+            with provenance.atomic_write(path) as file:
+                file.write(_serialised(model, scale, shift, side))
     return path
 
 

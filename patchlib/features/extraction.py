@@ -10,7 +10,6 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from patchlib.encoders import Encoder
 from patchlib.features.feature_set import FeatureSet, load, set_name
 from patchlib.features.shards import Job, Shard, fingerprint, write_missing
 from patchlib.support import machine, paths, provenance
-from patchlib.support.files import locked
+from patchlib.support.files import full_disk_explained, locked
 
 if TYPE_CHECKING:
     from dask.distributed import Client
@@ -89,15 +88,17 @@ def extract(
     job = _plan(benchmark, strategy, encoder, out, dtype, batch, skip_bad)
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}, expected a number of threads >= 1")
+    files = fingerprint(chain(*job.files.values()))
+    if resume and _complete(job, files):  # of which nothing is written: its drive may be read-only
+        return load(job.folder)
     with locked(job.folder):
         if not resume:
             shutil.rmtree(job.folder / "shards", ignore_errors=True)
             (job.folder / "meta.json").unlink(missing_ok=True)
-        files = fingerprint(chain(*job.files.values()))
         if not _complete(job, files):
             shards = list(job.shards())
             _require_space(job, shards)
-            with _full_disk_explained(job):
+            with full_disk_explained(job.folder, "PATCHLIB_CACHE"):
                 messages = write_missing(job, shards, workers or machine.cores(), executor)
                 if messages and not skip_bad:
                     raise BadImages(messages)
@@ -177,19 +178,11 @@ def _require_space(job: Job, shards: list[Shard]) -> None:
     needed = total - sum(shard.path.stat().st_size for shard in shards if shard.path.exists())
     free = shutil.disk_usage(job.folder).free
     if free < needed:
-        text = f"{job.folder} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        from tqdm import tqdm
+
+        wanted, there = (tqdm.format_sizeof(size, "B") for size in (needed, free))
+        text = f"{job.folder} needs {wanted}, {there} are free"
         raise OSError(errno.ENOSPC, f"{text}; set PATCHLIB_CACHE to another disk")
-
-
-@contextmanager
-def _full_disk_explained(job: Job) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        text = f"the disk of {job.folder} is full; what is finished is kept: make room and run again"
-        raise OSError(errno.ENOSPC, text) from error
 
 
 def _assemble(job: Job, shards: list[Shard], files: str) -> None:

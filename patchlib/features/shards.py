@@ -122,7 +122,7 @@ class Job:
 def fingerprint(files: Iterable[str]) -> str:
     """Hash of the files' sizes and times: features of a photo that was replaced must not be used again."""
     digest = hashlib.sha256()
-    for name in dict.fromkeys(file.split(images.MEMBER)[0] for file in files):
+    for name in dict.fromkeys(map(images.file_of, files)):
         try:
             status = os.stat(name)
         except OSError:
@@ -184,7 +184,7 @@ def _query_box(file: str, box: NDArray[np.float32], image: Image.Image) -> NDArr
     if np.isnan(box).any():
         return np.array([[0, 0, *image.size]], np.float32)
     inside = np.clip(box, 0, np.array([*image.size, *image.size], np.float32))
-    name = f"box {box[0].tolist()} of query {file}"
+    name = f"box {[round(float(value), 2) for value in box[0]]} of query {file}"
     if (inside[:, 2:] <= inside[:, :2]).any():
         raise ValueError(f"{name} lies wholly outside its image of {image.width}x{image.height} pixels")
     if (inside != box).any():
@@ -235,7 +235,7 @@ def _on_cluster(job: Job, todo: list[Shard], client: Client) -> Generator[tuple[
 
 def _tasks(todo: list[Shard], most: int) -> Iterator[list[Shard]]:
     """Loose images: a shard each. Images of a tar file: up to ``most`` shards, as its headers must be read first."""
-    for _, alike in groupby(todo, key=lambda shard: shard.files[0].split(images.MEMBER)[0]):
+    for _, alike in groupby(todo, key=lambda shard: images.file_of(shard.files[0])):
         together = list(alike)
         yield from (together[first : first + most] for first in range(0, len(together), most))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from patchlib.support import progress
+from patchlib.support import paths, progress, provenance
 
 if TYPE_CHECKING:
     import faiss
@@ -65,7 +67,7 @@ def sample_rows(nlist: int, nbits: int) -> int:
 
 
 def train(training: ArrayLike, spec: IndexSpec) -> faiss.Index:
-    """An empty trained index for inner products.
+    """An empty trained index for inner products; trained once, then read from the cache.
 
     The lists are trained on a sample of 40 vectors each, the codes on another of 128 each beside which their residuals
     stand, so memory is bounded by :func:`sample_rows` whatever the size of ``training``.
@@ -77,8 +79,39 @@ def train(training: ArrayLike, spec: IndexSpec) -> faiss.Index:
     Raises:
         ValueError: too few training vectors, m does not divide D, a shape or factory faiss does not know.
     """
+    import faiss
+
     vectors = np.asanyarray(training)
     index = _empty(vectors, spec)
+    path = paths.cache() / "codebooks" / f"{_identity(vectors, spec)}.faiss"
+    if path.exists():
+        return _read(path)
+    _train(index, vectors, spec)
+    provenance.write_changed(path, faiss.serialize_index(index).tobytes())
+    return index
+
+
+def _identity(vectors: NDArray[np.floating], spec: IndexSpec) -> str:
+    """Hash of all that decides a trained index: the vectors it will be shown, its spec, faiss, and how we train."""
+    import faiss
+
+    rng, digest = np.random.default_rng(spec.seed), hashlib.sha256(Path(__file__).read_bytes())
+    for count in (sample_rows(spec.nlist, spec.nbits), VECTORS_PER_CODE * 2**spec.nbits):
+        digest.update(_sample(vectors, count, rng).data)
+    config = [vectors.shape, spec, faiss.__version__, faiss.omp_get_max_threads(), digest.hexdigest()]
+    return hashlib.sha256(provenance.canonical_json(config).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> faiss.Index:
+    import faiss
+
+    try:
+        return faiss.deserialize_index(np.fromfile(path, np.uint8))
+    except RuntimeError as error:
+        raise ValueError(f"{path} is damaged; remove it and run again ({error})") from error
+
+
+def _train(index: faiss.Index, vectors: NDArray[np.floating], spec: IndexSpec) -> None:
     ivf = lists_of(index)
     rng = np.random.default_rng(spec.seed)
     sample = _sample(vectors, sample_rows(spec.nlist, spec.nbits), rng)
@@ -91,7 +124,6 @@ def train(training: ArrayLike, spec: IndexSpec) -> faiss.Index:
     _seed_codes(ivf, spec.seed, len(sample))
     ivf.train(sample)
     index.is_trained = True
-    return index
 
 
 def lists_of(index: faiss.Index) -> Any:

@@ -85,6 +85,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
 
     Raises:
         ValueError: an unknown notebook, profile, parameter, benchmark or encoder; a notebook without parameters cell.
+        FileNotFoundError: the benchmark's folder, where the run names one.
     """
     if run.in_place and (not run.is_plain or run.out):
         raise ValueError(
@@ -93,6 +94,9 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     if run.jobs is not None and run.jobs < 1:
         raise ValueError(f"jobs is {run.jobs}, expected at least 1")
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
+    root = settings.benchmark_options.get("root")
+    if root and not Path(root).expanduser().is_dir():
+        raise FileNotFoundError(f"the folder {root} of benchmark {settings.benchmark} is not there")
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
     given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
     seconds = provenance.read_json(run.clock) if run.clock.exists() else {}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from patchlib.reranking.local_features import LocalFeatures
-from patchlib.reranking.rerank import Scorer, score_shortlist
 from patchlib.support import machine
+
+if TYPE_CHECKING:
+    from patchlib.reranking.local_features import LocalFeatures
+    from patchlib.reranking.rerank import Scorer
 
 FEW = 4  # queries whose re-ranking is timed
 COST = ["bytes per image", "ms per query"]
@@ -66,6 +68,8 @@ def of_scorers(
     Returns:
         DataFrame indexed by scorer: ``bytes per image``, ``ms per query``.
     """
+    from patchlib.reranking.rerank import score_shortlist  # torch
+
     few, watch, costs = rows[:FEW], watch or machine.Stopwatch(), {}
     for name, scorer in scorers.items():
         asked = queries[name].subset(np.arange(len(few)))

@@ -1,4 +1,4 @@
-"""One sentence for every unknown name: what was given, the nearest known ones, and all of them."""
+"""One sentence for every unknown name: what was given, and the nearest known ones, or all where none is near."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ def unknown_name(kind: str, got: str, known: Iterable[str]) -> str:
     """Message for a name that is not known, e.g. ``unknown_name("encoder", "SigLp", names)``."""
     known = list(known)
     folded = {name.casefold(): name for name in known}
-    near = [folded[match] for match in difflib.get_close_matches(str(got).casefold(), folded, n=2, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"unknown {kind} {got!r}; {hint}Known: {', '.join(known) or 'none'}"
+    near = [folded[match] for match in difflib.get_close_matches(str(got).casefold(), folded, n=3, cutoff=0.5)]
+    if near:
+        return f"unknown {kind} {got!r}; did you mean {' or '.join(near)}?"
+    return f"unknown {kind} {got!r}; known: {', '.join(known) or 'none'}"

@@ -196,3 +196,46 @@ def test_ftp_of_another_version_is_not_mixed(ftp, get):
     file.write_bytes(BODY[::-1])
     os.utime(file, (0, 0))
     assert get(f"{ftp.url}/file.bin") == (BODY[::-1], f"{ftp.url}/file.bin")
+
+
+def test_two_versions_of_a_file_are_not_spliced(web, url, get):
+    """Nobody knows a hash, and the server does not heed If-Range: the second part is of another version."""
+    other = bytes(reversed(BODY))
+
+    def rest_of_another(handler, body):
+        handler.head(206, SIZE - 4000, Content_Range=f"bytes 4000-{SIZE - 1}/{SIZE}", ETag=servers.tag_of(other))
+        handler.wfile.write(other[4000:])
+
+    def rest_of_a_longer_one(handler, body):
+        handler.head(206, SIZE, Content_Range=f"bytes 4000-{SIZE + 3999}/{SIZE + 4000}")
+        handler.wfile.write(BODY)
+
+    for behaviour in (rest_of_another, rest_of_a_longer_one):
+        web.script["/file.bin"] = [CUT, behaviour]
+        assert get(url) == (BODY, url)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (servers.other(b"<html>log in</html>", Content_Type="Text/HTML"), "sends a web page"),
+        (servers.other(b""), "sends an empty file"),
+        (lambda handler, body: handler.head(206, 0, Content_Range="bytes 5-9/10"), "answers 206"),
+        (lambda handler, body: handler.head(302, 0, Location="http://[::"), "file.bin"),
+        (lambda handler, body: handler.head(503, 0, Retry_After="\u00b2"), "answers 503|Retry"),
+    ],
+)
+def test_what_is_not_the_file_sends_us_to_the_mirror(web, url, get, out, behaviour, reason):
+    web.script["/file.bin"] = [behaviour] * 8
+    mirror = f"{web.url}/elsewhere.bin"
+    assert get(url, mirror) == (BODY, mirror)
+    web.script["/file.bin"] = [behaviour] * 8
+    with pytest.raises(DownloadError, match=reason):
+        fetch([url], out / "x.bin", None, None, QUICK)
+
+
+def test_chunks_without_an_end_are_cut_off(web, url, get, monkeypatch, out):
+    web.script["/file.bin"] = [servers.chunked()]
+    monkeypatch.setattr("patchlib.download.fetch.LARGEST", SIZE - 1)
+    with pytest.raises(DownloadError, match=f"sends more than the {SIZE - 1} bytes the file has, or may have"):
+        fetch([url], out / "file.bin", None, None, QUICK)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import os
 import shutil
 import tarfile
+import tracemalloc
 import zipfile
 from itertools import product
 from random import Random
@@ -194,3 +196,44 @@ def test_damage(tmp_path, place, kind, damage, reason):
     path = make(tmp_path / f"x.{kind}", [("a", b"1"), ("noise", Random(0).randbytes(5000))])
     path.write_bytes(damage(path.read_bytes()))
     refuse(path, place, reason)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_is_not_the_archives_fault(kind, tmp_path, place, monkeypatch):
+    archive = make(tmp_path / f"x.{kind}", FILES.items())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_write", full)
+    with pytest.raises(OSError, match="the disk of .*around is full.*PATCHLIB_DATA"):
+        unpack(archive, place, kind.split(".")[0])
+    assert archive.exists() and not place.exists()
+
+
+def test_headers_that_count_backwards_or_name_nothing(tmp_path, place):
+    archive = make(tmp_path / "x.tar", [special("n" * 200, tarfile.REGTYPE)])
+    content = bytearray(archive.read_bytes())
+    content[124:136] = tarfile.itn(-5, 12, tarfile.GNU_FORMAT)  # length of the long name
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    archive.write_bytes(content)
+    refuse(archive, place, "cannot be unpacked")
+    with zipfile.ZipFile(tmp_path / "y.zip", "w") as empty:
+        info = zipfile.ZipInfo("x")
+        info.filename = info.orig_filename = ""
+        empty.writestr(info, b"content")
+    refuse(tmp_path / "y.zip", place, "y.zip")
+
+
+def test_comments_of_many_members_take_no_memory(tmp_path, place):
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(60):
+            info = tarfile.TarInfo(str(number))
+            info.pax_headers = {"comment": "c" * 1_000_000}
+            archive.addfile(info)
+    tracemalloc.start()
+    assert len(unpack(tmp_path / "x.tar.gz", place, "tar")) == 60
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6

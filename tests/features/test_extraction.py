@@ -21,7 +21,7 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder, encoder, specs
 from patchlib.features import extraction
 from patchlib.features import shards as feature_shards
-from patchlib.support import provenance
+from patchlib.support import files, provenance
 
 COLOUR = encoder_of(mean_colour, 3)
 
@@ -396,3 +396,24 @@ def test_a_coarser_level_out_of_a_finer_one(level: int, tiny: Benchmark, tmp_pat
         assert taken.at_level(level) is taken
         with pytest.raises(ValueError, match=f"level L3 cannot be taken out of the regions 'L{level}'"):
             taken.at_level(3)
+
+
+def test_a_finished_set_on_a_drive_that_cannot_be_written_is_used(
+    tiny: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoders.create("colour-histogram")
+    made = extraction.extract(tiny, "L1", encoder, tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    again = extraction.extract(tiny, "L1", encoder, tmp_path)
+    assert (again.descriptors == made.descriptors).all()
+    with pytest.raises(OSError, match=r"cannot write in .* \(Read-only file system\); set PATCHLIB_CACHE"):
+        extraction.extract(tiny, "L0", encoder, tmp_path)
+
+
+def test_numpys_short_write_is_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the disk of .* is full"), files.full_disk_explained(tmp_path, "PATCHLIB_CACHE"):
+        raise OSError("23040 requested and 22496 written")

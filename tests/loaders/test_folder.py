@@ -162,3 +162,38 @@ def test_hidden_files_are_left_alone(root):
     picture(root / "database/upper.JPG")
     images = load("folder", root).images["image_id"].tolist()
     assert "upper.JPG" in images and len(images) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "boxes.csv lacks the column"),
+        (f"{BOXES}\n\n{MUG},1,2,3\n".encode(), "line 3: y1 is nan, expected a number"),
+        (f"{BOXES}\n{MUG},1,2,3,4,5\n".encode(), "line 2: 6 values, expected 5"),
+        (f"{BOXES}\n{MUG},1,2,3,4\n".encode("utf-16"), "boxes.csv, line 1: this is no UTF-8 text"),
+        (f"{BOXES}\ndatabase/tête.jpg,1,2,3,4\n".encode("latin-1"), "boxes.csv, line 2: this is no UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n\x00", "boxes.csv, line 1: this is no UTF-8 text"),
+        (f'{BOXES}\n"{MUG},1,2,3,4\n'.encode(), "boxes.csv, line 2: .*is a quote not closed"),
+    ],
+)
+def test_a_table_that_is_none_is_named_with_its_line(root, content, message):
+    (root / "boxes.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        load("folder", root)
+
+
+def test_what_spreadsheets_add_to_a_table_is_harmless(root):
+    (root / "boxes.csv").write_text(f"\ufeff{BOXES},\r\n\r\n{MUG}, 1,2,3,4,\r\n,,,,,\r\n", encoding="utf-8", newline="")
+    assert load("folder", root).positives[["x0", "y1"]].dropna().to_numpy().tolist() == [[1, 4]]
+    write(root / "boxes.csv", BOXES)
+    assert not load("folder", root).has_boxes
+
+
+def test_photographs_that_cannot_be_used_are_listed_together_and_left_out(root):
+    picture(root / "database/mug/tiny.png", size=(3, 40))
+    (root / "database/mug/gone.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "database/mug/phone.HEIC").write_bytes(b"x")
+    with pytest.warns(UserWarning, match="1 photograph.*not read are left out: mug/phone.HEIC; save them as JPEG"):
+        with pytest.raises(ImageError, match=r"2 image\(s\) of folder(?s:.)*gone.jpg(?s:.)*tiny.png"):
+            load("folder", root)
+        assert load("folder", root, skip_bad=True).meta["skipped"] == ["database/mug/gone.jpg", "database/mug/tiny.png"]

@@ -89,7 +89,7 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
 def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    settings = SimpleNamespace(name="builtin", label="built-in benchmark", encoder="none")
+    settings = SimpleNamespace(name="builtin", label="built-in benchmark", encoder="none", benchmark_options={})
     monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: settings)
     refreshed = []
     monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
@@ -137,6 +137,8 @@ def test_figures_go_where_the_environment_says_unless_out_does(monkeypatch: pyte
         ({"overrides": {**PLAIN, "encodr": "x"}}, "unknown parameter 'encodr'; did you mean encoder"),
         ({"overrides": {"encoder": "SigLp"}}, "unknown encoder 'SigLp'; did you mean SigLIP"),
         ({"overrides": {**PLAIN, "workers": "two"}}, "workers is 'two', expected a whole number"),
+        ({"overrides": {**PLAIN, "k": 1.5}}, "k is 1.5, expected a whole number"),
+        ({"overrides": {"encoder": ["a"]}}, r"encoder is \['a'\], expected an encoder's name"),
         ({"overrides": PLAIN, "only": ["07"]}, "unknown notebook '07'"),
     ],
 )
@@ -159,6 +161,13 @@ def test_a_dry_run_only_says_what_would_run(tmp_path: Path, capsys: pytest.Captu
     runner.reproduce(run, dry_run=True)
     shown = capsys.readouterr().out
     assert "1 notebook, about 2 min\n" in shown and "00_a  130 s last time  {" in shown
+
+
+def test_a_dry_run_looks_for_the_benchmarks_folder(tmp_path: Path) -> None:
+    write(tmp_path / "00_a.ipynb", 'benchmark = "x"')
+    run = runner.Run(overrides={**PLAIN, "benchmark": f"folder:{tmp_path}/nowhere"}, folder=tmp_path)
+    with pytest.raises(FileNotFoundError, match="the folder .*nowhere of benchmark folder is not there"):
+        runner.reproduce(run, dry_run=True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])

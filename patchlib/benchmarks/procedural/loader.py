@@ -19,7 +19,7 @@ from patchlib.benchmarks.benchmark import IMAGES, POSITIVES, QUERIES, Benchmark
 from patchlib.benchmarks.image_files import read_xywh
 from patchlib.benchmarks.procedural.config import TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.rendering import Job, file_of, name_of, render_all
-from patchlib.support import paths, provenance
+from patchlib.support import files, paths, provenance
 
 VERSION = 1  # of the generator; a change of what is drawn raises it and with it every hash
 RECORD = "benchmark.json"  # written last: its presence says that the benchmark is complete
@@ -48,13 +48,14 @@ def load(root: Path | None = None, *, workers: int | None = None, **settings: An
     options = dataclasses.asdict(config)
     tag = provenance.config_hash({"version": VERSION, **options})
     root = Path(root) if root is not None else paths.data() / f"procedural-{tag}"
-    if not (root / RECORD).exists():
-        jobs: list[Job] = [(i, j) for i in range(config.instances) for j in range(-1, config.positives)]
-        jobs += [(None, j) for j in range(config.distractors)]
-        render_all(config, root, jobs, workers, f"procedural benchmark {tag}")
-        content = {"hash": tag, "config": {"version": VERSION, **options}, "tables": _tables(jobs, root)}
-        with provenance.atomic_write(root / RECORD, "w") as file:
-            file.write(json.dumps(content, separators=(",", ":")) + "\n")
+    with files.made_once(root / RECORD) as missing:
+        if missing:
+            jobs: list[Job] = [(i, j) for i in range(config.instances) for j in range(-1, config.positives)]
+            jobs += [(None, j) for j in range(config.distractors)]
+            render_all(config, root, jobs, workers, f"procedural benchmark {tag}")
+            content = {"hash": tag, "config": {"version": VERSION, **options}, "tables": _tables(jobs, root)}
+            with provenance.atomic_write(root / RECORD, "w") as file:
+                file.write(json.dumps(content, separators=(",", ":")) + "\n")
     record = provenance.read_json(root / RECORD)
     if record["hash"] != tag:
         raise ValueError(

@@ -14,7 +14,7 @@ from PIL import Image
 from patchlib.benchmarks.procedural.config import ProceduralConfig
 from patchlib.benchmarks.procedural.patterns import stream
 from patchlib.benchmarks.procedural.scenes import make_query, make_scene
-from patchlib.support import machine, paths, progress, provenance
+from patchlib.support import files, machine, paths, progress, provenance
 
 RECORD = "boxes.json"  # of derived pictures; written last: its presence says that everything is there
 _QUALITY = 14  # first key of the JPEG qualities' stream
@@ -64,9 +64,11 @@ def render_derived(
         The folder, and the boxes by path (an empty list where there are none).
     """
     folder = paths.cache() / "derived" / f"{name}-{provenance.config_hash(config)}"
-    if not (folder / RECORD).exists():
-        boxes = in_processes(partial(_write_derived, folder, make), list(jobs.items()), workers, f"images of {name}")
-        provenance.write_json(folder / RECORD, dict(zip(jobs, boxes, strict=True)))
+    with files.made_once(folder / RECORD) as missing:
+        if missing:
+            work = partial(_write_derived, folder, make)
+            boxes = in_processes(work, list(jobs.items()), workers, f"images of {name}")
+            provenance.write_json(folder / RECORD, dict(zip(jobs, boxes, strict=True)))
     return folder, provenance.read_json(folder / RECORD)
 
 
