@@ -58,7 +58,7 @@ def training_sets(run: Session, visit: Visit) -> dict[str, pd.Series]:
         "G.T. crops": pq_training_sets.crops(visit.data, extract)[1].descriptors,
     }
     spec = compression.rule(patches, size)
-    score = partial(pq_training.score, patches, visit.data, sets, nlist=spec.nlist, k=run.depth)
+    score = partial(pq_training.score, patches, visit.data, sets, nlist=spec.nlist, k=run.depth_of(visit.data))
     planned = [Trial(name, size, spec.m, seed) for name in sets for seed in range(seeds)]
     scores = compression.run({trial: partial(score, trial) for trial in planned}, run.settings.workers, "codebooks")
     ap = {name: pq_training.per_query(scores, name, size, spec.m) for name in sets}
@@ -79,7 +79,7 @@ def rerankings(
     logits = reranking.logits_of_stages(
         matcher.model, queries, images, stages, max(lengths), by, device=run.settings.device
     )
-    grids = reranking.grids(stages, {"AMES": logits}, visit.data, lengths, run.depth)
+    grids = reranking.grids(stages, {"AMES": logits}, visit.data, lengths, run.depth_of(visit.data))
     instances = visit.data.queries["instance"]
     ap = {stage: 100 * cross_fitted(cells, instances).ap for (stage, _), cells in grids.items()}
     alone = {stage: 100 * reranking.first_stage(cells) for (stage, _), cells in grids.items()}
@@ -91,7 +91,7 @@ def rerankings(
 def scorings(run: Session, visit: Visit) -> dict[str, pd.Series]:
     """Effects of notebook 13: each idea at the strength that the other half of the instances chose."""
     patches = run.features("L3", visit.data, visit.encoder)
-    cells = 100 * pooling.sweep(patches, visit.data, pooling.VARIANTS, run.depth)
+    cells = 100 * pooling.sweep(patches, visit.data, pooling.VARIANTS, run.depth_of(visit.data))
     instances = visit.data.queries.set_index("query_id").loc[cells.columns, "instance"]
     plain = cells.iloc[0]
     return {idea: cross_fitted(cells.loc[idea], instances).ap - plain for idea in pooling.VARIANTS}
