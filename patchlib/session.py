@@ -122,7 +122,11 @@ class Session:
     @property
     def depth(self) -> int | None:
         """Depth of AP: the profile's, or that of the benchmark's protocol; None = the whole database."""
-        return self.settings.k or self.data.meta.get("k")
+        return self.depth_of(self.data)
+
+    def depth_of(self, data: Benchmark) -> int | None:
+        """:attr:`depth` for another benchmark."""
+        return self.settings.k or data.meta.get("k")
 
     def features(
         self, regions: Strategy = "L3", data: Benchmark | None = None, encoder: Encoder | None = None
@@ -147,7 +151,7 @@ class Session:
             data: another benchmark than the session's.
         """
         data = data or self.data
-        depth = self.settings.k or data.meta.get("k")
+        depth = self.depth_of(data)
         rankings = {name: search.rank(part.query_descriptors, part, depth) for name, part in sets.items()}
         scores = {name: metrics.evaluate(rankings[name], data, part, k=depth) for name, part in sets.items()}
         return Evaluation(rankings, scores)

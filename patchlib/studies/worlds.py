@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from patchlib import benchmarks, encoders
 from patchlib.benchmarks import Benchmark
 from patchlib.encoders import Encoder
+from patchlib.regions import PATCHES
 from patchlib.session import Session
+from patchlib.studies import attributes, compression
 from patchlib.studies.bootstrap import paired
 from patchlib.studies.claims import verdicts
 from patchlib.studies.encoder_study import sample
+from patchlib.studies.region_strategies import at_equal_numbers
 
 WORLDS: dict[str, dict[str, Any]] = {
     "procedural scenes": {"name": "procedural"},
     "photographs": {"name": "photographs"},
     "composed of photographs": {"name": "photographs", "series": "composed"},
 }
+ABOUT: dict[str, Any] = {"label": "procedural scenes and photographs", "worlds": WORLDS}  # of what is saved of them
 ENCODERS = ("cnn-small", "EfficientNet-Lite0")
+SMALL, LARGE = 0.1, 0.4  # box area as a share of the image: below, above
+FAR = 0.3  # centre distance in half diagonals: above
+CODE_BYTES = 16
 HOLDS = {"yes": "holds", "no": "is the other way", "open": "is open", "not measured": "was not measured"}
 # an interval of 95 % is 2 * 1.96 standard errors wide; an effect of 1.96 + 0.84 of them shows in 80 % of all draws
 SMALLEST = (1.96 + 0.84) / (2 * 1.96)
@@ -65,6 +74,54 @@ def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
     }
 
 
+def gains_of_boxes(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 05: what patches add or cost by size and place of the box, in points per query.
+
+    The borders are the same in every world, so that its own mix of sizes does not decide what is called small.
+    """
+    patches = run.features("L3", visit.data, visit.encoder)
+    boxes = attributes.attributes(visit.data).groupby(attributes.PAIR, as_index=False).max()
+    kinds = [boxes["area"] < SMALL, boxes["distance"] > FAR, boxes["area"] > LARGE]
+    members = pd.concat([boxes[kind].assign(bin=number) for number, kind in enumerate(kinds)])
+    groups = attributes.Bins(("small", "far", "large"), members)
+    sets = {"L0": patches.at_level(0), "L3": patches}
+    _, tables = attributes.evaluate(sets, visit.data, {"boxes": groups}, run.depth_of(visit.data))["boxes"]
+    small, far, large = (attributes.at(tables["L3"], n) - attributes.at(tables["L0"], n) for n in range(3))
+    return {
+        f"mAP: L3 above L0, boxes below {SMALL:.0%} of the image": small,
+        f"mAP: L3 above L0, centres over {FAR} half diagonals away": far,
+        f"mAP: L0 above L3, boxes above {LARGE:.0%} of the image": -large,
+    }
+
+
+def gains_of_regions(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 07, of regions that L3 has: more of them, and equally many of several sizes or of one."""
+    patches = run.features("L3", visit.data, visit.encoder)
+    number = np.arange(len(patches.boxes)) - np.repeat(patches.offsets[:-1], np.diff(patches.offsets))
+    three = patches.at_level(2)
+    finest = patches.keep(np.flatnonzero(number >= PATCHES[2]), "4x4")
+    _, one = at_equal_numbers(three, finest)
+    scores = run.evaluate({"L3": patches, "three": three, "one": one}, visit.data).scores
+    return {
+        "mAP: L3 above L2": paired(scores["three"], scores["L3"]),
+        "mAP: 14 patches of three sizes above 14 of one": paired(scores["one"], scores["three"]),
+        "mLocScore: 14 patches of three sizes above 14 of one": paired(scores["one"], scores["three"], "mloc_score"),
+    }
+
+
+def costs_of_codes(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 08: what PQ of 16 bytes costs L3, and what it leaves of the gain, in points per query."""
+    patches = run.features("L3", visit.data, visit.encoder)
+    sets = {"L0": patches.at_level(0), "L3": patches}
+    exact = run.evaluate(sets, visit.data).scores
+    spec = replace(compression.rule(patches), m=CODE_BYTES)
+    coded = compression.measure(patches, visit.data, spec, run.depth_of(visit.data)).scores
+    return {
+        f"mAP: L3 exact above L3 with PQ of {CODE_BYTES} bytes": paired(coded, exact["L3"]),
+        f"mAP: L3 with PQ of {CODE_BYTES} bytes above L0 exact": paired(exact["L0"], coded),
+    }
+
+
 def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataFrame:
     """Effects on every visit, paired by query.
 
@@ -91,7 +148,8 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """
     columns = {}
     for (world, encoder), part in table.groupby(level=["world", "encoder"], sort=False) if len(table) else ():
-        cells = [f"{row.evidence:+.1f} [{row.low:.1f}, {row.high:.1f}]" for row in part.itertuples()]
+        told = [f"{row.evidence:+.1f} [{row.low:.1f}, {row.high:.1f}]" for row in part.itertuples()]
+        cells = [cell if count else "none there" for cell, count in zip(told, part["queries"], strict=True)]
         first = part.iloc[0]
         cells.append(f"{first['queries']} ({SMALLEST * (first['high'] - first['low']):.1f})")
         effect = [*part.index.get_level_values("effect"), "queries (smallest effect)"]
