@@ -226,15 +226,6 @@ def probing(
     return pd.DataFrame(rows).T.rename_axis("nprobe")
 
 
-def enough_lists(table: pd.DataFrame, top: int) -> str:
-    """How many lists give 99 % of what all give, as a sentence; ``table`` of :func:`probing`."""
-    enough = table[table["of_codes"] >= 99].iloc[0]
-    return (
-        f"{enough.name} of {table.index[-1]} lists, {enough['scanned']:.1f} % of the codes, give "
-        f"{enough['of_codes']:.1f} % of the first {top} images of a full scan."
-    )
-
-
 def claims(
     exact: Mapping[str, pd.DataFrame],
     coded: Mapping[str, Result],

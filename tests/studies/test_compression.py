@@ -158,12 +158,6 @@ def test_a_level_with_too_few_patches_is_trained_on_the_finest(features: Feature
         assert compression.measure(features, data, spec, finest=other).index.meta["training_vectors"] == trained
 
 
-def test_the_sentence_on_lists_names_the_first_that_are_enough() -> None:
-    table = pd.DataFrame({"of_codes": [9.0, 99.5, 100.0], "scanned": [1.0, 12.3, 100.0]}, index=[1, 4, 16])
-    sentence = "4 of 16 lists, 12.3 % of the codes, give 99.5 % of the first 10 images of a full scan."
-    assert compression.enough_lists(table, 10) == sentence
-
-
 def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:
     meet = threading.Barrier(2, timeout=20)
 
