@@ -103,7 +103,7 @@ def speed(ax: Axes, table: pd.DataFrame) -> Axes:
     ``table``: of :func:`patchlib.studies.codecs.speed`.
     """
     for (size, name), rows in table.groupby(level=["bytes", "codec"], sort=False):
-        style = {"color": CODECS[name], "label": f"{name}, {size} bytes"}
+        style: dict[str, Any] = {"color": CODECS[name], "label": f"{name}, {size} bytes"}
         ax.plot(rows["per_second"], rows["recall"], "o-", ms=3.5, lw=1.1, **style)
     ax.set(xscale="log", xlabel="queries per second (log)", ylabel="recall (%)", ylim=(0, 102))
     ax.legend(fontsize=6.5)

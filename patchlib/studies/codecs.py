@@ -108,11 +108,11 @@ def speed(
     """
     rows = {}
     for key, result in results.items():
-        if result.index is None or key[1] not in TIMED or (key[0] != size and key[1] != "RaBitQ"):
+        if result.built is None or key[1] not in TIMED or (key[0] != size and key[1] != "RaBitQ"):
             continue
-        nlist = result.index.ivf.nlist
+        nlist = result.built.ivf.nlist
         for nprobe in sorted({1 << i for i in range(0, nlist.bit_length(), 2)} | {nlist}):
-            search = partial(result.index.search, queries, top, nprobe, threads=1)
+            search = partial(result.built.search, queries, top, nprobe, threads=1)
             per_query = machine.milliseconds(search, max(len(queries), 1))
             rows[*key, nprobe] = {"recall": 100 * recall(search(), exact, top), "per_second": 1000 / per_query}
     return pd.DataFrame(rows).T.rename_axis(["bytes", "codec", "nprobe"])

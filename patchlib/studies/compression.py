@@ -39,7 +39,7 @@ class Result(NamedTuple):
     scores: pd.DataFrame
     code_bytes: int
     nbytes: int
-    index: PatchIndex | None = None
+    built: PatchIndex | None = None
     ranking: Ranking | None = None
 
 

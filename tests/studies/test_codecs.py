@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import faiss
 import numpy as np
 import pandas as pd
@@ -44,7 +46,8 @@ def test_codes_have_the_bytes_they_are_named_by(size: int, dim: int) -> None:
         assert ((size, name) in specs) == there
     for (of_bytes, _), spec in specs.items():
         index = faiss.index_factory(dim, spec.factory.format(nlist=spec.nlist), faiss.METRIC_INNER_PRODUCT)
-        assert faiss.downcast_index(faiss.extract_index_ivf(index)).code_size == of_bytes, spec.factory
+        lists: Any = faiss.downcast_index(faiss.extract_index_ivf(index))
+        assert lists.code_size == of_bytes, spec.factory
     # one bit of each dimension and two floats
     assert (dim // 8 + 8, "RaBitQ") in specs
 
@@ -61,6 +64,7 @@ def test_the_table_holds_map_and_recall(results: dict[codecs.Key, compression.Re
     assert list(table.index) == list(results)
     row, result = table.loc[(16, "PQ")], results[16, "PQ"]
     assert row["mAP"] == pytest.approx(100 * result.scores["ap"].mean())
+    assert result.ranking is not None
     pairs = zip(result.ranking.images[:, :5].tolist(), exact.images[:, :5].tolist(), strict=True)
     assert row["recall"] == pytest.approx(100 * np.mean([len({*found} & {*wanted}) / 5 for found, wanted in pairs]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,8 @@ def _seen(monkeypatch: pytest.MonkeyPatch, descriptors: np.ndarray) -> tuple[Ses
     data, run = benchmark_of(4, 2, boxes), profiles.open("builtin", worlds=0, resamples=100)
     patches = feature_set(descriptors.reshape(-1, 2), [30] * 4, np.eye(2), regions="L3")
     monkeypatch.setattr(run, "features", lambda regions, data, encoder: patches)
-    return run, Visit("here", data, SimpleNamespace(name="fake"))
+    encoder: Any = SimpleNamespace(name="fake")
+    return run, Visit("here", data, encoder)
 
 
 def test_boxes_are_told_apart_by_borders_that_every_world_shares(monkeypatch: pytest.MonkeyPatch) -> None:
