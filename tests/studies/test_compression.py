@@ -155,7 +155,8 @@ def test_a_level_with_too_few_patches_is_trained_on_the_finest(features: Feature
     other = feature_set(np.random.default_rng(1).standard_normal((600, DIM)), [600], np.eye(DIM)[:1])
     many, few = IndexSpec(nlist=30, m=2), IndexSpec(nlist=4, m=2, nbits=3)  # of 960 vectors
     for spec, trained in ((many, 600), (few, 960)):
-        assert compression.measure(features, data, spec, finest=other).built.meta["training_vectors"] == trained
+        built = compression.measure(features, data, spec, finest=other).built
+        assert built is not None and built.meta["training_vectors"] == trained
 
 
 def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:
