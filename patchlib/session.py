@@ -130,7 +130,7 @@ class Session:
         return self.depth_of(self.data)
 
     def depth_of(self, data: Benchmark) -> int | None:
-        """The same of another benchmark."""
+        """:attr:`depth` for another benchmark."""
         return self.settings.k or data.meta.get("k")
 
     def features(

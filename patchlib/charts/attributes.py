@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from patchlib import plots
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.studies.attributes import Bins
+from patchlib.studies.attributes import SCORES, Bins
 
 # what the horizontal axis says: attributes of a benchmark, series of the controlled studies
 MEASURED = {"area": "box area (% of image)", "distance": "centre distance", "brightness": "factor of L*"}
 CONTROLLED = {
     ("scenes", "size"): "box area (% of image)",
-    ("scenes", "place"): "centre to corner",
+    ("scenes", "place"): "centre (0) to border (1)",
     ("scenes", "brightness"): "exposure",
     ("collages", "size"): "side of the photo",
 }
+SERIES = {"size": "#E69F00", "place": "#0072B2", "alignment": "#009E73"}
 
 
 def encoder_points(ax: Axes, table: pd.DataFrame, attribute: str, metric: str) -> Axes:
@@ -42,6 +45,48 @@ def study_points(ax: Axes, table: pd.DataFrame, study: str, attribute: str, metr
     rows = table.query("study == @study and factor == @attribute and metric == @metric")
     bin_points(ax, rows.assign(series=rows["method"]))
     ax.set_xlabel(CONTROLLED[study, attribute])
+    return ax
+
+
+def encoder_panels(axes: NDArray[Any], table: pd.DataFrame, attributes: Sequence[str]) -> None:
+    """:func:`encoder_points`: a row of axes for each metric, a column for each attribute."""
+    for row, metric in zip(axes, SCORES, strict=True):
+        for ax, attribute in zip(row, attributes, strict=True):
+            encoder_points(ax, table, attribute, metric)
+        row[0].set_ylabel(metric)
+
+
+def study_panels(axes: NDArray[Any], table: pd.DataFrame, series: Sequence[tuple[str, str]]) -> None:
+    """:func:`study_points`: a row of axes for each metric, a column for each study and attribute."""
+    for row, metric in zip(axes, SCORES, strict=True):
+        for ax, (study, attribute) in zip(row, series, strict=True):
+            study_points(ax, table, study, attribute, metric)
+        row[0].set_ylabel(metric)
+    for ax, names in zip(axes[0], series, strict=True):
+        ax.set_title(": ".join(names), fontsize=9)
+
+
+def fit_points(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Gain of patches against how well they fit the boxes: a point with its interval for each level of a series.
+
+    Args:
+        ax: axes.
+        table: indexed by factor, some of :data:`SERIES`, and bin; columns ``best IoU`` in percent, ``mean``, ``low``,
+            ``high`` of the gain in points.
+    """
+    for factor, colour in SERIES.items():
+        rows = table.xs(factor, level="factor")
+        spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+        ax.errorbar(
+            rows["best IoU"], rows["mean"], spread, fmt="o-", color=colour, label=factor, ms=3.5, elinewidth=0.9
+        )
+        for label, row in rows.iterrows() if factor != "alignment" else ():
+            ax.annotate(
+                label, row[["best IoU", "mean"]], (3, 3), textcoords="offset points", fontsize=6.5, color=colour
+            )
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="best IoU of a patch with the box (%)", ylabel="gain of patches in mAP (points)")
+    ax.legend(title="series", fontsize=7, title_fontsize=7)
     return ax
 
 
@@ -74,7 +119,8 @@ def headline(gains: pd.Series) -> str:
     """First sentence of a caption: what patches gain (points of mAP, by ascending size); NaN = there are no boxes."""
     if gains.isna().all():
         return "No boxes, no sizes."
-    return f"Patches gain up to {gains.max():+.1f} points of mAP, {gains.iloc[-1]:+.1f} on the largest objects."
+    most, last = gains.max(), gains.iloc[-1]
+    return f"Patches change mAP by {most:+.1f} points where most is gained, by {last:+.1f} on the largest objects."
 
 
 def examples(axes: Sequence[Axes], benchmark: Benchmark, groups: Bins) -> Sequence[Axes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import Benchmark
@@ -27,7 +27,6 @@ SETS = {**plots.LEVELS, "G.T.": "#009E73", "G.T., new scenes": "#E69F00", "G.T.,
 TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # numbers of training vectors
 GROUPS = {"on an instance": "#009E73", "winning": "#0072B2", "background": "#999999"}
 KINDS = {"exact": "#000000", "PQ": CODECS["PQ"]}
-RECALLS = {"of_codes": "recall of all codes", "of_exact": "recall of exact search", "mAP": "mAP", "scanned": "scanned"}
 
 
 def levels(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
@@ -73,61 +72,52 @@ def parts(ax: Axes, benchmark: str, m: int = 64, nlist: int = 4096, nbits: int =
         drawn = ax.bar(levels, size / table_7.MB, bottom=bottom, color=PARTS[name], label=name, width=0.65)
         bottom += size / table_7.MB
     ax.bar_label(drawn, [f"{size / table_7.MB:.1f}" for size in total], fontsize=7, padding=2)
-    ax.set(title=benchmark, ylim=(0, 1.12 * bottom.max()))
+    ax.set(title=benchmark, ylim=(0, 1.12 * bottom.max()), ylabel="MB ($10^6$ bytes)")
     return ax
 
 
-def probing(ax: Axes, table: pd.DataFrame) -> Axes:
-    """What is found and what is scanned, by lists probed (log axis).
-
-    ``table``: of :func:`patchlib.studies.compression.probing`.
-    """
-    for column, name in RECALLS.items():
-        ax.plot(table.index, table[column], marker="o", label=name)
-    ax.set(ylabel="%", ylim=(0, 102))
-    return _lists_axis(ax, table)
-
-
-def latency(ax: Axes, table: pd.DataFrame, top: int) -> Axes:
-    """Milliseconds a query for the first ``top`` images, by lists probed; ``table`` as in :func:`probing`."""
-    ax.plot(table.index, table["ms"], marker="o")
-    ax.set(ylabel=f"ms per query, first {top} images", ylim=(0, None))
-    return _lists_axis(ax, table)
-
-
-def enough_lists(table: pd.DataFrame, top: int) -> str:
-    """First sentence of a caption of :func:`probing`: how many lists give 99 % of what all give."""
-    enough = table[table["of_codes"] >= 99].iloc[0]
-    return (
-        f"{enough.name} of {table.index[-1]} lists, {enough['scanned']:.1f} % of the codes, give "
-        f"{enough['of_codes']:.1f} % of the first {top} images of a full scan."
-    )
-
-
-def codecs(ax: Axes, table: pd.DataFrame, exact: float) -> Axes:
-    """mAP of codes against their bytes per vector, with intervals.
+def codecs(ax: Axes, table: pd.DataFrame, column: str, exact: float) -> Axes:
+    """What codes find against their bytes per vector (log axis); mAP with its interval.
 
     Args:
         ax: axes.
-        table: indexed by (bytes, codec), codecs of :data:`CODECS`; columns ``mAP``, ``low``, ``high`` in percent.
-        exact: mAP without compression, percent.
+        table: of :func:`patchlib.studies.codecs.table`, codecs of :data:`CODECS`.
+        column: ``"mAP"`` or ``"recall"``.
+        exact: the same without compression, percent.
     """
-    sizes = table.index.get_level_values(0).unique().sort_values()
-    present = [name for name in CODECS if name in table.index.get_level_values(1)]
-    for step, name in enumerate(present):
-        rows = table.xs(name, level=1).sort_index()
-        x = sizes.get_indexer(rows.index) + 0.09 * (step - (len(present) - 1) / 2)
-        _points(ax, x, rows, "mAP", lw=1.1, elinewidth=0.9, color=CODECS[name], label=name)
+    spread = table if column == "mAP" else table.assign(low=table[column], high=table[column])
+    for name in (name for name in CODECS if name in table.index.get_level_values(1)):
+        rows = spread.xs(name, level=1).sort_index()
+        _points(ax, rows.index, rows, column, lw=1.1, ms=3.5, elinewidth=0.9, color=CODECS[name], label=name)
     ax.axhline(exact, color="black", linewidth=0.8, linestyle="--", label="exact (float32)")
-    ax.set_xticks(np.arange(len(sizes)), sizes)
-    ax.set(xlabel="bytes per vector", ylabel="mAP (%)", ylim=(0, None), xlim=(-0.5, len(sizes) - 0.5))
+    sizes = table.index.get_level_values(0).unique()
+    ax.set(xscale="log", xlabel="bytes per vector (log)", ylabel=f"{column} (%)", ylim=(0, None))
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.minorticks_off()
     return ax
 
 
-def best_codecs(table: pd.DataFrame) -> str:
-    """First sentence of a caption of :func:`codecs`."""
-    best = table["mAP"].groupby(level=0).idxmax()
-    return f"Best of its size: {', '.join(f'{name} at {size} bytes' for size, name in best)}."
+def speed(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Recall against queries per second (log axis), a curve over the lists probed for each codec.
+
+    ``table``: of :func:`patchlib.studies.codecs.speed`.
+    """
+    for (size, name), rows in table.groupby(level=["bytes", "codec"], sort=False):
+        style: dict[str, Any] = {"color": CODECS[name], "label": f"{name}, {size} bytes"}
+        ax.plot(rows["per_second"], rows["recall"], "o-", ms=3.5, lw=1.1, **style)
+    ax.set(xscale="log", xlabel="queries per second (log)", ylabel="recall (%)", ylim=(0, 102))
+    ax.legend(fontsize=6.5)
+    return ax
+
+
+def spectrum(ax: Axes, spectra: Mapping[str, ArrayLike]) -> Axes:
+    """Share of the energy in the first principal directions (log axis), a curve an encoder."""
+    for name, share in spectra.items():
+        values = np.asarray(share)
+        ax.plot(np.arange(1, len(values) + 1), values, label=name)
+    ax.set(xscale="log", xlabel="principal directions (log)", ylabel="energy held (%)", ylim=(0, 102))
+    ax.legend(fontsize=7)
+    return ax
 
 
 def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
@@ -205,11 +195,3 @@ def _points(ax: Axes, x: NDArray[Any], table: pd.DataFrame, column: str, **style
     """A column of a table with its interval, ``low`` to ``high``; NaN = none."""
     spread = np.abs(table[["low", "high"]].to_numpy().T - table[column].to_numpy())
     ax.errorbar(x, table[column], np.nan_to_num(spread), fmt="o-", **style)
-
-
-def _lists_axis(ax: Axes, table: pd.DataFrame) -> Axes:
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(table.index, [str(n) for n in table.index])
-    ax.minorticks_off()
-    ax.set(xlabel="lists probed")
-    return ax

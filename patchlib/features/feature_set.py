@@ -70,11 +70,14 @@ class FeatureSet:
         if name == f"L{level}":
             return self
         first = np.arange(len(self.boxes)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        rows = np.flatnonzero(first < regions.patch_count(level))
-        offsets = np.searchsorted(rows, self.offsets)
-        digest = provenance.config_hash([self.meta.get("hash"), level])
-        meta = {**self.meta, "regions": f"L{level}", "hash": digest}
+        return self.keep(np.flatnonzero(first < regions.patch_count(level)), f"L{level}")
+
+    def keep(self, rows: NDArray[np.int64], name: str) -> FeatureSet:
+        """Some of the regions, by ascending row; ``name`` is what their strategy is called."""
+        digest = provenance.config_hash([self.meta.get("hash"), name])
+        meta = {**self.meta, "regions": name, "hash": digest}
         meta["name"] = set_name(meta)
+        offsets = np.searchsorted(rows, self.offsets)
         return FeatureSet(self.descriptors[rows], self.boxes[rows], offsets, self.query_descriptors, meta)
 
 

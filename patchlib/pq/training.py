@@ -225,7 +225,8 @@ def _train_transform(transform: faiss.VectorTransform, sample: NDArray[np.float3
         codes = faiss.ProductQuantizer(transform.d_out, transform.M, spec.nbits)
         codes.cp.seed, codes.cp.min_points_per_centroid = spec.seed, 1
         transform.pq = codes
-        transform.train(sample)
+        # fifty rounds of k-means: as many vectors as the codewords need
+        transform.train(sample[:: max(1, len(sample) // (VECTORS_PER_LIST * 2**spec.nbits))].copy())
         transform.pq = None
         return
     transform.train(sample)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +55,11 @@ class Binned(NamedTuple):
 
     groups: Bins
     tables: dict[str, pd.DataFrame]
+
+
+def pair(patches: FeatureSet) -> dict[str, FeatureSet]:
+    """The two methods that a study of attributes compares: the whole image, and all patches."""
+    return {"global": patches.at_level(0), "Patchify": patches}
 
 
 def attributes(benchmark: Benchmark) -> pd.DataFrame:
@@ -114,12 +119,18 @@ def bins(benchmark: Benchmark, attribute: str, count: int = 5, by: str = "count"
     if attribute not in ("area", "distance"):
         raise ValueError(unknown_name("attribute", attribute, ("area", "distance")))
     largest = attributes(benchmark).sort_values("area", ascending=False, kind="stable").drop_duplicates(PAIR)
-    value = largest[attribute].to_numpy(np.float64)
-    borders = edges(value, count, by)
-    members = largest[PAIR].assign(value=value, bin=np.searchsorted(borders[1:-1], value, side="right"))
-    shown = [f"{100 * v:.2g}" if attribute == "area" else f"{v:.2f}".lstrip("0") for v in borders]
-    labels = [f"{low}–{high}" if len(value) else "no boxes" for low, high in zip(shown, shown[1:], strict=False)]
-    return Bins(tuple(labels), members.sort_index())
+    values = largest[PAIR].assign(value=largest[attribute].to_numpy(np.float64)).sort_index()
+    return cut(values, count, by, lambda v: f"{100 * v:.2g}") if attribute == "area" else cut(values, count, by)
+
+
+def cut(
+    values: pd.DataFrame, count: int, by: str = "count", show: Callable[[float], str] = lambda v: f"{v:.2f}".lstrip("0")
+) -> Bins:
+    """Bins of positives by a value: DataFrame[query_id, image_id, value]; ``show`` writes the borders in the labels."""
+    borders = edges(values["value"], count, by)
+    shown = [show(border) for border in borders]
+    labels = [f"{low}–{high}" if len(values) else "no boxes" for low, high in zip(shown, shown[1:], strict=False)]
+    return Bins(tuple(labels), values.assign(bin=np.searchsorted(borders[1:-1], values["value"], side="right")))
 
 
 def restrict(ranking: Ranking, benchmark: Benchmark, kept: pd.DataFrame) -> tuple[Ranking, Benchmark]:

@@ -35,7 +35,7 @@ def claims_by_bin(
 
     Args:
         label: put before each claim.
-        factor: ``"area"``/``"size"``, ``"distance"``/``"place"`` or ``"brightness"``.
+        factor: ``"area"``/``"size"``, ``"distance"``/``"place"``, ``"alignment"`` or ``"brightness"``.
         tables: ``"global"`` and ``"Patchify"`` -> result of :func:`patchlib.studies.attributes.evaluate`.
         groups: the bins, ascending; of brightness the middle one is the image as it is.
 
@@ -50,6 +50,8 @@ def claims_by_bin(
                 f"{label}: large objects (largest bin), global wins": -gain[-1]}  # fmt: skip
     if factor in ("distance", "place"):
         return {f"{label}: off-centre, L3 loses less": (whole[0] - whole[-1]) - (local[0] - local[-1])}
+    if factor == "alignment":
+        return {f"{label}: boxes that a patch fits best gain more than those it fits worst": gain[-1] - gain[0]}
     middle = numbers[-1] // 2
     return {f"{label}: medium brightness better than dark, L3": local[middle] - local[0],
             f"{label}: medium brightness better than bright, L3": local[middle] - local[-1],

@@ -1,4 +1,4 @@
-"""What compression costs: levels, the paper's grid, lists probed, codes of equal size; one vector worked by hand.
+"""What compression costs: levels, the paper's grid, lists probed; one vector worked by hand.
 
 Every index here is trained and searched on one thread, and several run at a time: k-means on small sets is quicker
 that way, and its result does not depend on the number of cores.
@@ -7,7 +7,7 @@ that way, and its result does not depend on the number of cores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from itertools import pairwise
@@ -20,10 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.pq.index import PatchIndex
-from patchlib.pq.training import IndexSpec, default_spec
+from patchlib.pq.training import VECTORS_PER_LIST, IndexSpec, default_spec
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap
-from patchlib.support import machine, progress
+from patchlib.support import progress
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
@@ -34,11 +34,13 @@ LIST_SHARES = (2, 1)  # of the largest nlist, as 2048, 4096
 
 
 class Result(NamedTuple):
-    """Scores per query of ``metrics.evaluate``, bytes of one vector's code, bytes of the saved index."""
+    """Scores per query of ``metrics.evaluate``, bytes of a vector's code and of the saved index, what was measured."""
 
     scores: pd.DataFrame
     code_bytes: int
     nbytes: int
+    built: PatchIndex | None = None
+    ranking: Ranking | None = None
 
 
 def rule(features: FeatureSet, vectors: int | None = None) -> IndexSpec:
@@ -76,6 +78,7 @@ def measure(
     spec: IndexSpec | None = None,
     k: int | None = None,
     train_on: ArrayLike | FeatureSet | None = None,
+    finest: FeatureSet | None = None,
 ) -> Result:
     """Build an index and search it, all lists probed, so that the codes are the only approximation.
 
@@ -84,11 +87,20 @@ def measure(
         benchmark: its positives.
         spec: of the index; None = :func:`rule`.
         k: depth of AP; None = the whole ranking.
-        train_on: of :meth:`PatchIndex.build`.
+        train_on: of :meth:`PatchIndex.build`; None = the features.
+        finest: to train on where the features are not :func:`enough`.
     """
-    index = PatchIndex.build(features, train_on, **dataclasses.asdict(spec or rule(features)), threads=1)
+    spec = spec or rule(features)
+    train_on = finest if train_on is None and finest is not None and not enough(features, spec) else train_on
+    index = PatchIndex.build(features, train_on, **dataclasses.asdict(spec), threads=1)
     ranking = index.search(features.query_descriptors, k, threads=1)
-    return Result(metrics.evaluate(ranking, benchmark, features, k), index.ivf.code_size, index.nbytes)
+    scores = metrics.evaluate(ranking, benchmark, features, k)
+    return Result(scores, index.ivf.code_size, index.nbytes, index, ranking)
+
+
+def enough(features: FeatureSet, spec: IndexSpec) -> bool:
+    """Whether there are 40 vectors for each list and for each codeword; faiss warns below 39."""
+    return len(features.descriptors) >= VECTORS_PER_LIST * max(spec.nlist, 2**spec.nbits)
 
 
 def overview(results: Mapping[Key, Result]) -> pd.DataFrame:
@@ -180,9 +192,8 @@ def probing(
     top: int = 10,
     k: int | None = None,
     workers: int | None = None,
-    watch: machine.Stopwatch | None = None,
 ) -> pd.DataFrame:
-    """What probing fewer lists costs, and what it spares.
+    """What probing fewer lists costs, and what share of the codes it spares.
 
     Args:
         index: of the features.
@@ -191,87 +202,28 @@ def probing(
         exact: ranking without any compression.
         top: images whose recall is taken.
         k: depth of AP.
-        workers: searches at a time; the latency is taken afterwards, one search alone.
-        watch: of a session, which knows what was timed before; None = take all times now.
+        workers: searches at a time.
 
     Returns:
-        DataFrame indexed by nprobe (powers of four, and all lists): ``scanned`` (share of all codes, percent),
+        DataFrame indexed by nprobe (powers of four, and all lists), in percent: ``scanned`` (share of all codes),
         ``of_codes`` and ``of_exact`` (recall of the first ``top`` images of a search of all codes, and of the exact
-        search, percent), ``mAP`` (percent), ``ms`` (per query, for the first ``top`` images on one thread; it depends
-        on the machine).
+        search), ``mAP``.
     """
     queries, nlist = features.query_descriptors, index.ivf.nlist
     probes = sorted({1 << i for i in range(0, nlist.bit_length(), 2)} | {nlist})
     lists = np.array([index.ivf.invlists.list_size(number) for number in range(nlist)])
     everything = index.search(queries, top, threads=1)
     ranked = run({n: partial(index.search, queries, k, n, threads=1) for n in probes}, workers)
-    watch, rows = watch or machine.Stopwatch(), {}
+    rows = {}
     for nprobe, ranking in ranked.items():
-        find = partial(index.search, queries, top, nprobe, threads=1)
         opened = index.ivf.quantizer.search(np.ascontiguousarray(queries, np.float32), nprobe)[1]
         rows[nprobe] = {
             "scanned": 100 * lists[opened].sum(axis=1).mean() / index.ivf.ntotal,
             "of_codes": 100 * recall(ranking, everything, top),
             "of_exact": 100 * recall(ranking, exact, top),
             "mAP": 100 * metrics.evaluate(ranking, benchmark, features, k)["ap"].mean(),
-            "ms": watch.take(f"{nprobe} lists", machine.milliseconds, find, max(len(queries), 1)),
         }
     return pd.DataFrame(rows).T.rename_axis("nprobe")
-
-
-def equal_bytes(sizes: Iterable[int], dim: int, nlist: int) -> dict[tuple[int, str], IndexSpec]:
-    """Indexes whose codes take the same bytes.
-
-    What needs more bytes at D dimensions stands behind a PCA to as many dimensions as the bytes pay for. RaBitQ keeps
-    one bit a dimension and 8 bytes of correction factors, so it needs more than 8 bytes. PQ behind a PCA keeps four
-    dimensions a byte, as SQ4 keeps two, so that what the PCA does for the scalar codes can be told from what they do
-    themselves.
-
-    Args:
-        sizes: bytes of one vector's code, divisors of D.
-        dim: D.
-        nlist: number of lists, of all of them.
-
-    Returns:
-        (size, name) -> spec.
-
-    Raises:
-        ValueError: a size does not divide D.
-    """
-    return {
-        (size, name): IndexSpec(nlist=nlist, m=size, factory=factory)
-        for size in sizes
-        for name, factory in _factories(size, dim).items()
-    }
-
-
-def _factories(size: int, dim: int) -> dict[str, str]:
-    if size < 1 or dim % size:
-        raise ValueError(f"size is {size} bytes, expected a divisor of the {dim} dimensions")
-
-    def behind_pca(dimensions: int, code: str) -> str:
-        return ("" if dimensions >= dim else f"PCA{dimensions},") + f"IVF{{nlist}},{code}"
-
-    factories = {"PQ": f"IVF{{nlist}},PQ{size}", "OPQ+PQ": f"OPQ{size},IVF{{nlist}},PQ{size}"}
-    factories |= {f"SQ{bits}": behind_pca(8 * size // bits, f"SQ{bits}") for bits in (8, 4) if 8 * size // bits <= dim}
-    if 8 < size <= 8 + dim // 8:
-        factories["RaBitQ"] = behind_pca(8 * (size - 8), "RaBitQ")
-    if 4 * size < dim:
-        factories["PCA+PQ"] = behind_pca(4 * size, f"PQ{size}")
-    return factories
-
-
-def sample(features: FeatureSet, count: int, seed: int = 0) -> NDArray[np.floating]:
-    """At most ``count`` descriptors drawn at random, in the features' order."""
-    rows = np.random.default_rng(seed).permutation(len(features.descriptors))[:count]
-    return np.asarray(features.descriptors[np.sort(rows)])
-
-
-def codec_table(results: Mapping[tuple[int, str], Result], resamples: int = 1000) -> pd.DataFrame:
-    """Codes of equal size: indexed by (bytes, codec), ``mAP``, ``low``, ``high`` in percent."""
-    rows = [bootstrap.bootstrap(100 * result.scores["ap"], resamples)[:3] for result in results.values()]
-    index = pd.MultiIndex.from_tuples(results, names=["bytes", "codec"])
-    return pd.DataFrame(rows, index, ["mAP", "low", "high"])
 
 
 def claims(
@@ -286,7 +238,8 @@ def claims(
         exact: level -> table of ``metrics.evaluate``; "L0" and "L3" among them.
         coded: level -> result of the compressed index.
         cells: (nlist, m) -> result; the grid is compared in its largest nlist.
-        codes: (bytes, codec) -> result; each is compared with "PQ" of the same bytes.
+        codes: (bytes, codec) -> result; each is compared with "PQ" of the same bytes, or, where there is none, of the
+            next ones.
     """
     losses = {level: bootstrap.paired(result.scores, exact[level]) for level, result in coded.items()}
     stated = {f"{level}: exact above PQ": values for level, values in losses.items()}
@@ -296,7 +249,10 @@ def claims(
     by_m = {m: result.scores for (nlist, m), result in sorted(cells.items()) if nlist == most}
     for less, more in pairwise(by_m):
         stated[f"m = {more} above m = {less}"] = bootstrap.paired(by_m[less], by_m[more])
+    plain = [size for size, name in codes if name == "PQ"]
     for (size, name), result in codes.items():
-        if name != "PQ":
-            stated[f"{size} bytes: {name} above PQ"] = bootstrap.paired(codes[size, "PQ"].scores, result.scores)
+        beside = {max(s for s in plain if s <= size), min((s for s in plain if s >= size), default=size)} & {*plain}
+        for other in sorted(beside) if name != "PQ" else ():
+            told = f"{size} bytes: {name} above PQ" + (f" of {other} bytes" if other != size else "")
+            stated[told] = bootstrap.paired(codes[other, "PQ"].scores, result.scores)
     return stated

@@ -3,6 +3,9 @@
 In a benchmark as it is, small boxes also lie elsewhere and show other objects than large ones, so that a bin's score
 mixes causes. Here each positive exists at every level of an attribute, and the images of all other instances are the
 same negatives at each level: what changes between two levels can only come from the attribute.
+
+A level is a range of sizes or places, in which every instance has one drawn for it: a size or place that all instances
+share could fit a cell of the grid, and the grid would be measured in the place of the attribute.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from patchlib import boxes as box_ops
 from patchlib.benchmarks import collage
@@ -24,13 +27,23 @@ from patchlib.benchmarks.procedural import rendering
 from patchlib.benchmarks.procedural.config import ProceduralConfig
 from patchlib.benchmarks.procedural.loader import VERSION
 from patchlib.benchmarks.procedural.scenes import make_query, make_scene
-from patchlib.studies import brightness
+from patchlib.features import FeatureSet
+from patchlib.studies import attributes, brightness
 from patchlib.studies.attributes import PAIR, Bins
 
-AREAS = (0.01, 0.04, 0.12, 0.3, 0.6)  # of the box, shares of the image
-PLACES = (0.0, 0.16, 0.32, 0.48, 0.64)  # way of the box's centre from the image's centre to the corner
+AREAS = (0.01, 0.025, 0.063, 0.16, 0.4)  # of the box, shares of the image; the middles of equal ranges of a log axis
+PLACES = (0.1, 0.3, 0.5, 0.7, 0.9)  # way from the image's centre to where the box meets the border; middles as well
 SCALES = (0.25, 0.4, 0.6, 1.0)  # side of a photo in a collage, share of the collage's side
 SEED = 7  # of objects and scenes that no built-in benchmark has
+
+
+class Look(NamedTuple):
+    """How a scene shows its instance: box area and centre as shares of the image, exposure."""
+
+    area: float
+    x: float
+    y: float
+    brightness: float
 
 
 class Study(NamedTuple):
@@ -84,38 +97,63 @@ def scenes(
 ) -> Study:
     """The same procedural scene at several levels of the series ``size``, ``place`` and ``brightness``.
 
-    The middle area, the first place and brightness 1 are the scene that the three series share. What stands in front of
-    the instance steps aside, but may hide up to a tenth of it.
+    Each instance has a size, a place and a direction of its own. Along ``size`` and ``brightness`` it keeps its place,
+    as a share of the way from the centre to the border; along ``place`` its size and direction; size and brightness
+    share the scene of the middle area at brightness 1. All other things stand behind it, the same at all levels.
 
     Args:
         instances: objects, each with one query and one scene at all levels, where it is shown once.
         distractors: scenes without any of them.
-        areas: levels of the size, at the centre of the image.
-        places: levels of the place: 0 = centre, 1 = corner, moved inwards until the box lies in the image.
+        areas: levels of the size, spread on a log axis; the size is drawn within half a step of each.
+        places: levels of the place: 0 = centre, 1 = the box meets the border; drawn likewise.
         factors: levels of the exposure.
         workers: processes that render.
     """
     config = ProceduralConfig(
         seed=SEED, instances=instances, positives=1, distractors=distractors, occlusion=0, second=0
     )
-    middle = areas[len(areas) // 2]
-    levels = {
-        "size": {f"{100 * area:g}": (area, 0.0, 1.0) for area in areas},
-        "place": {f"{place:g}": (middle, place, 1.0) for place in places},
-        "brightness": {f"{factor:g}": (middle, 0.0, factor) for factor in factors},
-    }
-    looks = sorted({look for series in levels.values() for look in series.values()})
     queries = [f"queries/{i:03d}.png" for i in range(instances)]
-    files = {(i, look): f"scenes/{i:03d}-{n:02d}.jpg" for i in range(instances) for n, look in enumerate(looks)}
     jobs: dict[str, Any] = {query: (config, i, None) for i, query in enumerate(queries)}
-    jobs |= {file: (config, *key) for key, file in files.items()}
     jobs |= {f"distractors/{j:04d}.jpg": (config, None, j) for j in range(distractors)}
-    owners = {
-        name: [(query, files[i, look], label) for label, look in series.items() for i, query in enumerate(queries)]
-        for name, series in levels.items()
-    }
-    settings = {"version": VERSION, "config": dataclasses.asdict(config), "looks": looks}
+    owners: dict[str, list[tuple[str, str, str]]] = {"size": [], "place": [], "brightness": []}
+    for i, query in enumerate(queries):
+        files: dict[Look, str] = {}
+        for name, series in _looks(i, areas, places, factors).items():
+            for label, look in series.items():
+                file = files.setdefault(look, f"scenes/{i:03d}-{len(files):02d}.jpg")
+                owners[name].append((query, file, label))
+        jobs |= {file: (config, i, look) for look, file in files.items()}
+    levels = [list(areas), list(places), list(factors)]
+    settings = {"version": VERSION, "config": dataclasses.asdict(config), "levels": levels, "design": 2}
     return study("scenes", settings, jobs, _scene, owners, workers)
+
+
+def _looks(
+    instance: int, areas: Sequence[float], places: Sequence[float], factors: Sequence[float]
+) -> dict[str, dict[str, Look]]:
+    """Series -> label of the level -> how the instance looks there."""
+    rng = np.random.default_rng([SEED, instance])
+    spot = rng.uniform(-1, 1, 2)
+    border = spot / np.abs(spot).max()
+    sizes, shares = np.exp(_around(np.log(areas), rng)), _around(places, rng)
+    middle = sizes[len(sizes) // 2]
+    return {
+        "size": {f"{100 * area:.2g}": _look(size, spot) for area, size in zip(areas, sizes, strict=True)},
+        "place": {f"{place:g}": _look(middle, share * border) for place, share in zip(places, shares, strict=True)},
+        "brightness": {f"{factor:g}": _look(middle, spot, factor) for factor in factors},
+    }
+
+
+def _around(levels: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A value drawn for each of the ascending levels, at most half a step away."""
+    middles = np.asarray(levels, float)
+    return middles + rng.uniform(-0.5, 0.5, len(middles)) * np.diff(middles).min()
+
+
+def _look(area: float, place: NDArray[np.float64], factor: float = 1.0) -> Look:
+    """``place``: (2,) shares of the way to the borders, -1..1, of a box as wide as its image, in its proportions."""
+    x, y = 0.5 + place * (1 - np.sqrt(area)) / 2
+    return Look(round(float(area), 4), round(float(x), 4), round(float(y), 4), factor)
 
 
 def _scene(job: tuple[ProceduralConfig, int | None, Any]) -> rendering.Picture:
@@ -124,12 +162,33 @@ def _scene(job: tuple[ProceduralConfig, int | None, Any]) -> rendering.Picture:
         return make_scene(config, None, look).image, None
     if look is None:
         return make_query(config, instance), None
-    area, place, factor = look
-    # towards one of the four corners, the same for all places of an instance
-    corner = (instance % 2, instance // 2 % 2)
-    centre = [0.5 + (side - 0.5) * place for side in corner]
-    scene = make_scene(config, instance, 0, area=area, centre=centre, brightness=factor)
+    scene = make_scene(config, instance, 0, area=look.area, centre=(look.x, look.y), brightness=look.brightness)
     return scene.image, scene.boxes
+
+
+def aligned(study: Study, features: FeatureSet, count: int = 5) -> tuple[dict[str, Bins], pd.Series]:
+    """The series of a study, with one of how well the regions fit the boxes, and their fit at every level.
+
+    Args:
+        study: where it has a series ``place``, whose boxes are all about as large, ``alignment`` bins those again.
+        features: of its benchmark.
+        count: bins of ``alignment``, of equal count.
+
+    Returns:
+        The series, and ``best IoU`` in percent: the mean over positives of the best IoU that a region has with the box,
+        indexed by factor and bin.
+    """
+    fit = attributes.reachable(study.benchmark, features)[[*PAIR, "reachable"]]
+    series = dict(study.series)
+    if "place" in series:
+        placed = series["place"].members[PAIR].merge(fit.rename(columns={"reachable": "value"}), on=PAIR)
+        series["alignment"] = attributes.cut(placed, count)
+    means = {
+        (name, groups.labels[number]): 100 * part["reachable"].mean()
+        for name, groups in series.items()
+        for number, part in groups.members.merge(fit, on=PAIR).groupby("bin")
+    }
+    return series, pd.Series(means, name="best IoU").rename_axis(["factor", "bin"])
 
 
 def collages(

@@ -7,36 +7,60 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from patchlib import encoders, metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.studies import bootstrap
+from patchlib.studies import attributes, bootstrap
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
 
 
-def sample(benchmark: Benchmark, n_images: int | None) -> Benchmark:
-    """A smaller database with all queries, for studies that describe each image many times.
+def sample(benchmark: Benchmark, n_images: int | None, each: int | None = None) -> Benchmark:
+    """A smaller database, for studies that describe each image many times.
 
-    Four fifths of the images are positives, equally many of each query (the first ones in the benchmark's order), the
-    others are spread evenly over the images that are no positive. A small benchmark is returned as it is.
+    Four fifths of the images are positives, equally many of each query; the others are spread evenly over the images
+    that are no query's positive. A small benchmark is returned as it is.
 
     Args:
         benchmark: what to take from.
         n_images: at most so many images, unless there are more queries; None = all.
+        each: positives that a query keeps at least, spread from its smallest box to its largest; of more queries than
+            this leaves room for some are taken, evenly. None = all queries, the first positives of each.
     """
     if n_images is None or n_images >= len(benchmark.images):
         return benchmark
     if n_images < 1:
         raise ValueError(f"a sample of {n_images} images, expected at least 1")
     known = [np.unique(benchmark.relevant(query)[0]) for query in range(len(benchmark.queries))]
-    each = max(1, n_images * 4 // 5 // len(known))
-    chosen = np.unique(np.concatenate([rows[:each] for rows in known])).astype(np.int64)
+    most, queries, take = n_images * 4 // 5, np.arange(len(known)), _first
+    if each is not None:
+        sizes = attributes.attributes(benchmark).groupby("image_id")["area"].max()
+        area = sizes.reindex(benchmark.images["image_id"]).to_numpy()
+        known = [rows[np.argsort(area[rows], kind="stable")] for rows in known]
+        queries, take = _spread(queries, max(1, most // each)), _spread
+    kept = max(1, most // len(queries))
+    chosen = np.unique(np.concatenate([take(known[query], kept) for query in queries])).astype(np.int64)
     # positives that were not chosen would be missing ones: only images that are no positive may fill up
     rest = np.setdiff1d(np.arange(len(benchmark.images)), np.concatenate(known))
-    spread = np.linspace(0, len(rest) - 1, min(max(n_images - len(chosen), 0), len(rest))).astype(int)
-    return benchmark.subset(images=np.sort(np.concatenate([chosen, rest[spread]])).tolist())
+    others = _spread(rest, max(n_images - len(chosen), 0))
+    return benchmark.subset(np.sort(np.concatenate([chosen, others])).tolist(), queries.tolist())
+
+
+def counts(benchmark: Benchmark) -> str:
+    """How many images, queries, and positives of a query, as text."""
+    found = benchmark.summary()
+    each = found["positives"] / found["queries"]
+    return f"{found['images']} images, {found['queries']} queries, {each:.1f} positives a query"
+
+
+def _first(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    return rows[:count]
+
+
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
 def available(names: Iterable[str], device: str = "cpu") -> tuple[dict[str, encoders.Encoder], dict[str, str]]:

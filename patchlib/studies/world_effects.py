@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from patchlib.regions import PATCHES
 from patchlib.reranking import cutouts
 from patchlib.session import Session
 from patchlib.studies import attributes, compression, locscore, pooling, pq_training, pq_training_sets, reranking
 from patchlib.studies.bootstrap import paired
 from patchlib.studies.cross_fitting import cross_fitted
 from patchlib.studies.pq_training import Trial
+from patchlib.studies.region_strategies import at_equal_numbers
 from patchlib.studies.worlds import Visit
 
 if TYPE_CHECKING:
     from patchlib.reranking.matchers import Matcher
+
+SMALL, LARGE = 0.1, 0.4  # box area as a share of the image: below, above
+FAR = 0.3  # centre distance in half diagonals: above
+CODE_BYTES = 16
 
 
 def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
@@ -29,6 +37,54 @@ def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
         "mAP: L3 above L0": paired(scores["L0"], scores["L3"]),
         "mAP: L1 above L0": paired(scores["L0"], scores["L1"]),
         "mLocScore: L3 above L0": paired(scores["L0"], scores["L3"], "mloc_score"),
+    }
+
+
+def gains_of_boxes(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 05: what patches add or cost by size and place of the box, in points per query.
+
+    The borders are the same in every world, so that its own mix of sizes does not decide what is called small.
+    """
+    patches = run.features("L3", visit.data, visit.encoder)
+    boxes = attributes.attributes(visit.data).groupby(attributes.PAIR, as_index=False).max()
+    kinds = [boxes["area"] < SMALL, boxes["distance"] > FAR, boxes["area"] > LARGE]
+    members = pd.concat([boxes[kind].assign(bin=number) for number, kind in enumerate(kinds)])
+    groups = attributes.Bins(("small", "far", "large"), members)
+    sets = {"L0": patches.at_level(0), "L3": patches}
+    _, tables = attributes.evaluate(sets, visit.data, {"boxes": groups}, run.depth_of(visit.data))["boxes"]
+    small, far, large = (attributes.at(tables["L3"], n) - attributes.at(tables["L0"], n) for n in range(3))
+    return {
+        f"mAP: L3 above L0, boxes below {SMALL:.0%} of the image": small,
+        f"mAP: L3 above L0, centres over {FAR} half diagonals away": far,
+        f"mAP: L0 above L3, boxes above {LARGE:.0%} of the image": -large,
+    }
+
+
+def gains_of_regions(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 07, of regions that L3 has: more of them, and equally many of several sizes or of one."""
+    patches = run.features("L3", visit.data, visit.encoder)
+    number = np.arange(len(patches.boxes)) - np.repeat(patches.offsets[:-1], np.diff(patches.offsets))
+    three = patches.at_level(2)
+    finest = patches.keep(np.flatnonzero(number >= PATCHES[2]), "4x4")
+    _, one = at_equal_numbers(three, finest)
+    scores = run.evaluate({"L3": patches, "three": three, "one": one}, visit.data).scores
+    return {
+        "mAP: L3 above L2": paired(scores["three"], scores["L3"]),
+        "mAP: 14 patches of three sizes above 14 of one": paired(scores["one"], scores["three"]),
+        "mLocScore: 14 patches of three sizes above 14 of one": paired(scores["one"], scores["three"], "mloc_score"),
+    }
+
+
+def costs_of_codes(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 08: what PQ of 16 bytes costs L3, and what it leaves of the gain, in points per query."""
+    patches = run.features("L3", visit.data, visit.encoder)
+    sets = {"L0": patches.at_level(0), "L3": patches}
+    exact = run.evaluate(sets, visit.data).scores
+    spec = replace(compression.rule(patches), m=CODE_BYTES)
+    coded = compression.measure(patches, visit.data, spec, run.depth_of(visit.data)).scores
+    return {
+        f"mAP: L3 exact above L3 with PQ of {CODE_BYTES} bytes": paired(coded, exact["L3"]),
+        f"mAP: L3 with PQ of {CODE_BYTES} bytes above L0 exact": paired(exact["L0"], coded),
     }
 
 

@@ -124,7 +124,8 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """
     columns = {}
     for (world, encoder), part in table.groupby(level=["world", "encoder"], sort=False) if len(table) else ():
-        cells = [f"{row.evidence:+.1f} [{row.low:.1f}, {row.high:.1f}]" for row in part.itertuples()]
+        told = [f"{row.evidence:+.1f} [{row.low:.1f}, {row.high:.1f}]" for row in part.itertuples()]
+        cells = [cell if count else "none there" for cell, count in zip(told, part["queries"], strict=True)]
         first = part.iloc[0]
         cells.append(f"{first['queries']} ({SMALLEST * (first['high'] - first['low']):.1f})")
         effect = [*part.index.get_level_values("effect"), "queries (smallest effect)"]

@@ -51,8 +51,18 @@ def test_a_panel_shows_its_rows_of_the_table_with_intervals_and_counts() -> None
 
 
 def test_headline_speaks_of_the_best_and_the_largest() -> None:
-    assert "up to +7.0 points of mAP, -2.0 on the largest" in charts.attributes.headline(pd.Series([3.0, 7.0, -2.0]))
+    said = charts.attributes.headline(pd.Series([3.0, 7.0, -2.0]))
+    assert said == "Patches change mAP by +7.0 points where most is gained, by -2.0 on the largest objects."
     assert charts.attributes.headline(pd.Series([np.nan] * 2)) == "No boxes, no sizes."
+
+
+def test_gains_stand_above_the_fit_of_their_level() -> None:
+    keys = pd.MultiIndex.from_product([["size", "place", "alignment"], ["a", "b"]], names=["factor", "bin"])
+    values = {"best IoU": range(10, 70, 10), "mean": range(6), "low": -1.0, "high": 9.0}
+    ax = charts.attributes.fit_points(plt.subplots()[1], pd.DataFrame(values, index=keys))
+    drawn = {bars.get_label(): bars[0].get_xydata().tolist() for bars in ax.containers}
+    assert drawn == {"size": [[10, 0], [20, 1]], "place": [[30, 2], [40, 3]], "alignment": [[50, 4], [60, 5]]}
+    assert [text.get_text() for text in ax.texts] == ["a", "b", "a", "b"]  # fifths of the fit stand where they are
 
 
 def test_examples_are_the_first_of_each_bin_and_empty_bins_stay_empty(tmp_path: Path) -> None:

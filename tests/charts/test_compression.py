@@ -45,31 +45,29 @@ def test_parts_add_up_to_the_index() -> None:
     assert [text.get_text() for text in ax.texts] == ["18.2", "19.6", "22.8", "28.4"]
 
 
-def test_codecs_keep_their_colours_and_places() -> None:
-    keys = pd.MultiIndex.from_tuples([(8, "SQ4"), (16, "SQ4"), (16, "PQ")])
-    table = pd.DataFrame({"mAP": [20.0, 40.0, 30.0], "low": [18.0, 38.0, 28.0], "high": [22.0, 42.0, 32.0]}, index=keys)
-    ax = charts.compression.codecs(plt.subplots()[1], table, 44.0)
+def test_codecs_stand_at_their_bytes() -> None:
+    keys = pd.MultiIndex.from_tuples([(8, "SQ4"), (16, "SQ4"), (24, "RaBitQ")], names=["bytes", "codec"])
+    values = {"mAP": [20.0, 40.0, 30.0], "low": [18.0, 38.0, 28.0], "high": [22.0, 42.0, 32.0], "recall": [1.0, 2, 3]}
+    table = pd.DataFrame(values, index=keys)
+    ax = charts.compression.codecs(plt.subplots()[1], table, "mAP", 44.0)
     lines = {container.get_label(): container[0] for container in ax.containers}
-    assert list(lines) == ["PQ", "SQ4"]
     assert lines["SQ4"].get_color() == charts.compression.CODECS["SQ4"]
-    assert lines["SQ4"].get_ydata().tolist() == [20, 40]
-    assert np.round(lines["PQ"].get_xdata()).tolist() == [1]  # the second size
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8", "16"]
-    assert charts.compression.best_codecs(table) == "Best of its size: SQ4 at 8 bytes, SQ4 at 16 bytes."
+    assert lines["SQ4"].get_xydata().tolist() == [[8, 20], [16, 40]] and lines["RaBitQ"].get_xdata().tolist() == [24]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8", "16", "24"]
+    found = charts.compression.codecs(plt.subplots()[1], table, "recall", 100.0)
+    assert found.containers[0][0].get_ydata().tolist() == [1, 2]
 
 
-def test_probing_has_a_place_for_every_number_of_lists() -> None:
-    table = pd.DataFrame({"mAP": [1.0, 2.0, 3.0], "of_codes": [9.0, 99.5, 100.0], "of_exact": [5.0, 6.0, 7.0],
-                          "scanned": [1.0, 12.3, 100.0], "ms": [0.1, 0.2, 0.4]}, index=[1, 4, 16])  # fmt: skip
-    ax = charts.compression.probing(plt.subplots()[1], table)
-    drawn = {line.get_label(): line.get_ydata().tolist() for line in ax.lines}
-    assert drawn == {name: table[column].tolist() for column, name in charts.compression.RECALLS.items()}
-    times = charts.compression.latency(plt.subplots()[1], table, 10)
-    assert times.lines[0].get_ydata().tolist() == [0.1, 0.2, 0.4]
-    for axes in (ax, times):
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4", "16"]
-    sentence = "4 of 16 lists, 12.3 % of the codes, give 99.5 % of the first 10 images of a full scan."
-    assert charts.compression.enough_lists(table, 10) == sentence
+def test_speed_and_spectrum_draw_what_they_are_given() -> None:
+    keys = pd.MultiIndex.from_tuples(
+        [(8, "PQ", 1), (8, "PQ", 4), (24, "RaBitQ", 1)], names=["bytes", "codec", "nprobe"]
+    )
+    table = pd.DataFrame({"recall": [50.0, 70.0, 60.0], "per_second": [900.0, 300.0, 500.0]}, index=keys)
+    ax = charts.compression.speed(plt.subplots()[1], table)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert drawn == {"PQ, 8 bytes": [[900, 50], [300, 70]], "RaBitQ, 24 bytes": [[500, 60]]}
+    ax = charts.compression.spectrum(plt.subplots()[1], {"a": [60.0, 100.0]})
+    assert ax.lines[0].get_xydata().tolist() == [[1, 60], [2, 100]]
 
 
 def test_training_curves_draw_one_size_of_code() -> None:

@@ -34,8 +34,8 @@ def test_edges_by_count_and_by_width() -> None:
         attributes.edges(values, 0)
 
 
-@given(st.lists(st.floats(1, 90), min_size=5, max_size=40, unique=True), st.integers(1, 5))
-def test_each_positive_is_in_one_bin_and_bins_of_equal_count_are_equal(sides: list[float], count: int) -> None:
+@given(st.lists(st.integers(1, 90), min_size=5, max_size=40, unique=True), st.integers(1, 5))
+def test_each_positive_is_in_one_bin_and_bins_of_equal_count_are_equal(sides: list[int], count: int) -> None:
     data = benchmark_of(len(sides), 1, [(0, i, (0, 0, side, side)) for i, side in enumerate(sides)])
     groups = attributes.bins(data, "area", count)
     assert sum(groups.sizes) == len(sides) == len(groups.members)

@@ -22,6 +22,8 @@ def test_claims_are_positive_where_the_paper_is_right() -> None:
     assert small == pytest.approx([(20 + 30) / 2]) and large == pytest.approx([30])
     (steadier,) = studies.claims_by_bin("x", "distance", tables, groups).values()
     assert steadier.tolist() == pytest.approx([(10 - 90) - (30 - 60)])
+    (fitting,) = studies.claims_by_bin("x", "alignment", tables, groups).values()
+    assert fitting.tolist() == pytest.approx([(60 - 90) - (30 - 10)])
     dark, bright, least = (v.tolist() for v in studies.claims_by_bin("x", "brightness", tables, groups).values())
     assert (dark, bright, least) == (pytest.approx([20]), pytest.approx([-10]), pytest.approx([-30]))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-import faiss
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,26 +119,6 @@ def test_probing_all_lists_loses_nothing(index: PatchIndex, features: FeatureSet
     assert table["mAP"][8] == pytest.approx(100 * whole["ap"].mean())
 
 
-@pytest.mark.parametrize(("size", "dim"), [(16, 128), (8, 128), (64, 1024), (24, 192), (16, 64)])
-def test_codes_of_equal_size_have_it(size: int, dim: int) -> None:
-    specs = compression.equal_bytes([size], dim, nlist=4)
-    assert {"PQ", "OPQ+PQ", "SQ8"} <= {name for _, name in specs}
-    for name, there in (("RaBitQ", 8 < size <= 8 + dim // 8), ("SQ4", 2 * size <= dim), ("PCA+PQ", 4 * size < dim)):
-        assert ((size, name) in specs) == there
-    for spec in specs.values():
-        index = faiss.index_factory(dim, spec.factory.format(nlist=spec.nlist), faiss.METRIC_INNER_PRODUCT)
-        assert faiss.downcast_index(faiss.extract_index_ivf(index)).code_size == size, spec.factory
-
-
-def test_codes_of_equal_size_can_be_built(features: FeatureSet, data: Benchmark) -> None:
-    for (size, name), spec in compression.equal_bytes([16], DIM, nlist=4).items():
-        if name != "OPQ+PQ":
-            result = compression.measure(features, data, spec)
-            assert result.code_bytes == size and result.scores["ap"].mean() > 0.9, name
-    with pytest.raises(ValueError, match="size is 10 bytes, expected a divisor of the 32"):
-        compression.equal_bytes([10], DIM, nlist=4)
-
-
 def test_tables_and_claims_by_hand() -> None:
     def result(ap: list[float], nbytes: int = 1) -> compression.Result:
         return compression.Result(scores(ap), 1, nbytes)
@@ -147,12 +126,12 @@ def test_tables_and_claims_by_hand() -> None:
     exact = {"L0": scores([0.2, 0.4]), "L3": scores([0.5, 0.7])}
     coded = {"L0": result([0.1, 0.3]), "L3": result([0.3, 0.5])}
     cells = {(8, 4): result([0.3, 0.5], 3_000_000), (4, 2): result([0.9, 0.9]), (8, 2): result([0.2, 0.5])}
-    codes = {(2, "PQ"): result([0.1, 0.2]), (2, "SQ8"): result([0.0, 0.4])}
+    codes = {(2, "PQ"): result([0.1, 0.2]), (2, "SQ8"): result([0.0, 0.4]), (4, "PQ"): result([0.5, 0.5])}
+    codes |= {(3, "RaBitQ"): result([0.3, 0.1]), (8, "SQ8"): result([0.6, 0.4])}
     overview = compression.overview(cells).rename_axis(["nlist", "m"])
     assert overview.loc[(8, 4)].tolist() == pytest.approx([40, 3])
     curves = compression.level_intervals(exact, coded, 100)
     assert curves["PQ"]["mean"].to_dict() == pytest.approx({"L0": 20, "L3": 40})
-    assert compression.codec_table(codes, 100)["mAP"].to_dict() == pytest.approx({(2, "PQ"): 15, (2, "SQ8"): 20})
     stated = compression.claims(exact, coded, cells, codes)
     assert {name: values.tolist() for name, values in stated.items()} == {
         "L0: exact above PQ": pytest.approx([10, 10]),
@@ -161,14 +140,23 @@ def test_tables_and_claims_by_hand() -> None:
         "L3 with PQ above L0 without": pytest.approx([10, 10]),
         "m = 4 above m = 2": pytest.approx([10, 0]),
         "2 bytes: SQ8 above PQ": pytest.approx([-10, 20]),
+        # of another size there is no PQ: the next ones stand in
+        "3 bytes: RaBitQ above PQ of 2 bytes": pytest.approx([20, -10]),
+        "3 bytes: RaBitQ above PQ of 4 bytes": pytest.approx([-20, -40]),
+        "8 bytes: SQ8 above PQ of 4 bytes": pytest.approx([10, -10]),
     }
 
 
-def test_a_sample_keeps_the_order_of_the_regions(features: FeatureSet) -> None:
-    drawn = compression.sample(features, 100)
-    rows = [int(np.flatnonzero((features.descriptors == row).all(axis=1))[0]) for row in drawn]
-    assert len(rows) == 100 and rows == sorted(set(rows))
-    assert len(compression.sample(features, 10**6)) == len(features.descriptors)
+def test_a_level_with_too_few_patches_is_trained_on_the_finest(features: FeatureSet, data: Benchmark) -> None:
+    part = feature_set(np.eye(2)[:1].repeat(400, axis=0), [400], np.eye(2)[:1])
+    assert compression.enough(part, IndexSpec(nlist=10, m=1, nbits=3))  # 40 x 10
+    assert not compression.enough(part, IndexSpec(nlist=11, m=1, nbits=3))
+    assert not compression.enough(part, IndexSpec(nlist=1, m=1, nbits=4))  # 40 x 16
+    other = feature_set(np.random.default_rng(1).standard_normal((600, DIM)), [600], np.eye(DIM)[:1])
+    many, few = IndexSpec(nlist=30, m=2), IndexSpec(nlist=4, m=2, nbits=3)  # of 960 vectors
+    for spec, trained in ((many, 600), (few, 960)):
+        built = compression.measure(features, data, spec, finest=other).built
+        assert built is not None and built.meta["training_vectors"] == trained
 
 
 def test_jobs_run_at_the_same_time_and_keep_their_names() -> None:

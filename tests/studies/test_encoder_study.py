@@ -22,6 +22,19 @@ def test_a_sample_keeps_all_queries_and_loses_no_positive_silently() -> None:
         studies.sample(data, 0)
 
 
+def test_a_sample_may_keep_fewer_queries_with_more_positives_of_all_sizes() -> None:
+    # query q has four positives; the box of the first is the largest
+    positives = [(q, 4 * q + i, (0, 0, 90 - 10 * i, 50)) for q in range(5) for i in range(4)]
+    small = studies.sample(benchmark_of(30, 5, positives), 10, each=3)
+    # 8 positives pay for 2 queries of 3 or more: the first and the last, 4 each; no positive of another fills up
+    assert small.queries["query_id"].tolist() == ["q0", "q4"]
+    assert studies.counts(small) == "10 images, 2 queries, 4.0 positives a query"
+    assert small.images["image_id"].tolist() == [f"i{i}" for i in (*range(4), *range(16, 20), 20, 29)]
+    small = studies.sample(benchmark_of(30, 5, positives), 8, each=2)
+    # 6 positives: 3 queries of 2, the smallest and the largest box of each
+    assert small.images["image_id"].tolist()[:6] == ["i0", "i3", "i8", "i11", "i16", "i19"]
+
+
 def test_a_missing_encoder_stops_no_comparison() -> None:
     found, missing = studies.available(["colour-histogram", "colour-histogramm"])
     assert list(found) == ["colour-histogram"]

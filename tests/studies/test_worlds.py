@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders import benchmark_of, feature_set
 
 from patchlib import profiles
 from patchlib.session import Session
-from patchlib.studies import worlds
+from patchlib.studies import world_effects, worlds
+from patchlib.studies.claims import verdicts
 from patchlib.studies.worlds import Visit
 
 
@@ -85,3 +88,44 @@ def test_no_world_is_visited_where_the_profile_wants_none(loaded: list[dict[str,
     nothing = worlds.effects(run, worlds.visits(run), measure)
     assert not loaded and worlds.side_by_side(nothing).empty
     assert worlds.summary(nothing) == ["No other world is visited: the profile's 'worlds' is 0."]
+
+
+def _seen(monkeypatch: pytest.MonkeyPatch, descriptors: np.ndarray) -> tuple[Session, Visit]:
+    """Two queries, the axes of the plane, and four images of 30 patches; of each, one positive has a small, far box."""
+    boxes = [(0, 0, (0, 0, 10, 10)), (0, 1, (0, 0, 90, 90)), (1, 2, (0, 0, 10, 10)), (1, 3, (0, 0, 90, 90))]
+    data, run = benchmark_of(4, 2, boxes), profiles.open("builtin", worlds=0, resamples=100)
+    patches = feature_set(descriptors.reshape(-1, 2), [30] * 4, np.eye(2), regions="L3")
+    monkeypatch.setattr(run, "features", lambda regions, data, encoder: patches)
+    encoder: Any = SimpleNamespace(name="fake")
+    return run, Visit("here", data, encoder)
+
+
+def test_boxes_are_told_apart_by_borders_that_every_world_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    # whole images: all alike, so ties go to the lower image; a patch of images 0 and 3 shows the query's instance
+    rows = np.full((4, 30, 2), np.sqrt(0.5))
+    rows[0, 20], rows[3, 20] = [1, 0], [0, 1]
+    run, visit = _seen(monkeypatch, rows)
+    small, far, large = world_effects.gains_of_boxes(run, visit).values()
+    # query 0 has image 0 first, query 1 has image 2 behind images 0 and 1: either way
+    assert small.tolist() == far.tolist() == pytest.approx([0, 0])
+    # query 0 has image 1 first either way, image 0 left out; image 3 of query 1 rises from the third rank to the first
+    assert large.tolist() == pytest.approx([0, -100 * (1 - 1 / 3)])
+
+
+def test_patches_of_one_size_are_drawn_from_the_finest_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    # all cells of the finest grid, and no other patch, tell the positives apart
+    rows = np.full((4, 30, 2), np.sqrt(0.5))
+    rows[:2, 14:], rows[2:, 14:] = [1, 0], [0, 1]
+    more, mixed, located = world_effects.gains_of_regions(*_seen(monkeypatch, rows)).values()
+    worse = 100 * (1 - (1 / 3 + 2 / 4) / 2)  # query 1: images 2 and 3 behind 0 and 1
+    assert more.tolist() == pytest.approx([0, worse]) and mixed.tolist() == pytest.approx([0, -worse])
+    assert len(located) == 2
+
+
+def test_what_a_world_lacks_is_said() -> None:
+    table = pd.concat(
+        {("w", "e"): verdicts({"there": [1.0, 2.0], "lacking": [np.nan]}, 100)}, names=["world", "encoder", "effect"]
+    )
+    shown = worlds.side_by_side(table)["w, e"]
+    assert shown["lacking"] == "none there" and shown["there"].startswith("+1.5 [")
+    assert "lacking was not measured in 1 of 1 (w with e)" in worlds.summary(table)

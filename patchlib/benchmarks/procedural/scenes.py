@@ -60,7 +60,7 @@ def make_scene(
 
     Everything is drawn from (seed, instance, number); what is given here replaces one draw and leaves the others, so
     that the same scene can be asked for with the instance smaller, elsewhere, or in other light. Things that would
-    hide the instance step aside.
+    hide the instance step aside; where its place is given, all of them stand behind it and stay what they are.
 
     Args:
         config: settings.
@@ -91,7 +91,7 @@ def make_scene(
             canvas.add(piece)
     else:
         shown = _positioned(config, target, sprite, size, centre, share)
-        _compose(canvas, furniture, shown)
+        _compose(canvas, furniture, shown, foremost=centre is not None)
         if target.random() < config.second:
             _add_second(canvas, config, target, instance, shown)
         if cover.random() < config.occlusion:
@@ -199,11 +199,12 @@ def _positioned(
     return Placed(sprite, min(max(x, 0), size[0] - sprite.width), min(max(y, 0), size[1] - sprite.height))
 
 
-def _compose(canvas: Canvas, furniture: list[Placed], shown: Placed) -> None:
-    """Paints what stands behind the instance, the instance, and what stands in front without hiding it."""
-    front = [piece for piece in furniture if canvas.stands and piece.base > shown.base]
+def _compose(canvas: Canvas, furniture: list[Placed], shown: Placed, foremost: bool) -> None:
+    """Paints what stands behind the instance (all, if it is foremost), it, and what stands before without hiding it."""
+    in_front = canvas.stands and not foremost
+    front = [piece for piece in furniture if in_front and piece.base > shown.base]
     for piece in furniture:
-        if not canvas.stands or piece.base <= shown.base:
+        if not in_front or piece.base <= shown.base:
             canvas.add(piece)
     canvas.add(shown, instance=True)
     for piece in front:
