@@ -82,7 +82,8 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         )
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
-    given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
+    profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
+    given = notebooks.changes(chosen, {**profile, **run.overrides})
     print(f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}", flush=True)
     if dry_run:
         for path in chosen:
