@@ -194,7 +194,7 @@ def codebooks(yours: Function) -> Passed:
     import faiss
 
     for dim, m, k in ((8, 2, 8), (12, 4, 16)):
-        vectors = np.random.default_rng(dim).normal(size=(400, dim)).astype(np.float32)
+        vectors = np.random.default_rng(dim).normal(size=(640, dim)).astype(np.float32)
         asked = f"codebooks({len(vectors)} vectors of {dim} numbers, m={m}, k={k})"
         books = np.asarray(called("codebooks", yours, (vectors, m, k), asked), np.float32)
         if books.shape != (m, k, dim // m):
