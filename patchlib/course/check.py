@@ -99,7 +99,7 @@ def rank(yours: Function) -> Passed:
     """Of equal scores the lower image comes first."""
     lists = [[0.1, 0.9, 0.5], [0.3, 0.3, 0.8, 0.3], [-0.2, -0.7, -0.2, 0.0, 0.0], [1.0]]
     cases = []
-    for scores in np.array(lists[0]), np.array(lists[1]), np.array(lists[2]), np.array(lists[3]):
+    for scores in map(np.array, lists):
         row = scores.astype(np.float32)[None]
         cases.append(Case((scores,), search.order_images(row, np.zeros(row.shape, np.int32), 0, row.size).images[0]))
     return compare("rank", yours, cases)
@@ -199,7 +199,7 @@ def codebooks(yours: Function) -> Passed:
         books = np.asarray(called("codebooks", yours, (vectors, m, k), asked), np.float32)
         if books.shape != (m, k, dim // m):
             raise Failed(f"{asked}: came back shape {books.shape}, expected {(m, k, dim // m)}")
-        theirs = faiss.ProductQuantizer(dim, m, int(np.log2(k)))
+        theirs: Any = faiss.ProductQuantizer(dim, m, int(np.log2(k)))
         theirs.train(vectors)
         errors = [float(((vectors - q.decode(q.compute_codes(vectors))) ** 2).sum(1).mean())
                   for q in (quantiser(books), theirs)]  # fmt: skip
@@ -242,7 +242,7 @@ def quantiser(books: NDArray[np.float32]) -> Any:
     import faiss
 
     m, k, width = books.shape
-    theirs = faiss.ProductQuantizer(m * width, m, int(np.log2(k)))
+    theirs: Any = faiss.ProductQuantizer(m * width, m, int(np.log2(k)))
     faiss.copy_array_to_vector(np.ascontiguousarray(books, np.float32).ravel(), theirs.centroids)
     return theirs
 
