@@ -19,7 +19,7 @@ def test_there_are_five_sessions() -> None:
     assert [path.stem.split("_")[0] for path in SOURCES] == ["C1", "C2", "C3", "C4", "C5"]
 
 
-@pytest.mark.parametrize(("path", "text"), student.versions(), ids=lambda value: getattr(value, "stem", ""))
+@pytest.mark.parametrize(("path", "text"), list(student.versions()), ids=lambda value: getattr(value, "stem", ""))
 def test_committed_versions_are_up_to_date(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "run make course"
 
