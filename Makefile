@@ -17,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce site test lab notebooks benchmark scale clean
+.PHONY: help reproduce site test lab course slides notebooks benchmark scale clean
 
 help:  ## list the commands
 	@echo "usage: make TARGET [PYTHON=python3.12] [PROFILE=builtin] [WORKERS=2] [ARGS=\"--only 03\"]"
@@ -42,6 +42,12 @@ test: $(STAMP)  ## lint, format and type checks, the tests, and the notebooks ag
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+
+course: $(STAMP)  ## write the students' pages of the course anew (what was typed into them is gone)
+	@$(RUN) -m patchlib course
+
+slides: $(STAMP)  ## make slides of the course, to show without a network
+	@$(RUN) -m patchlib slides $(ARGS)
 
 notebooks: $(STAMP)  ## run the notebooks and refresh their committed outputs in place
 	@$(RUN) -m patchlib reproduce --in-place $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | site | data | encoders``.
+"""The command line: ``python -m patchlib reproduce | site | course | slides | data | encoders``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -58,6 +58,7 @@ def _parser() -> Parser:
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
     _add_site(commands)
+    _add_course(commands)
     return parser
 
 
@@ -82,6 +83,14 @@ def _add_site(commands: Any) -> None:
     site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks)")
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
+
+
+def _add_course(commands: Any) -> None:
+    course = commands.add_parser("course", help="write the students' pages of the course anew", allow_abbrev=False)
+    course.set_defaults(run=_course)
+    slides = commands.add_parser("slides", help="make slides of the course", allow_abbrev=False)
+    slides.add_argument("--out", type=Path, metavar="DIR", help="where they go (default: build/slides)")
+    slides.set_defaults(run=_slides)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -128,6 +137,23 @@ def _site(asked: argparse.Namespace) -> int:
     committed = run.is_plain and run.out is None
     page = site.build(paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site")
     print(f"wrote the site; open {page.as_uri()}")
+    return 0
+
+
+def _course(asked: argparse.Namespace) -> int:
+    from patchlib.course import student
+
+    written = student.write()
+    print(f"wrote {len(written)} students' pages in {written[0].parent}")
+    return 0
+
+
+def _slides(asked: argparse.Namespace) -> int:
+    from patchlib.course import slides
+    from patchlib.support import paths
+
+    pages = slides.build((asked.out or paths.root() / "build" / "slides").resolve())
+    print("wrote slides; open one in a browser:", *(page.as_uri() for page in pages), sep="\n  ")
     return 0
 
 

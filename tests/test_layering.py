@@ -19,7 +19,7 @@ PACKAGE = paths.root() / "patchlib"
 # the rooms and the modules of the core, from the ground up; each may import what stands before it
 HOUSE = """
     support boxes images benchmarks download regions encoders features search metrics report plots
-    session profiles pq paper reranking studies scale charts explorer training run __main__
+    session profiles pq paper reranking studies scale charts explorer training run course __main__
 """
 ORDER = HOUSE.split()
 FEATURES = ["feature_set", "cluster", "shards", "extraction", "proposals"]

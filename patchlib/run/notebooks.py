@@ -23,15 +23,16 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def select(only: Sequence[str], folder: Path) -> list[Path]:
-    """Notebooks by number or name, in order; without any, all numbered ones (appendices run by name only).
+    """Notebooks by number or name, in order; without any, all numbered ones (course and appendix run by name only).
 
     Raises:
         ValueError: an unknown number or name; lists the nearest ones. No notebooks at all.
     """
-    main, appendix = sorted(folder.glob("[0-9]*.ipynb")), sorted(folder.glob("appendix/*.ipynb"))
+    main = sorted(folder.glob("[0-9]*.ipynb"))
+    beside = [path for room in ("course", "appendix") for path in sorted(folder.glob(f"{room}/*.ipynb"))]
     if not main:
         raise ValueError(f"no notebooks in {folder}: patchlib runs them from a checkout, see README.md")
-    known = {path.stem: path for path in (*main, *appendix)}
+    known = {path.stem: path for path in (*main, *beside)}
     numbers = {stem.split("_")[0]: path for stem, path in known.items()}
     for name in only:
         if name not in known and name not in numbers:

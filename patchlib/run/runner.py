@@ -98,7 +98,8 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     if root and not Path(root).expanduser().is_dir():
         raise FileNotFoundError(f"the folder {root} of benchmark {settings.benchmark} is not there")
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
-    given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
+    profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
+    given = notebooks.changes(chosen, {**profile, **run.overrides})
     seconds = provenance.read_json(run.clock) if run.clock.exists() else {}
     print(
         f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}"

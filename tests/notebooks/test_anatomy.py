@@ -15,7 +15,7 @@ from patchlib.run import notebooks
 from patchlib.support import paths
 
 FOLDER = paths.notebooks()
-PATHS = sorted(FOLDER.rglob("*.ipynb"))
+PATHS = sorted(path for path in FOLDER.rglob("*.ipynb") if "course" not in path.parts)  # see tests/course
 CODE_CELLS, LINES, WORDS, BYTES = range(8, 17), 15, range(300, 901), 1_500_000
 COLUMNS, CODE_LINES = 100, 110
 REUSED = {"_", "fig", "axes", "ax", "caption"}  # names that may stand for another thing in another cell
