@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | site | data | encoders``.
+"""The command line: ``python -m patchlib reproduce | site | search | data | encoders``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -46,12 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     from patchlib.download import command
+    from patchlib.explorer import command as explorer
 
     parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     command.add_parsers(commands)
+    explorer.add_parser(commands)
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)

@@ -24,10 +24,15 @@ def available() -> bool:
     return all(find_spec(package) for package in ("onnxruntime", "onnxscript"))
 
 
+def place(config: Mapping[str, Any]) -> Path:
+    """Where the cache keeps the exported network of a configuration: ``onnx/<hash of config>.onnx``."""
+    return paths.cache() / "onnx" / f"{provenance.config_hash(config)}.onnx"
+
+
 def export(
     model: torch.nn.Module, scale: Sequence[float], shift: Sequence[float], side: int, config: Mapping[str, Any]
 ) -> Path:
-    """The exported network, ``onnx/<hash of config>.onnx`` in the cache; made if it is not there.
+    """The exported network, at its :func:`place`; made if it is not there.
 
     Args:
         model: float32 network in evaluation mode on the CPU, (B, 3, side, side) -> (B, D).
@@ -35,7 +40,7 @@ def export(
         side: of the square crops in pixels.
         config: everything that decides what the network computes.
     """
-    path = paths.cache() / "onnx" / f"{provenance.config_hash(config)}.onnx"
+    path = place(config)
     if not path.exists():
         with files.locked(path.parent):
             if not path.exists():

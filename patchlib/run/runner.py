@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from patchlib import profiles
+from patchlib import benchmarks, profiles
 from patchlib.run import notebooks, readme
+from patchlib.session import Profile
 from patchlib.support import paths, provenance
 
 DEFAULT_PROFILE = "builtin"
@@ -52,8 +53,10 @@ class Run:
 
     @property
     def build(self) -> Path:
-        """Folder of the executed notebooks and, unless the run is plain, of the figures."""
-        return (self.out or paths.root() / "build" / Path(self.profile).stem).resolve()
+        """Folder of the executed notebooks and, unless the run is plain, of the figures; own data have one each."""
+        root = str(self.overrides.get("benchmark") or "").partition(":")[2]
+        name = "-".join([Path(self.profile).stem, *([Path(root).resolve().name] if root else [])])
+        return (self.out or paths.root() / "build" / name).resolve()
 
     @property
     def figures(self) -> Path:
@@ -74,13 +77,16 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         0, or 1 if a notebook failed.
 
     Raises:
-        ValueError: an unknown notebook, profile, parameter, benchmark or encoder; a notebook without parameters cell.
+        ValueError: an unknown notebook, profile, parameter, benchmark or encoder; a notebook without parameters cell;
+            a folder of one's own that holds no benchmark.
+        FileNotFoundError: the benchmark's folder is not there.
     """
     if run.in_place and (not run.is_plain or run.out):
         raise ValueError(
             "the committed notebooks show the builtin profile: --in-place takes no profile, --set or --out"
         )
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
+    _check_folder(settings)
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
     given = notebooks.changes(chosen, {"profile": run.profile, **run.overrides})
     print(f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}", flush=True)
@@ -96,6 +102,15 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     written = f"{_count(done)} in {_short(_home(run, chosen[0]))}, figures and tables in {_short(run.figures)}"
     print(f"wrote {written}" + (f"; {len(failed)} FAILED: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
+
+
+def _check_folder(settings: Profile) -> None:
+    """Say what is wrong with one's own data now; a kernel would after its imports, in the words of a traceback."""
+    root = settings.benchmark_options.get("root")
+    if root and not Path(root).is_dir():
+        raise FileNotFoundError(f"{root} is not a folder; --set benchmark=NAME:FOLDER says where the data lie")
+    if settings.benchmark == "folder":
+        benchmarks.load("folder", **settings.benchmark_options)
 
 
 def _step(run: Run, path: Path, values: dict[str, Any], number: int, chosen: Sequence[Path]) -> bool:

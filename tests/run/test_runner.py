@@ -115,7 +115,8 @@ def test_in_place_is_for_the_plain_builtin_profile(settings: dict) -> None:
 @pytest.mark.parametrize(
     ("settings", "figures"),
     [({}, "figures"), ({"overrides": {"workers": 1}}, "figures"), ({"overrides": PLAIN}, "build/builtin/figures"),
-     ({"profile": "workshop"}, "build/workshop/figures"), ({"profile": "at/mine.yaml"}, "build/mine/figures")],
+     ({"profile": "workshop"}, "build/workshop/figures"), ({"profile": "at/mine.yaml"}, "build/mine/figures"),
+     ({"overrides": {"benchmark": "folder:at/photos"}}, "build/builtin-photos/figures")],
 )  # fmt: skip
 def test_committed_figures_come_from_the_plain_builtin_profile_only(settings: dict, figures: str) -> None:
     assert runner.Run(**settings).figures == paths.root() / figures
