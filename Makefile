@@ -17,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce site test lab notebooks benchmark scale clean
+.PHONY: help reproduce site live test lab notebooks benchmark scale clean
 
 help:  ## list the commands
 	@echo "usage: make TARGET [PYTHON=python3.12] [PROFILE=builtin] [WORKERS=2] [ARGS=\"--only 03\"]"
@@ -28,6 +28,9 @@ reproduce: $(STAMP)  ## regenerate every figure and table (the built-in benchmar
 
 site: $(STAMP)  ## make a website of the executed notebooks (PROFILE=workshop: of that run)
 	@$(RUN) -m patchlib site --profile $(PROFILE) $(ARGS)
+
+live: $(STAMP)  ## search by patches in a browser: make the page and serve it to this machine
+	@$(RUN) -m patchlib live --serve 8000 $(ARGS)
 
 # Notebooks run here write their figures under build/ and show no progress: testing changes no committed file.
 test: export PATCHLIB_FIGURES := $(CURDIR)/build/test/figures

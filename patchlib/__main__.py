@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | site | search | data | encoders``.
+"""The command line: ``python -m patchlib reproduce | site | live | search | data | encoders``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -54,6 +54,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     command.add_parsers(commands)
     explorer.add_parser(commands)
+    _add_live(commands)
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
@@ -80,6 +81,13 @@ def _add_site(commands: Any) -> None:
     site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks)")
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
+
+
+def _add_live(commands: Any) -> None:
+    live = commands.add_parser("live", help="make the page on which patches search, and show it", allow_abbrev=False)
+    live.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/live)")
+    live.add_argument("--serve", type=int, metavar="PORT", help="then serve it to this machine (0: any free port)")
+    live.set_defaults(run=_live)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -119,8 +127,21 @@ def _site(asked: argparse.Namespace) -> int:
     profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)
     committed = run.is_plain and run.out is None
-    page = site.build(paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site")
+    page = site.build(
+        paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site", live=True
+    )
     print(f"wrote the site; open {page.as_uri()}")
+    return 0
+
+
+def _live(asked: argparse.Namespace) -> int:
+    from patchlib.run import live
+    from patchlib.support import paths
+
+    page = live.build(asked.out or paths.root() / "build" / "live")
+    print(f"wrote {page}; browsers open it from a server only: --serve 8000")
+    if asked.serve is not None:
+        live.serve(page.parent, asked.serve)
     return 0
 
 

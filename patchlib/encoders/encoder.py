@@ -105,6 +105,13 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     return Encoder(label, *parts, encode, config, device, model, recipe)
 
 
+def export(encoder: Encoder) -> Path:
+    """A torch encoder of the CPU as an ONNX file in the cache, from bytes to unit rows; made if it is not there."""
+    specification = spec(encoder.name)
+    scale_and_shift = _scale_and_shift(specification)
+    return onnx_runtime.export(encoder.model, *scale_and_shift, specification.input_size, encoder.config)
+
+
 def exported(name: str) -> Encoder | None:
     """The encoder :func:`create` gives on a CPU, by its exported network alone: without torch, which takes seconds to
     import, and without ``model``.
