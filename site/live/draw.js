@@ -2,11 +2,11 @@
 
 const STOPS = [[0, 34, 78], [59, 73, 107], [124, 123, 120], [187, 175, 113], [254, 232, 56]]; // cividis
 
-/** Colour of a value between low and high, as [r, g, b]. */
+/** Colour of a value between low and high, as "r g b". */
 export function heatColour(value, low, high) {
   const at = Math.min(0.9999, Math.max(0, (value - low) / Math.max(high - low, 1e-6))) * (STOPS.length - 1);
   const [from, to] = [STOPS[Math.floor(at)], STOPS[Math.floor(at) + 1]];
-  return from.map((channel, index) => Math.round(channel + (to[index] - channel) * (at % 1)));
+  return from.map((channel, index) => Math.round(channel + (to[index] - channel) * (at % 1))).join(" ");
 }
 
 /** A box with a light edge, in pixels of the canvas. */
