@@ -22,6 +22,7 @@ from patchlib.features import FeatureSet
 from patchlib.run import live
 from patchlib.support import paths
 
+SIZE = "--window-size=1280,1400"  # all of a canvas is in sight
 SOURCE = paths.root() / "site" / "live"
 
 
@@ -70,7 +71,7 @@ def browser(page: Path) -> Iterator[Any]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", SIZE):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     handler = partial(Quiet, directory=str(page.parents[2]))
