@@ -45,7 +45,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "device": (lambda value: isinstance(value, str), 'a torch device such as "cpu" or "cuda"'),
     "dtype": (lambda value: value in DTYPES, " or ".join(DTYPES)),
     "matcher": (lambda value: value in MATCHERS, " or ".join(MATCHERS)),
-    "skip_bad": (lambda value: isinstance(value, bool), "true or false"),
+    **dict.fromkeys(("skip_bad", "download"), (lambda value: isinstance(value, bool), "true or false")),
     "worlds": (lambda value: value == 0 or _whole(value), "a whole number"),
 }
 

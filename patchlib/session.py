@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from patchlib import benchmarks, encoders, features, metrics, plots, report, search
+from patchlib import encoders, features, metrics, plots, report, search
 from patchlib.benchmarks import Benchmark
+from patchlib.download import presence
 from patchlib.encoders import Encoder
 from patchlib.features import FeatureSet
 from patchlib.regions import Strategy
@@ -30,6 +31,7 @@ TITLES = {
     "grocery": "Grocery Store",
     "folder": "own photographs",
 }
+INDIFFERENT = ("name", "workers", "download")  # settings that decide no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Profile:
         worlds: images of each of the other worlds that a page's effects are measured in; 0 = none.
         resamples: bootstrap resamples of a confidence interval.
         skip_bad: leave unreadable images out, and count them, instead of stopping.
+        download: fetch a benchmark that is missing; None = up to 1 GB.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Profile:
     worlds: int = 0
     resamples: int
     skip_bad: bool = False
+    download: bool | None = None
 
     @property
     def label(self) -> str:
@@ -109,8 +113,8 @@ class Session:
 
     @cached_property
     def data(self) -> Benchmark:
-        """The benchmark."""
-        data = benchmarks.load(self.settings.benchmark, **self.settings.benchmark_options)
+        """The benchmark; fetched first where it is missing, as the setting ``download`` says."""
+        data = presence.load(self.settings.benchmark, self.settings.benchmark_options, self.settings.download)
         self.use(benchmark=data.hash)
         return data
 
@@ -122,7 +126,11 @@ class Session:
     @property
     def depth(self) -> int | None:
         """Depth of AP: the profile's, or that of the benchmark's protocol; None = the whole database."""
-        return self.settings.k or self.data.meta.get("k")
+        return self.depth_of(self.data)
+
+    def depth_of(self, data: Benchmark) -> int | None:
+        """The same of another benchmark."""
+        return self.settings.k or data.meta.get("k")
 
     def features(
         self, regions: Strategy = "L3", data: Benchmark | None = None, encoder: Encoder | None = None
@@ -147,7 +155,7 @@ class Session:
             data: another benchmark than the session's.
         """
         data = data or self.data
-        depth = self.settings.k or data.meta.get("k")
+        depth = self.depth_of(data)
         rankings = {name: search.rank(part.query_descriptors, part, depth) for name, part in sets.items()}
         scores = {name: metrics.evaluate(rankings[name], data, part, k=depth) for name, part in sets.items()}
         return Evaluation(rankings, scores)
@@ -179,7 +187,7 @@ class Session:
 
     def record(self, config: Mapping[str, Any], label: str = "") -> dict[str, Any]:
         """The record of what is saved now: the settings that decide numbers, and the inputs used until now."""
-        decisive = {key: value for key, value in asdict(self.settings).items() if key not in ("name", "workers")}
+        decisive = {key: value for key, value in asdict(self.settings).items() if key not in INDIFFERENT}
         return provenance.record(
             decisive | dict(config), self._inputs, self.settings.name, label or self.settings.label
         )

@@ -18,8 +18,8 @@ from patchlib.support import paths
 PACKAGE = paths.root() / "patchlib"
 # the rooms and the modules of the core, from the ground up; each may import what stands before it
 HOUSE = """
-    support boxes images benchmarks regions encoders features search metrics report plots
-    session profiles pq paper reranking studies scale charts explorer download training run __main__
+    support boxes images benchmarks download regions encoders features search metrics report plots
+    session profiles pq paper reranking studies scale charts explorer training run __main__
 """
 ORDER = HOUSE.split()
 FEATURES = ["feature_set", "cluster", "shards", "extraction", "proposals"]

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.image_files import (
+    NotFetched,
     around,
     assemble,
     check_choice,
-    fetch,
     find_images,
     first_three,
     image_sizes,
@@ -176,10 +176,8 @@ def _rows(root: Path, ids: list[str], on_disk: dict[str, str], column: str) -> p
     """Ids with their paths; an id may have ``#Uxxxx`` where the file name has the character itself."""
     missing = [name for name in ids if encoded(name) not in on_disk]
     if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(ids)} images that the id list names are not in {root / CORE}: "
-            f"{first_three(missing)}; {fetch('ilias-core')}"
-        )
+        absent = f"{len(missing)} of {len(ids)} images that the id list names are not in {root / CORE}"
+        raise NotFetched(f"{absent}: {first_three(missing)}", "ilias-core")
     return pd.DataFrame({column: ids, "path": [f"{CORE}/{on_disk[encoded(name)]}" for name in ids]})
 
 
@@ -210,7 +208,7 @@ def _keys(root: Path, distractors: str | Path) -> NDArray[np.bytes_] | None:
         return None
     path = root / "image_ids" / "mini_ilias_yfcc100m_ids.txt"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; {fetch('mini-ilias-ids')}")
+        raise NotFetched(f"{path} is not there", "mini-ilias-ids")
     return read_keys(path)
 
 
@@ -225,5 +223,7 @@ def _distractors(root: Path, distractors: str | Path, keys: NDArray[np.bytes_] |
         empty = False
         yield table
     if empty:
-        remedy = fetch("ilias-yfcc100m") if published else "expected 'none', 'mini', 'full' or a folder"
-        raise FileNotFoundError(f"no distractors in {folder} (neither tar shards nor images); {remedy}")
+        problem = f"no distractors in {folder} (neither tar shards nor images)"
+        if published:
+            raise NotFetched(problem, "ilias-yfcc100m")
+        raise FileNotFoundError(f"{problem}; expected 'none', 'mini', 'full' or a folder")

@@ -31,17 +31,21 @@ def locate(part: str, folders: Sequence[Path], name: str) -> Path:
         name: of the entry of ``data_manifest.yaml`` that it comes from.
 
     Raises:
-        FileNotFoundError: none holds it; says where it was looked for, and which command fetches it.
+        NotFetched: none holds it; says where it was looked for, and which command fetches it.
     """
     for folder in folders:
         if (folder / part).exists():
             return folder
-    raise FileNotFoundError(f"no {part} in {first_three([str(folder) for folder in folders])}; {fetch(name)}")
+    raise NotFetched(f"no {part} in {first_three([str(folder) for folder in folders])}", name)
 
 
-def fetch(name: str) -> str:
-    """The remedy that messages name."""
-    return f"fetch it with `python -m patchlib data get {name}`; `--from FILE` takes an archive that is there already"
+class NotFetched(FileNotFoundError):
+    """Files of a benchmark are not there; ``entry`` of ``data_manifest.yaml`` says where they can be had."""
+
+    def __init__(self, problem: str, entry: str) -> None:
+        remedy = f"fetch it with `python -m patchlib data get {entry}`"
+        super().__init__(f"{problem}; {remedy}; `--from FILE` takes an archive that is there already")
+        self.entry = entry
 
 
 def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:

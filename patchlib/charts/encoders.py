@@ -45,16 +45,19 @@ def legend_below(ax: Axes) -> Axes:
 
 
 def pretraining(ax: Axes, table: pd.DataFrame) -> Axes:
-    """mAP with its interval against the pretraining size, a line for each family, global and local.
+    """mAP with its interval against the pretraining size: global and local, a line for each architecture, named.
 
     ``table``: of :func:`patchlib.studies.pretraining_table`; may be empty.
     """
-    for (kind, family), rows in table.groupby(["type", "family"], sort=False):
+    for number, ((kind, _), rows) in enumerate(table.groupby(["type", "model"], sort=False)):
         spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mAP"].to_numpy())
-        style = "o-" if family == "CNN" else "s--"
-        ax.errorbar(rows["size"], rows["mAP"], spread, fmt=style, color=KINDS[kind], label=f"{kind}, {family}")
+        key: dict[str, Any] = {"color": KINDS[kind], "label": kind if number < len(KINDS) else None}
+        ax.errorbar(rows["size"], rows["mAP"], spread, fmt="o-", markersize=4, **key)
+        if kind == "local":
+            end = (rows["size"].iloc[-1], rows["mAP"].iloc[-1])
+            ax.annotate(rows.index[-1], end, xytext=(5, -2), textcoords="offset points", fontsize=6.5)
     ax.set(xscale="log", xlabel="pretraining size (log)", ylabel="mAP (%)", ylim=(0, None))
-    ax.legend(*ax.get_legend_handles_labels(), fontsize=7)
+    ax.margins(x=0.35)
     return ax
 
 

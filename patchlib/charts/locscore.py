@@ -98,7 +98,10 @@ def ceiling(ax: Axes, positives: pd.DataFrame) -> Axes:
     area = 100 * positives["area"]
     ax.set(xscale="log", xlim=(0.1, 100))
     ax.scatter(area, positives["reachable"], s=9, fc="none", ec="#999999", lw=0.7, label="best patch")
-    ax.scatter(area, positives["iou"], s=4, color=plots.METHODS["Patchify"], label="winning patch")
+    ax.scatter(area, positives["iou"], s=4, color=plots.METHODS["Patchify"], alpha=0.4, label="winning patch")
+    halving = 100 / 2.0 ** np.arange(10, -1, -1)
+    _medians(ax, area, positives["reachable"], halving, "#555555")
+    _medians(ax, area, positives["iou"], halving, plots.METHODS["Patchify"])
     ax.set(xlabel="box area (% of image)", ylabel="IoU with the box", ylim=(0, 1))
     ax.legend(loc="upper left")
     return ax
@@ -108,9 +111,17 @@ def all_and_chosen(ax: Axes, scores: pd.DataFrame, chosen: pd.DataFrame) -> Axes
     """LocScore against AP of all queries, those that are chosen in colour; ``scores`` of ``metrics.evaluate``."""
     ax.scatter(100 * scores["ap"], 100 * scores["loc_score"], s=8, color="#999999")
     ax.plot([0, 100], [0, 100], color="black", lw=0.8)
+    _medians(ax, 100 * scores["ap"], 100 * scores["loc_score"], np.linspace(0, 100, 6), "#555555")
     ax.plot(100 * chosen["ap"], 100 * chosen["loc_score"], "o", color=plots.METHODS["global"])
     ax.set(xlabel="AP (%)", ylabel="LocScore (%)", xlim=(0, 103), ylim=(0, 103))
     return ax
+
+
+def _medians(ax: Axes, x: pd.Series, y: pd.Series, edges: NDArray[np.floating], colour: str) -> None:
+    """A line through the medians of x and of y in every bin that holds five points or more."""
+    points = pd.DataFrame({"x": x, "y": y, "bin": np.digitize(x, edges[1:-1])}).dropna().groupby("bin")
+    middle = points[["x", "y"]].median()[points.size() >= 5]
+    ax.plot(middle["x"], middle["y"], "-", color=colour, lw=1.6, label="_medians")
 
 
 def query_rows(

@@ -112,6 +112,12 @@ def state(entry: Entry, data: Path) -> str:
     return "complete" if done == total else f"{done} of {total or '?'} files"
 
 
+def is_unfinished(entry: Entry, data: Path) -> bool:
+    """Whether a fetch of all the entry's files was begun and did not end."""
+    shelf = _Shelf(entry, data)
+    return shelf.listed is not None and len(shelf.whole) < shelf.listed
+
+
 def count_files(entry: Entry, data: Path) -> int:
     """How many of an entry's files have been fetched."""
     return len(_Shelf(entry, data).whole)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import pandas as pd
 import yaml
 
-from patchlib.paper.statements import KINDS, STATES, Picture, Record
+from patchlib.paper.statements import KINDS, STATES, Picture, Record, of_interval
 from patchlib.support import paths, provenance
 
 FILE = Path(__file__).parent / "items.yaml"
@@ -68,7 +69,11 @@ def fingerprint(record: Record) -> str:
 
 
 def collate(items: Sequence[PaperItem], records: Mapping[str, Record]) -> pd.DataFrame:
-    """Every statement of every item: :data:`COLUMNS`, and ``effects``, the published numbers by benchmark, if any."""
+    """Every statement of every item: :data:`COLUMNS`, and what they are made of.
+
+    ``effects`` are the published numbers by benchmark, if any; ``effect`` is the same for rows about one effect; ``on
+    photographs`` holds its rows in the other worlds.
+    """
     rows = []
     for item in items:
         for statement in item.statements:
@@ -77,6 +82,8 @@ def collate(items: Sequence[PaperItem], records: Mapping[str, Record]) -> pd.Dat
                 "statement": statement.says,
                 "record": statement.record,
                 "published": statement.published(),
+                "effect": statement.key,
+                "on photographs": statement.on_photographs(records),
             }
             record = records.get(statement.record)
             if record is None:
@@ -84,23 +91,63 @@ def collate(items: Sequence[PaperItem], records: Mapping[str, Record]) -> pd.Dat
                 continue
             base |= {"benchmark": record["label"], "profile": record["profile"]}
             rows += [base | row for row in statement.rows(record)]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "effects"])
+    return pd.DataFrame(rows, columns=[*COLUMNS, "effects", "effect", "on photographs"])
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """The table of :func:`collate` as text: intervals in one column, a dash where there is no number."""
 
-    def interval(row: pd.Series) -> str:
-        if pd.isna(row["ours"]):
-            return NONE
-        if pd.isna(row["low"]):
-            return f"{row['ours']:.2f}"
-        return f"{row['ours']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
-
     text = table[COLUMNS].drop(columns=["low", "high", "record"])
-    text["ours"] = table.apply(interval, axis=1)
+    text["ours"] = [_interval(*row) for row in table[["ours", "low", "high"]].itertuples(index=False)]
     text["difference"] = table["difference"].map(lambda value: NONE if pd.isna(value) else f"{value:+.2f}")
     return text.astype(object).fillna(NONE).replace("", NONE)
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    if pd.isna(mean):
+        return NONE
+    return f"{mean:.2f}" if pd.isna(low) else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """Every measured effect once, however many items and rows of ours are about it; of :func:`collate`.
+
+    Returns:
+        DataFrame indexed by statement: ``items``, ``rows`` of ours, their ``state`` ("mixed" where they differ), the
+        largest of their ``p`` values (two-sided, by the normal distribution whose 95 % interval is ours), ``Holm``
+        (whether it stays below 0.05 when all effects are tested at once), and a column for each world of photographs.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    rows = {}
+    for _, part in table[table["low"].notna()].groupby("effect", sort=False):
+        own = part.drop_duplicates(["record", "our row"])
+        told = {world: row for rows in part["on photographs"] for world, row in rows.items()}
+        errors = (own["high"] - own["low"]).to_numpy(float) / (2 * 1.96)
+        rows[part["statement"].iloc[0]] = {
+            "items": ", ".join(part["item"].unique()),
+            "rows": len(own),
+            "state": own["state"].iloc[0] if own["state"].nunique() == 1 else "mixed",
+            "p": max(2 * NormalDist().cdf(-abs(ours / error)) for ours, error in zip(own["ours"], errors, strict=True)),
+            **{world: _interval(row["evidence"], row["low"], row["high"]) for world, row in told.items()},
+        }
+    effects = pd.DataFrame.from_dict(rows, orient="index").rename_axis("statement")
+    if effects.empty:
+        return effects
+    ascending = effects["p"].sort_values(kind="stable")
+    corrected = (ascending * range(len(ascending), 0, -1)).cummax()
+    effects.insert(4, "Holm", corrected.reindex(effects.index) < 0.05)
+    return effects.fillna(NONE)
+
+
+def tally(table: pd.DataFrame) -> pd.DataFrame:
+    """How many distinct effects are in which state: in the records' own data, and in each world of photographs."""
+    counts = {"this run": distinct(table)["state"].value_counts()}
+    elsewhere = table[table["low"].notna()].drop_duplicates("effect")["on photographs"]
+    for world in dict.fromkeys(world for rows in elsewhere for world in rows):
+        states = [of_interval(rows[world]["low"], rows[world]["high"])[0] for rows in elsewhere if world in rows]
+        counts[world] = pd.Series(states).value_counts()
+    return pd.DataFrame(counts).fillna(0).astype(int).rename_axis("effects")
 
 
 def coverage(items: Sequence[PaperItem], table: pd.DataFrame, records: Mapping[str, Record]) -> pd.DataFrame:

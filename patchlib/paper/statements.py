@@ -23,15 +23,24 @@ from patchlib.support.items import Item
 
 STATES = {
     "exact": "every printed digit is equal",
+    "fitted": "every printed digit is equal, with a definition or inputs that were chosen so that it is",
     "trend": "the effect has the sign that the paper states: its 95 % interval lies above zero",
     "open": "the 95 % interval of the effect holds zero",
     "differs": "the interval lies below zero, or printed digits differ",
     "shown": "a picture or curve without printed numbers; ours stands beside it",
     "not run": "nothing of ours to compare with; the row says why",
 }
+PRETRAINED = "EfficientNet-Lite0"  # whose effects on photographs stand beside ours
+
+
+def networks() -> list[str]:
+    """Names of all encoders but the baselines, which the paper does not speak of."""
+    return [name for name in encoders.names() if encoders.spec(name).family != "Baseline"]
+
+
 KEYS: dict[str, Callable[[], Iterable[Any]]] = {  # fields of a claim -> what may stand there
-    "encoder": encoders.names,
-    "model": encoders.names,  # as Tables 8 and 9 call it
+    "encoder": networks,
+    "model": networks,  # as Tables 8 and 9 call it
     "level": lambda: [f"L{level}" for level in regions.LEVELS],
     "m": lambda: range(1, 129),
     "lists": lambda: [2**power for power in range(13)],
@@ -58,14 +67,31 @@ class Picture:
     Attributes:
         says: the statement.
         record: ours that answers.
+        fitted: what was chosen so that digits agree, if anything was.
     """
 
     says: str
     record: str
+    fitted: str = ""
+
+    @property
+    def key(self) -> str:
+        """The same for all statements about one effect."""
+        return self.says
+
+    def on_photographs(self, records: Mapping[str, Record]) -> dict[str, Row]:
+        """World of photographs -> our row there, by the pretrained encoder; nothing where it was not measured."""
+        return {}
 
     def published(self) -> str:
         """What is printed, as text; empty where there is no number."""
         return ""
+
+    def by_digits(self, equal: bool, why: str) -> Row:
+        """State of printed digits, and why."""
+        if equal and self.fitted:
+            return {"state": "fitted", "why": self.fitted}
+        return {"state": "exact" if equal else "differs", "why": why}
 
     def rows(self, record: Record) -> list[Row]:
         """What the record and the published numbers make together."""
@@ -83,6 +109,8 @@ class Effect(Picture):
         metric, more, less: of the published effect, see :func:`patchlib.paper.effect`.
         only: published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``.
         reverse: our row measures the opposite; its sign is turned.
+        effect: name of the effect, where statements that different records answer are about the same one.
+        elsewhere: ``record`` and ``effect`` of :func:`patchlib.studies.worlds.compare` that tell it in other worlds.
     """
 
     claim: str
@@ -92,6 +120,18 @@ class Effect(Picture):
     less: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
     reverse: bool = False
+    effect: str = ""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.effect or f"{self.record}: {self.claim}"
+
+    def on_photographs(self, records: Mapping[str, Record]) -> dict[str, Row]:
+        record = records.get(self.elsewhere.get("record", ""), {})
+        wanted = (self.elsewhere.get("effect"), PRETRAINED)
+        rows = [row for row in record.get("config", {}).get("effects", ()) if (row["effect"], row["encoder"]) == wanted]
+        return {row["world"]: row for row in rows if "photographs" in row["world"]}
 
     def published(self) -> str:
         return span(self.printed({}))
@@ -161,9 +201,8 @@ class Cells(Picture):
             why = f"printed for {where}, ours is {record['label']}"
             return [{"state": "not run", "why": "the record has no such cells" if record["label"] in names else why}]
         equal = sum(same_digits(*pair) for pair in zip(pairs["ours"], pairs["printed"], strict=True))
-        state = "exact" if equal == len(published) else "differs"
         row = {"our row": f"{equal} of {len(pairs)} equal", "difference": (pairs["ours"] - pairs["value"]).abs().max()}
-        return [row | {"state": state, "why": "printed digits compared; difference is the largest"}]
+        return [row | self.by_digits(equal == len(published), "printed digits compared; difference is the largest")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +223,8 @@ class Number(Picture):
     def rows(self, record: Record) -> list[Row]:
         ours = loc_scores(record["config"]["ranks"], record["config"]["iou"])[self.formula]
         text = self.published()
-        state = "exact" if same_digits(ours, text) else "differs"
-        return [{"ours": ours, "difference": ours - float(text), "state": state, "why": "printed digits compared"}]
+        row = {"ours": ours, "difference": ours - float(text)}
+        return [row | self.by_digits(same_digits(ours, text), "printed digits compared")]
 
 
 KINDS = {"effect": Effect, "cells": Cells, "number": Number, "picture": Picture}

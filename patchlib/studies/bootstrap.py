@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def bootstrap(values: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interv
     return Interval(float(sample.mean()), float(low), float(high), float(means.std(ddof=1)), len(sample))
 
 
-def intervals(values: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.DataFrame:
+def intervals(values: Mapping[Any, ArrayLike], resamples: int = 1000) -> pd.DataFrame:
     """Bootstrap intervals by name: one row each, columns mean, low, high, standard_error, n."""
     rows = [bootstrap(sample, resamples) for sample in values.values()]
     return pd.DataFrame(rows, index=list(values), columns=Interval._fields)

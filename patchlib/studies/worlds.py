@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from patchlib import benchmarks, encoders
+from patchlib import benchmarks, encoders, regions
 from patchlib.benchmarks import Benchmark
 from patchlib.encoders import Encoder
 from patchlib.session import Session
-from patchlib.studies.bootstrap import paired
+from patchlib.studies.bootstrap import intervals, paired
 from patchlib.studies.claims import verdicts
 from patchlib.studies.encoder_study import sample
 
@@ -21,6 +21,13 @@ WORLDS: dict[str, dict[str, Any]] = {
     "photographs": {"name": "photographs"},
     "composed of photographs": {"name": "photographs", "series": "composed"},
 }
+# what was asked, and in which pictures it was searched for
+PHOTOGRAPHS: dict[str, dict[str, Any]] = {
+    f"{series.replace('_', ' ')}, {queries} queries": {"name": "photographs", "series": series, "queries": queries}
+    for series in ("as_shot", "composed")
+    for queries in ("iconic", "natural")
+}
+LABEL = "procedural scenes and photographs"
 ENCODERS = ("cnn-small", "EfficientNet-Lite0")
 HOLDS = {"yes": "holds", "no": "is the other way", "open": "is open", "not measured": "was not measured"}
 # an interval of 95 % is 2 * 1.96 standard errors wide; an effect of 1.96 + 0.84 of them shows in 80 % of all draws
@@ -38,14 +45,24 @@ class Visit(NamedTuple):
 Measure = Callable[[Session, Visit], Mapping[str, ArrayLike]]
 
 
-def visits(run: Session) -> list[Visit]:
+def visits(
+    run: Session, worlds: Mapping[str, Mapping[str, Any]] = WORLDS, names: Sequence[str] = ENCODERS
+) -> list[Visit]:
     """Every world with every encoder; none where the profile's ``worlds``, the images that a world may have, is 0."""
     if not run.settings.worlds:
         return []
-    seen = {world: sample(benchmarks.load(**options), run.settings.worlds) for world, options in WORLDS.items()}
+    seen = {world: sample(benchmarks.load(**options), run.settings.worlds) for world, options in worlds.items()}
     run.use(**{f"benchmark {world}": data.hash for world, data in seen.items()})
-    by = [encoders.create(name, device=run.settings.device) for name in ENCODERS]
+    by = [encoders.create(name, device=run.settings.device) for name in names]
     return [Visit(world, data, encoder) for world, data in seen.items() for encoder in by]
+
+
+def compare(run: Session, measure: Measure, name: str) -> pd.DataFrame:
+    """A page's effects in every world: prints their :func:`summary`, saves the table :func:`side_by_side`."""
+    elsewhere = effects(run, visits(run), measure)
+    print(*summary(elsewhere), sep="\n")
+    rows = elsewhere.round(2).reset_index().to_dict("records")
+    return run.save_table(side_by_side(elsewhere), name, label=LABEL, worlds=WORLDS, effects=rows)
 
 
 def farthest(run: Session, visits: Sequence[Visit]) -> Visit:
@@ -53,16 +70,32 @@ def farthest(run: Session, visits: Sequence[Visit]) -> Visit:
     return visits[-1] if visits else Visit("", run.data, run.encoder)
 
 
-def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
-    """Effects of notebook 03: what patches add to the whole image, in points per query."""
-    patches = run.features("L3", visit.data, visit.encoder)
-    sets = {level: patches.at_level(int(level[1:])) for level in ("L0", "L1", "L3")}
-    scores = run.evaluate(sets, visit.data).scores
-    return {
-        "mAP: L3 above L0": paired(scores["L0"], scores["L3"]),
-        "mAP: L1 above L0": paired(scores["L0"], scores["L1"]),
-        "mLocScore: L3 above L0": paired(scores["L0"], scores["L3"], "mloc_score"),
-    }
+def scores_by_level(run: Session, visits: Sequence[Visit]) -> dict[tuple[str, str], dict[str, pd.DataFrame]]:
+    """(world, encoder) -> "L0" .. "L3" -> table of ``metrics.evaluate``."""
+    scores = {}
+    for visit in visits:
+        patches = run.features("L3", visit.data, visit.encoder)
+        sets = {f"L{level}": patches.at_level(level) for level in regions.LEVELS}
+        scores[visit.world, visit.encoder.name] = run.evaluate(sets, visit.data).scores
+    return scores
+
+
+def level_table(scores: Mapping[tuple[str, str], Mapping[str, pd.DataFrame]], resamples: int = 1000) -> pd.DataFrame:
+    """mAP of every level, what L3 adds to L0, and how small an effect would show.
+
+    Args:
+        scores: of :func:`scores_by_level`.
+        resamples: of the bootstrap.
+
+    Returns:
+        DataFrame indexed by world and encoder: a column a level in percent; ``gain`` with ``low`` and ``high``, and
+        ``smallest effect``, which so many ``queries`` would show in 80 % of draws, in points.
+    """
+    means = {key: {name: 100 * table["ap"].mean() for name, table in levels.items()} for key, levels in scores.items()}
+    gains = intervals({key: paired(levels["L0"], levels["L3"]) for key, levels in scores.items()}, resamples)
+    gains["smallest effect"] = SMALLEST * (gains["high"] - gains["low"])
+    gains = gains.rename(columns={"mean": "gain", "n": "queries"}).drop(columns="standard_error")
+    return pd.DataFrame(means).T.join(gains).rename_axis(["world", "encoder"])
 
 
 def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataFrame:
@@ -102,12 +135,12 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
 def summary(table: pd.DataFrame) -> list[str]:
     """A sentence an effect: where it holds, where it is the other way, where it is open."""
     if table.empty:
-        return ["no other world: the profile's 'worlds' is 0"]
+        return ["No other world is visited: the profile's 'worlds' is 0."]
     sentences = []
     for effect, part in table.groupby(level="effect", sort=False):
         told = []
         for verdict, says in HOLDS.items():
             where = [f"{world} with {encoder}" for world, encoder, _ in part.index[part["holds"] == verdict]]
             told += [f"{says} in {len(where)} of {len(part)} ({'; '.join(where)})"] if where else []
-        sentences.append(f"{effect} {', '.join(told)}")
+        sentences.append(f"{effect} {', '.join(told)}.")
     return sentences

@@ -24,11 +24,12 @@ def test_every_encoder_is_a_curve_over_the_levels() -> None:
 
 
 def test_sizes_of_pretraining_ours_and_published() -> None:
-    table = pd.DataFrame({"type": ["global", "local"] * 2, "family": "CNN", "size": [40, 40, 400, 400]})
+    table = pd.DataFrame({"type": ["global", "local"] * 2, "model": "small", "size": [40, 40, 400, 400]}, ["a"] * 4)
     table = table.assign(mAP=[1.0, 2, 3, 4], low=0.5, high=5.0, mAP_ILIAS=[1.0, 2, 3, 4])
     ax = charts.encoders.pretraining(plt.subplots()[1], table)
     assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[1, 3], [2, 4]]
-    assert charts.encoders.pretraining(plt.subplots()[1], table.head(0)).get_legend() is not None
+    assert ax.get_legend_handles_labels()[1] == ["global", "local"] and [text.get_text() for text in ax.texts] == ["a"]
+    assert not charts.encoders.pretraining(plt.subplots()[1], table.head(0)).containers
     ax = charts.encoders.published_pretraining(plt.subplots()[1], table)
     assert [list(line.get_ydata()) for line in ax.lines] == [[1, 3], [2, 4]]
     assert ax.lines[1].get_color() == plots.METHODS["Patchify"]

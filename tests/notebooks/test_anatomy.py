@@ -24,6 +24,20 @@ SECTIONS = ("what we see", "paper vs ours", "exercises")
 ABSOLUTE = re.compile(r"(?<![\w:/.<>])/(?:\w[\w.-]*/){2,}")
 # what has an address in memory, or depends on how fast the machine is
 UNSTABLE = re.compile(r" at 0x[0-9a-f]{6,}|it/s\]|\d%\|")
+# bold sentences that no data can deny: definitions, geometry, how to read a picture
+FACTS = {
+    "Every patch gets the encoder's full input resolution.",
+    "LocScore is the area under LocScore(δ).",
+    "Scores end where geometry ends.",
+    "Small boxes have no patch that fits.",
+    "Equal AP, unequal LocScore.",
+    "One scene, one thing changes.",
+    "What each strategy looks at.",
+    "Left the first rule, right the second.",
+    "How many effects have the paper's sign stands in the figure; sizes are another matter.",
+    "Table 7 in bytes.",
+    "The exceptions, one by one.",
+}
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.relative_to(FOLDER).with_suffix("").as_posix())
@@ -118,6 +132,12 @@ def test_values_are_hidden_by_name(notebook: NotebookNode) -> None:
     # nbval runs cells without history, where a trailing semicolon hides nothing
     for cell in _code(notebook):
         assert not cell.source.rstrip().endswith(";"), f"assign to _ instead: {cell.source.splitlines()[-1]}"
+
+
+def test_bold_sentences_ask_or_hold_on_any_data(notebook: NotebookNode) -> None:
+    # a direction, a winner or a "no" is told by a cell, from the table it rests on; prose asks what to look at
+    opened = re.findall(r"(?m)^\*\*(?!Question\.)(.+?)\*\*", _prose(notebook))
+    assert not {sentence for sentence in opened if sentence.endswith((".", ";"))} - FACTS
 
 
 def test_nothing_is_installed_or_run_outside_python(notebook: NotebookNode) -> None:

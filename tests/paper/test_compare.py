@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,48 @@ def test_a_chart_shows_what_is_measured_and_printed_each_once() -> None:
     table = compare.collate(ITEMS * 2, {"claims": CLAIMS, "fig_curves": {**LABEL, "caption": "Up."}})
     assert compare.measured(table)["our row"].tolist() == ["cnn-small: L3 above L0", "vit-small: L3 above L0"]
     assert compare.measured(compare.collate(ITEMS, {})).empty
+
+
+def test_an_effect_counts_once_however_often_it_is_told() -> None:
+    told = {"record": "table_worlds", "effect": "mAP: L3 above L0"}
+    once = dataclasses.replace(LEVELS, effect="L3 above L0", elsewhere=told)
+    again = dataclasses.replace(once, says="patches win", record="others", claim="mine", reverse=True)
+    alone = dataclasses.replace(LEVELS, says="something else", record="others", claim="else")
+    item = dataclasses.replace(ITEMS[0], name="Table 2", statements=[again, alone])
+    others = [{"claim": "mine", "evidence": -4.0, "low": -5.0, "high": -3.0},
+              {"claim": "else", "evidence": 2.5, "low": 0.1, "high": 4.9}]  # fmt: skip
+    of_worlds = [
+        {
+            "world": world,
+            "encoder": encoder,
+            "effect": told["effect"],
+            "evidence": gain,
+            "low": gain - 1,
+            "high": gain + 1,
+        }
+        for world, gain in (("procedural scenes", 9.0), ("photographs", -3.0), ("composed of photographs", 0.5))
+        for encoder in ("cnn-small", "EfficientNet-Lite0")
+    ]
+    records = {
+        "claims": CLAIMS,
+        "others": {**LABEL, "rows": others},
+        "table_worlds": {"config": {"effects": of_worlds}},
+    }
+    table = compare.collate([dataclasses.replace(ITEMS[0], statements=[once]), item], records)
+    effects = compare.distinct(table)
+    assert effects.index.tolist() == ["L3 above L0", "something else"]
+    assert effects["rows"].tolist() == [3, 1] and effects["items"].tolist() == ["Table 1, Table 2", "Table 2"]
+    assert effects["state"].tolist() == ["mixed", "trend"]
+    # the widest row of the first effect holds zero; the second is 2.04 standard errors from it, 1 of 2 tests by Holm
+    assert effects["p"].round(3).tolist() == [0.191, 0.041] and not effects["Holm"].any()
+    assert effects.loc["L3 above L0", ["photographs", "composed of photographs"]].tolist() == [
+        "-3.00 [-4.00, -2.00]",
+        "+0.50 [-0.50, +1.50]",
+    ]
+    counts = compare.tally(table)
+    assert counts["this run"].to_dict() == {"differs": 0, "mixed": 1, "open": 0, "trend": 1}
+    assert counts["photographs"]["differs"] == counts["composed of photographs"]["open"] == 1
+    assert compare.distinct(compare.collate(ITEMS, {})).empty
 
 
 def test_an_earlier_folder_goes_before_a_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,9 @@ def test_numbers_and_pictures() -> None:
     given = {"says": "s", "record": "fig_3_locscore", "quantity": "LocScore(cont.)"}
     plain, weighted = (Number(**given, formula=formula) for formula in ("plain mean", "weighted"))
     assert (plain.rows(record)[0]["state"], weighted.rows(record)[0]["state"]) == ("exact", "differs")
+    fitted = dataclasses.replace(plain, fitted="another mean").rows(record)[0]
+    assert (fitted["state"], fitted["why"]) == ("fitted", "another mean")
+    assert dataclasses.replace(weighted, fitted="another mean").rows(record)[0]["state"] == "differs"
     assert plain.published() == "0.390"
     (row,) = Picture(says="s", record="x").rows({"caption": "A message of 0.5 points. More."})
     assert (row["state"], row["our row"]) == ("shown", "A message of 0.5 points.")

@@ -84,4 +84,4 @@ def test_no_world_is_visited_where_the_profile_wants_none(loaded: list[dict[str,
     run = profiles.open("builtin", worlds=0)
     nothing = worlds.effects(run, worlds.visits(run), measure)
     assert not loaded and worlds.side_by_side(nothing).empty
-    assert worlds.summary(nothing) == ["no other world: the profile's 'worlds' is 0"]
+    assert worlds.summary(nothing) == ["No other world is visited: the profile's 'worlds' is 0."]

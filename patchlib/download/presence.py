@@ -1,0 +1,60 @@
+"""A benchmark made present: what its loader misses is named with licence, size and free disk, then fetched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from tqdm import tqdm
+
+from patchlib import benchmarks
+from patchlib.benchmarks import Benchmark
+from patchlib.benchmarks.image_files import NotFetched
+from patchlib.download import manifest, store
+from patchlib.download.manifest import Entry
+from patchlib.download.store import FetchOptions
+from patchlib.support import paths
+
+FREELY = 1_000_000_000  # bytes that are fetched without having been asked for
+
+
+def load(name: str, options: dict[str, Any], download: bool | None = None) -> Benchmark:
+    """Load a benchmark; where it is not there, or its download did not end, fetch it first.
+
+    Args:
+        name, options: of :func:`patchlib.benchmarks.load`.
+        download: whether to fetch; None = up to 1 GB, and beyond that stop with the line that says yes.
+
+    Raises:
+        FileNotFoundError: the benchmark is not there, and may not be fetched.
+        DownloadError, ArchiveError: as :func:`patchlib.download.store.get`; what has arrived is kept, and continued.
+    """
+    entries = manifest.load()
+    if download is not False and options.get("root") is None:
+        for entry in [entry for entry in entries.values() if entry.layout == name]:
+            if store.is_unfinished(entry, paths.data()):
+                _fetch(entry, download)
+    fetched: list[str] = []
+    while True:
+        try:
+            return benchmarks.load(name, **options)
+        except NotFetched as missing:
+            if download is False or options.get("root") is not None or missing.entry in fetched:
+                raise
+            _fetch(entries[missing.entry], download)
+            fetched.append(missing.entry)
+
+
+def _fetch(entry: Entry, download: bool | None) -> None:
+    size = f"about {tqdm.format_sizeof(entry.approximate_bytes, 'B')}" if entry.approximate_bytes else "of unknown size"
+    paths.data().mkdir(parents=True, exist_ok=True)
+    free = tqdm.format_sizeof(shutil.disk_usage(paths.data()).free, "B")
+    told = f"{entry.title}: {size}, {free} are free in {paths.data()}; licence: {entry.licence.strip()}"
+    if download is None and not 0 < (entry.approximate_bytes or 0) <= FREELY:
+        raise FileNotFoundError(
+            f"{told}\nTo fetch it say download=True (headless: --set download=true), or run `python -m patchlib data "
+            f"get {entry.name}`; `--from FILE` takes an archive that is there already"
+        )
+    print(told)
+    store.get(entry, paths.data(), FetchOptions(mirror=os.environ.get("PATCHLIB_MIRROR") or None))
