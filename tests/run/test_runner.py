@@ -86,7 +86,8 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
 def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    settings = SimpleNamespace(name="builtin", label="built-in benchmark", encoder="none")
+    said = {"name": "builtin", "label": "built-in benchmark", "encoder": "none"}
+    settings = SimpleNamespace(**said, benchmark="procedural", benchmark_options={})
     monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: settings)
     refreshed = []
     monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
