@@ -17,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce site test lab course slides notebooks benchmark scale clean
+.PHONY: help reproduce site live test lab course slides notebooks benchmark scale clean
 
 help:  ## list the commands
 	@echo "usage: make TARGET [PYTHON=python3.12] [PROFILE=builtin] [WORKERS=2] [ARGS=\"--only 03\"]"
@@ -28,6 +28,9 @@ reproduce: $(STAMP)  ## regenerate every figure and table (the built-in benchmar
 
 site: $(STAMP)  ## make a website of the executed notebooks (PROFILE=workshop: of that run)
 	@$(RUN) -m patchlib site --profile $(PROFILE) $(ARGS)
+
+live: $(STAMP)  ## search by patches in a browser: make the page and serve it to this machine
+	@$(RUN) -m patchlib live --serve 8000 $(ARGS)
 
 # Notebooks run here write their figures under build/ and show no progress: testing changes no committed file.
 test: export PATCHLIB_FIGURES := $(CURDIR)/build/test/figures
@@ -68,6 +71,6 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "make: $(PYTHON) comes without venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once (a minute or more; 6 GB on Linux)"
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --python $(RUN) --editable ".[test,scale,site]" \
+	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --compile-bytecode --python $(RUN) --editable ".[test,scale,site]" \
 		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test,scale,site]"; }
 	@touch $@

@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | site | course | slides | data | encoders``.
+"""The command line: ``python -m patchlib reproduce | site | live | search | course | slides | data | encoders``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -49,11 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
+    from patchlib.explorer import command as explorer
+
     parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     options.add_parsers(commands)
+    explorer.add_parser(commands)
+    _add_live(commands)
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
@@ -91,6 +95,13 @@ def _add_course(commands: Any) -> None:
     slides = commands.add_parser("slides", help="make slides of the course", allow_abbrev=False)
     slides.add_argument("--out", type=Path, metavar="DIR", help="where they go (default: build/slides)")
     slides.set_defaults(run=_slides)
+
+
+def _add_live(commands: Any) -> None:
+    live = commands.add_parser("live", help="make the page on which patches search, and show it", allow_abbrev=False)
+    live.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/live)")
+    live.add_argument("--serve", type=int, metavar="PORT", help="then serve it to this machine (0: any free port)")
+    live.set_defaults(run=_live)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -135,7 +146,9 @@ def _site(asked: argparse.Namespace) -> int:
     profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)
     committed = run.is_plain and run.out is None
-    page = site.build(paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site")
+    page = site.build(
+        paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site", live=True
+    )
     print(f"wrote the site; open {page.as_uri()}")
     return 0
 
@@ -154,6 +167,17 @@ def _slides(asked: argparse.Namespace) -> int:
 
     pages = slides.build((asked.out or paths.root() / "build" / "slides").resolve())
     print("wrote slides; open one in a browser:", *(page.as_uri() for page in pages), sep="\n  ")
+    return 0
+
+
+def _live(asked: argparse.Namespace) -> int:
+    from patchlib.run import live
+    from patchlib.support import paths
+
+    page = live.build(asked.out or paths.root() / "build" / "live")
+    print(f"wrote {page}; browsers open it from a server only: --serve 8000")
+    if asked.serve is not None:
+        live.serve(page.parent, asked.serve)
     return 0
 
 

@@ -45,6 +45,8 @@ def test_encoders_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> N
         (["reproduce", "--set", "profile=paper"], "chosen with --profile"),
         (["reproduce", "--workers", "two"], "invalid int value: 'two'"),
         (["reproduce", "--in-place", "--out", "x"], "--in-place takes no"),
+        (["reproduce", "--set", "benchmark=folder:absent"], "absent is not a folder"),
+        (["reproduce", "--set", "benchmark=folder:notebooks"], "notebooks/queries is not a folder; expected queries/"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(

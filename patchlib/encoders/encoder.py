@@ -105,6 +105,36 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     return Encoder(label, *parts, encode, config, device, model, recipe)
 
 
+def export(encoder: Encoder) -> Path:
+    """A torch encoder of the CPU as an ONNX file in the cache, from bytes to unit rows; made if it is not there."""
+    specification = spec(encoder.name)
+    scale_and_shift = _scale_and_shift(specification)
+    return onnx_runtime.export(encoder.model, *scale_and_shift, specification.input_size, encoder.config)
+
+
+def exported(name: str) -> Encoder | None:
+    """The encoder :func:`create` gives on a CPU, by its exported network alone: without torch, which takes seconds to
+    import, and without ``model``.
+
+    Returns:
+        None where ONNX Runtime does not take torch's place for it, or it has not been created here before.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`create`.
+    """
+    specification = spec(name)
+    if not (specification.onnx and specification.packaged and onnx_runtime.available()):
+        return None
+    source = _verified(specs.weights_file(specification), name)
+    config = {**specification.config(), "weights": source, "dtype": "float32"}
+    path = onnx_runtime.place(config)
+    if not path.exists():
+        return None
+    config["onnx"] = f"sha256:{provenance.sha256_file(path)}"
+    parts = (specification.dim, specification.input_size, specification.interpolation)
+    return Encoder(name, *parts, _exported(path, specification), config, recipe=(name, "cpu", None, "float32"))
+
+
 def _again(recipe: tuple[str, str, str | Path | None, str], config_hash: str) -> Encoder:
     """An encoder as it was created elsewhere; ValueError when the same recipe gives another one here."""
     encoder = create(*recipe)
@@ -142,13 +172,19 @@ def _load_model(specification: EncoderSpec, weights: str | Path | None) -> tuple
     if weights == "random":
         return model, "random-0"
     file = WeightsFile(Path(weights)) if weights is not None else specs.weights_file(specification)
+    source = _verified(file, specification.name)
+    _fill(model, file, specification.name)
+    return model, source
+
+
+def _verified(file: WeightsFile, name: str) -> str:
+    """Name of a weights file by its hash; raises where it is missing, or not the one its card describes."""
     if not file.path.exists():
-        raise FileNotFoundError(f"weights of {specification.name} not found: {file.path}; {file.remedy}")
+        raise FileNotFoundError(f"weights of {name} not found: {file.path}; {file.remedy}")
     digest = provenance.sha256_file(file.path)
     if file.sha256 not in (None, digest):
         raise ValueError(f"{file.path} is not the file its card describes (sha256 {digest[:12]}...); {file.remedy}")
-    _fill(model, file, specification.name)
-    return model, f"sha256:{digest}"
+    return f"sha256:{digest}"
 
 
 def _pretrained(specification: EncoderSpec) -> torch.nn.Module:

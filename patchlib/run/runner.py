@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from patchlib import profiles
+from patchlib import benchmarks, profiles
 from patchlib.run import changes, notebooks, readme
 from patchlib.run.display import Display
+from patchlib.session import Profile
 from patchlib.support import machine, paths, provenance
 
 DEFAULT_PROFILE = "builtin"
@@ -52,8 +53,10 @@ class Run:
 
     @property
     def build(self) -> Path:
-        """Folder of the executed notebooks and, unless the run is plain, of the figures."""
-        return (self.out or paths.root() / "build" / Path(self.profile).stem).resolve()
+        """Folder of the executed notebooks and, unless the run is plain, of the figures; own data have one each."""
+        root = str(self.overrides.get("benchmark") or "").partition(":")[2]
+        name = "-".join([Path(self.profile).stem, *([Path(root).resolve().name] if root else [])])
+        return (self.out or paths.root() / "build" / name).resolve()
 
     @property
     def figures(self) -> Path:
@@ -84,8 +87,9 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         0, or 1 if a notebook failed.
 
     Raises:
-        ValueError: an unknown notebook, profile, parameter, benchmark or encoder; a notebook without parameters cell.
-        FileNotFoundError: the benchmark's folder, where the run names one.
+        ValueError: an unknown notebook, profile, parameter, benchmark or encoder; a notebook without parameters cell;
+            a folder of one's own that holds no benchmark.
+        FileNotFoundError: the benchmark's folder is not there.
     """
     if run.in_place and (not run.is_plain or run.out):
         raise ValueError(
@@ -94,9 +98,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     if run.jobs is not None and run.jobs < 1:
         raise ValueError(f"jobs is {run.jobs}, expected at least 1")
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
-    root = settings.benchmark_options.get("root")
-    if root and not Path(root).expanduser().is_dir():
-        raise FileNotFoundError(f"the folder {root} of benchmark {settings.benchmark} is not there")
+    _check_folder(settings)
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
     profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
     given = notebooks.changes(chosen, {**profile, **run.overrides})
@@ -123,6 +125,15 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     )
     print(changes.told(before, changes.contents(run.figures), notebooks.tolerances(chosen)), end="")
     return 1 if failed else 0
+
+
+def _check_folder(settings: Profile) -> None:
+    """Say what is wrong with one's own data now; a kernel would after its imports, in the words of a traceback."""
+    root = settings.benchmark_options.get("root")
+    if root and not Path(root).is_dir():
+        raise FileNotFoundError(f"{root} is not a folder; --set benchmark=NAME:FOLDER says where the data lie")
+    if settings.benchmark == "folder":
+        benchmarks.load("folder", **settings.benchmark_options)
 
 
 def _all(

@@ -13,11 +13,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from patchlib.run import live as live_page
 from patchlib.run import notebooks
 from patchlib.support import items, paths, provenance
 from patchlib.support.items import Item
@@ -25,18 +26,31 @@ from patchlib.support.items import Item
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+PAPER = (
+    "*Patch-wise Retrieval: A Bag of Practical Techniques for Instance-level Matching* "
+    "([arXiv 2512.12610](https://arxiv.org/abs/2512.12610), WACV 2026)"
+)
+BUILT_IN = (
+    "Its numbers come from built-in benchmarks, procedural scenes and photographs that ship, and from small encoders: "
+    "they show effects and mechanisms, and are not the paper's, which were measured on INSTRE and ILIAS."
+)
+LIVE = (
+    '<p class="live"><a href="live.html">See it live</a>: search by patches in this browser, with your own '
+    "photographs; drag an object over the grid and watch which patch wins.</p>\n"
+)
 THUMBNAIL = 480  # pixels of the longer side
 LARGE = 200_000  # bytes; a picture above it is mostly photographs, which JPEG keeps in a third of the space
 DATA = {"json": "record", "csv": "CSV", "md": "Markdown"}
 
 
-def build(source: Path, figures: Path, out: Path) -> Path:
+def build(source: Path, figures: Path, out: Path, live: bool = False) -> Path:
     """Make the site; returns its first page.
 
     Args:
         source: folder of executed notebooks; those in ``appendix/`` come last.
         figures: folder of what they saved.
         out: the site's folder, made anew; what Sphinx reads is left beside it, in ``<out>-source``.
+        live: whether the page on which patches search is part of it.
 
     Raises:
         ValueError: no executed notebooks; Sphinx failed; ``out`` holds something else than a site.
@@ -49,22 +63,30 @@ def build(source: Path, figures: Path, out: Path) -> Path:
             if not any((folder / sign).exists() for sign in signs):
                 raise ValueError(f"{folder} is in the way, and no site made before; move it, or say --out elsewhere")
             shutil.rmtree(folder)
-    stage(source, figures, staged)
+    stage(source, figures, staged, LIVE if live else "")
     if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.root() / "site"), os.fspath(staged), os.fspath(out)]):
         raise ValueError(f"Sphinx could not make the site of {staged}; its message stands above")
     for leftover in (".doctrees", ".buildinfo", "objects.inv", "jupyter_execute"):
         path = out / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if live:
+        live_page.build(out, home=True)
     return out / "index.html"
 
 
-def stage(source: Path, figures: Path, out: Path) -> None:
-    """Write what Sphinx reads: the notebooks with captions and records, thumbnails, data files and the first page."""
+def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
+    """Write what Sphinx reads: the notebooks with captions and records, thumbnails, data files and the first page.
+
+    Args:
+        source, figures: as in :func:`build`.
+        out: where to.
+        first: what the first page says below its opening, in Markdown.
+    """
     files = [*sorted(source.glob("[0-9]*.ipynb")), *sorted(source.glob("appendix/*.ipynb"))]
     files = [file for file in files if not file.stem.endswith(".failed")]
     if not files:
         raise ValueError(f"no executed notebooks in {source}; make them first: make reproduce, with the same PROFILE")
-    gallery = []
+    gallery, records = [], []
     for file in files:
         page = file.relative_to(source).with_suffix("")
         notebook = notebooks.read(file)
@@ -72,11 +94,26 @@ def stage(source: Path, figures: Path, out: Path) -> None:
         with provenance.atomic_write(out / "notebooks" / page.with_suffix(".ipynb"), "w") as stream:
             stream.write(json.dumps(notebook))
         gallery.append(_section(f"notebooks/{page.as_posix()}", notebook, saved))
+        records += [item.record for item in saved]
         for item in saved:
             _publish(item, out)
+    shutil.copyfile(paths.root() / "site" / "protocols.md", out / "protocols.md")
     text = (paths.root() / "site" / "index.md").read_text(encoding="utf-8")
     with provenance.atomic_write(out / "index.md", "w") as stream:
+        text = text.replace("<!-- opening -->\n", f"{_opening(records, len(files))}\n{first}")
         stream.write(text.replace("<!-- gallery -->\n", "\n".join(gallery)))
+
+
+def _opening(records: Sequence[Mapping[str, Any]], count: int) -> str:
+    """What the site is, and whose numbers it shows; only the plain run shows every experiment."""
+    labels = ", ".join(dict.fromkeys(_text(record["label"]) for record in records)) or "no data"
+    others = {record.get("profile", "builtin") for record in records} - {"builtin"}
+    if others:
+        names = " and ".join(map(_text, sorted(others)))
+        return f"A run of the profile {names}: {count} notebooks of the companion of {PAPER}, on {labels}.\n"
+    return (
+        f"Every experiment of {PAPER} as a notebook to read, rerun and extend, shown as it was executed. {BUILT_IN}\n"
+    )
 
 
 def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:

@@ -89,7 +89,8 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
 def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    settings = SimpleNamespace(name="builtin", label="built-in benchmark", encoder="none", benchmark_options={})
+    said = {"name": "builtin", "label": "built-in benchmark", "encoder": "none"}
+    settings = SimpleNamespace(**said, benchmark="procedural", benchmark_options={})
     monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: settings)
     refreshed = []
     monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
@@ -118,7 +119,8 @@ def test_in_place_is_for_the_plain_builtin_profile(settings: dict) -> None:
 @pytest.mark.parametrize(
     ("settings", "figures"),
     [({}, "figures"), ({"overrides": {"workers": 1}}, "figures"), ({"overrides": PLAIN}, "build/builtin/figures"),
-     ({"profile": "workshop"}, "build/workshop/figures"), ({"profile": "at/mine.yaml"}, "build/mine/figures")],
+     ({"profile": "workshop"}, "build/workshop/figures"), ({"profile": "at/mine.yaml"}, "build/mine/figures"),
+     ({"overrides": {"benchmark": "folder:at/photos"}}, "build/builtin-photos/figures")],
 )  # fmt: skip
 def test_committed_figures_come_from_the_plain_builtin_profile_only(settings: dict, figures: str) -> None:
     assert runner.Run(**settings).figures == paths.root() / figures

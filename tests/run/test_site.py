@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,20 @@ def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) ->
     assert "widgets" not in notebook.metadata
 
 
+@pytest.mark.parametrize(
+    ("profile", "opening"),
+    [("builtin", "Every experiment of *Patch-wise"), ("workshop", "A run of the profile workshop: 1 notebooks of")],
+)
+def test_only_the_plain_run_shows_every_experiment(tmp_path: Path, figures: Path, profile: str, opening: str) -> None:
+    record = provenance.read_json(figures / "table_y.json")
+    provenance.write_json(figures / "table_y.json", {**record, "profile": profile})
+    notebook = _notebook('report.save_table(frame, "table_y", record)', {"text/html": "<table/>"})
+    (tmp_path / "03_x.ipynb").write_text(json.dumps(notebook))
+    site.stage(tmp_path, figures, tmp_path / "out")
+    text = (tmp_path / "out" / "index.md").read_text(encoding="utf-8")
+    assert opening in text and ("Every experiment" in text) == (profile == "builtin") and "<!--" not in text
+
+
 def test_no_notebooks_is_said_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make reproduce"):
         site.stage(tmp_path, tmp_path, tmp_path / "out")
@@ -122,7 +137,7 @@ def test_the_site_of_a_profile_shows_its_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[Path, ...]] = []
-    monkeypatch.setattr(site, "build", lambda *places: asked.append(places) or places[-1] / "index.html")
+    monkeypatch.setattr(site, "build", lambda *places, live: asked.append(places) or places[-1] / "index.html")
     monkeypatch.delenv("PATCHLIB_FIGURES", raising=False)
     assert main(["site"]) == main(["site", "--profile", "workshop"]) == 0
     build = paths.root() / "build"
