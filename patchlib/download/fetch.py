@@ -199,8 +199,7 @@ def _paced(read: Callable[[], bytes], retry: RetryPolicy) -> Iterator[bytes]:
             return
         yield block
         received += len(block)
-        elapsed = time.monotonic() - since
-        if elapsed > retry.timeout:
+        if (elapsed := time.monotonic() - since) > retry.timeout:
             if received < retry.slowest * elapsed:
                 raise _Transient(f"stalled: {received} bytes in {elapsed:.0f} s")
             since, received = time.monotonic(), 0
@@ -258,8 +257,7 @@ def _check_answer(url: str, response: Any, offset: int) -> None:
 
 @contextmanager
 def _ftp(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_Stream]:
-    parts = urlsplit(url)
-    path = unquote(parts.path)
+    parts, path = urlsplit(url), unquote(urlsplit(url).path)
     with ftplib.FTP(timeout=timeout) as ftp:
         ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
         ftp.login(unquote(parts.username or ""), unquote(parts.password or ""))

@@ -107,20 +107,14 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
 
 def export(encoder: Encoder) -> Path:
     """A torch encoder of the CPU as an ONNX file in the cache, from bytes to unit rows; made if it is not there."""
-    specification = spec(encoder.name)
-    scale_and_shift = _scale_and_shift(specification)
-    return onnx_runtime.export(encoder.model, *scale_and_shift, specification.input_size, encoder.config)
+    what = spec(encoder.name)
+    return onnx_runtime.export(encoder.model, *_scale_and_shift(what), what.input_size, encoder.config)
 
 
 def exported(name: str) -> Encoder | None:
-    """The encoder :func:`create` gives on a CPU, by its exported network alone: without torch, which takes seconds to
-    import, and without ``model``.
+    """The encoder :func:`create` gives on a CPU, by its exported network alone: without torch and ``model``.
 
-    Returns:
-        None where ONNX Runtime does not take torch's place for it, or it has not been created here before.
-
-    Raises:
-        ValueError, FileNotFoundError: as :func:`create`.
+    None where ONNX Runtime does not take torch's place for it, or it has not been created here before; errors as there.
     """
     specification = spec(name)
     if not (specification.onnx and specification.packaged and onnx_runtime.available()):
