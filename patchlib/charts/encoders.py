@@ -56,7 +56,8 @@ def pretraining(ax: Axes, table: pd.DataFrame) -> Axes:
         ax.errorbar(rows["size"], rows["mAP"], spread, fmt="o-", markersize=4, **key)
         if kind == "local":
             end = (rows["size"].iloc[-1], rows["mAP"].iloc[-1])
-            ax.annotate(rows.index[-1], end, xytext=(5, -2), textcoords="offset points", fontsize=6.5)
+            aside = (5, -8 if len(ax.texts) % 2 else 3)  # names of neighbours stand apart
+            ax.annotate(rows.index[-1], end, xytext=aside, textcoords="offset points", fontsize=6)
     ax.set(xscale="log", xlabel="pretraining size (log)", ylabel="mAP (%)", ylim=(0, None))
     ax.margins(x=0.35)
     return ax

@@ -91,11 +91,12 @@ def level_table(scores: Mapping[tuple[str, str], Mapping[str, pd.DataFrame]], re
         DataFrame indexed by world and encoder: a column a level in percent; ``gain`` with ``low`` and ``high``, and
         ``smallest effect``, which so many ``queries`` would show in 80 % of draws, in points.
     """
-    means = {key: {name: 100 * table["ap"].mean() for name, table in levels.items()} for key, levels in scores.items()}
+    index = pd.MultiIndex.from_tuples(list(scores), names=["world", "encoder"])
+    means = [{name: 100 * table["ap"].mean() for name, table in levels.items()} for levels in scores.values()]
     gains = intervals({key: paired(levels["L0"], levels["L3"]) for key, levels in scores.items()}, resamples)
+    gains = gains.rename(columns={"mean": "gain", "n": "queries"}).drop(columns="standard_error").set_axis(index)
     gains["smallest effect"] = SMALLEST * (gains["high"] - gains["low"])
-    gains = gains.rename(columns={"mean": "gain", "n": "queries"}).drop(columns="standard_error")
-    return pd.DataFrame(means).T.join(gains).rename_axis(["world", "encoder"])
+    return pd.DataFrame(means, index).join(gains)
 
 
 def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataFrame:

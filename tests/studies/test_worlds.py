@@ -32,6 +32,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return seen
 
 
+LEVELS = {"L0": [0.1, 0.2, 0.3], "L3": [0.3, 0.6, 0.6]}
+
+
 def measure(run: Session, visit: Visit) -> dict[str, np.ndarray]:
     """A gain that is one for photographs alone, with noise that a constant interval does not have; and no gain."""
     at_home = visit.world == "procedural scenes"
@@ -128,4 +131,13 @@ def test_what_a_world_lacks_is_said() -> None:
     )
     shown = worlds.side_by_side(table)["w, e"]
     assert shown["lacking"] == "none there" and shown["there"].startswith("+1.5 [")
-    assert "lacking was not measured in 1 of 1 (w with e)" in worlds.summary(table)
+    assert "lacking was not measured in 1 of 1 (w with e)." in worlds.summary(table)
+
+
+def test_levels_and_gains_stand_in_one_row_a_world_and_encoder() -> None:
+    tables = {level: pd.DataFrame({"query_id": ["a", "b", "c"], "ap": ap}) for level, ap in LEVELS.items()}
+    row = worlds.level_table({("w", "e"): tables, ("w", "f"): tables}, 200).loc["w", "f"]
+    assert (row["L0"], row["L3"], row["gain"], row["queries"]) == pytest.approx((20, 50, 30, 3))
+    assert row["low"] < 30 < row["high"]
+    assert row["smallest effect"] == pytest.approx((1.96 + 0.84) / 3.92 * (row["high"] - row["low"]))
+    assert worlds.level_table({}, 200).empty
