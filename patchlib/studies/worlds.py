@@ -61,7 +61,7 @@ def compare(run: Session, measure: Measure, name: str) -> pd.DataFrame:
     """A page's effects in every world: prints their :func:`summary`, saves the table :func:`side_by_side`."""
     elsewhere = effects(run, visits(run), measure)
     print(*summary(elsewhere), sep="\n")
-    rows = elsewhere.round(2).reset_index().to_dict("records")
+    rows = elsewhere.dropna().round(2).reset_index().to_dict("records")
     return run.save_table(side_by_side(elsewhere), name, label=LABEL, worlds=WORLDS, effects=rows)
 
 
