@@ -121,13 +121,14 @@ def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataF
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """One row an effect, one column a world and an encoder, as text: mean [95 % interval].
 
-    The last row holds the queries, and the smallest effect in the first row that so many would show in 80 % of draws.
+    The last row holds the queries, and how small an effect in the first row that all of them measure would show in 80 % of
+    draws.
     """
     columns = {}
     for (world, encoder), part in table.groupby(level=["world", "encoder"], sort=False) if len(table) else ():
         told = [f"{row.evidence:+.1f} [{row.low:.1f}, {row.high:.1f}]" for row in part.itertuples()]
         cells = [cell if count else "none there" for cell, count in zip(told, part["queries"], strict=True)]
-        first = part.iloc[0]
+        first = part.sort_values("queries", ascending=False, kind="stable").iloc[0]
         cells.append(f"{first['queries']} ({SMALLEST * (first['high'] - first['low']):.1f})")
         effect = [*part.index.get_level_values("effect"), "queries (smallest effect)"]
         columns[f"{world}, {encoder}"] = pd.Series(cells, effect)
