@@ -123,7 +123,7 @@ def training_sets(run: Session, visit: Visit) -> dict[str, pd.Series]:
 
 
 def rerankings(
-    run: Session, visit: Visit, matcher: Matcher, lengths: Sequence[int] = (0, 25, 50, 100)
+    run: Session, visit: Visit, matcher: Matcher, lengths: Sequence[int] = (0, 25, 50)
 ) -> dict[str, pd.Series]:
     """Effects of notebook 10: what the matcher adds to whole images and to patches; every cell is cross-fitted."""
     patches = run.features("L3", visit.data, visit.encoder)

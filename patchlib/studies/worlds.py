@@ -121,8 +121,8 @@ def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataF
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """One row an effect, one column a world and an encoder, as text: mean [95 % interval].
 
-    The last row holds the queries, and how small an effect so many would show in 80 % of draws: that of the first row, or
-    of the one that most queries measure.
+    The last row holds the queries, and how small an effect so many would show in 80 % of draws: that of the first row,
+    or of the one that most queries measure.
     """
     columns = {}
     for (world, encoder), part in table.groupby(level=["world", "encoder"], sort=False) if len(table) else ():
