@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def full_disk_explained(folder: Path, variable: str) -> Iterator[None]:
         yield
     except OSError as error:
         # numpy says of a full disk "23040 requested and 22496 written", and no more
-        if error.errno != errno.ENOSPC and " written" not in str(error):
+        if error.errno != errno.ENOSPC and not re.search(r"requested and \d+ written", str(error)):
             raise
         text = f"the disk of {folder} is full; what is finished is kept: make room, or set {variable} to another disk"
         raise OSError(errno.ENOSPC, f"{text}, and run again") from error
