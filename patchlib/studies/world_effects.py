@@ -113,7 +113,7 @@ def training_sets(run: Session, visit: Visit) -> dict[str, pd.Series]:
         "L3": patches.descriptors,
         "G.T. crops": pq_training_sets.crops(visit.data, extract)[1].descriptors,
     }
-    spec = compression.rule(patches, size)
+    spec = replace(compression.rule(patches, size), m=CODE_BYTES)
     score = partial(pq_training.score, patches, visit.data, sets, nlist=spec.nlist, k=run.depth_of(visit.data))
     planned = [Trial(name, size, spec.m, seed) for name in sets for seed in range(seeds)]
     scores = compression.run({trial: partial(score, trial) for trial in planned}, run.settings.workers, "codebooks")
