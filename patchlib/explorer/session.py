@@ -110,7 +110,9 @@ class SearchSession:
         settings = run.settings
         others = [name for name in settings.benchmarks if name != settings.benchmark]
         self.runs = {settings.benchmark: run}
-        self.runs |= {name: profiles.open(profile, **overrides | {"benchmark": name}) for name in others}
+        self.runs |= {
+            name: profiles.open(profile, **overrides | {"benchmark": name, "download": False}) for name in others
+        }
         self.encoders = list(dict.fromkeys([settings.encoder, *settings.encoders]))
         self.default = Setup(settings.benchmark, settings.encoder)
         self._encoder, self._features, self._codes = cache(encoders.create), cache(self._read), cache(self._build)
