@@ -57,7 +57,7 @@ def visits(
     return [Visit(world, data, encoder) for world, data in seen.items() for encoder in by]
 
 
-def compare(run: Session, measure: Measure, name: str) -> pd.DataFrame:
+def compare(run: Session, name: str, measure: Measure) -> pd.DataFrame:
     """A page's effects in every world: prints their :func:`summary`, saves the table :func:`side_by_side`."""
     elsewhere = effects(run, visits(run), measure)
     print(*summary(elsewhere), sep="\n")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from patchlib.support import provenance
 
-SAVERS = ("save", "save_figure", "save_table", "shown")
+SAVERS = ("save", "save_figure", "save_table", "shown", "compare")
 
 
 class Item(NamedTuple):

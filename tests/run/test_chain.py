@@ -50,7 +50,7 @@ def _benchmarks() -> dict[str, str]:
 def _written_out() -> dict[str, str]:
     """Benchmarks that a notebook loads with options written out in it, e.g. ``load("procedural", seed=1)``."""
     found = {}
-    for path in sorted(paths.notebooks().rglob("*.ipynb")):
+    for path in sorted(path for path in paths.notebooks().rglob("*.ipynb") if "course" not in path.parts):
         for node in (node for source in _code(path) for node in ast.walk(ast.parse(source))):
             match node:
                 case ast.Call(func=ast.Attribute(attr="load"), args=[ast.Constant(value="procedural")], keywords=given):
