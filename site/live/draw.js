@@ -18,6 +18,15 @@ export function outline(context, [x0, y0, x1, y1], colour = "#0072b2") {
   }
 }
 
+/** A score on a dark plate with its upper left corner at (x, y); `size` is that of the letters, all in pixels. */
+export function plate(context, score, x, y, width, height, size) {
+  context.fillStyle = "#000a";
+  context.fillRect(x, y, width, height);
+  context.fillStyle = "#fff";
+  context.font = `${size}px system-ui, sans-serif`;
+  context.fillText(score.toFixed(2), x + height - size, y + size);
+}
+
 /** Fill a strip with one picture a choice; `choose(index)` is called on a click. Returns mark(index). */
 export function strip(place, files, name, choose) {
   const buttons = files.map((file, index) => {

@@ -1,5 +1,5 @@
 // Heat: the cosine of every patch of one picture with the query.
-import { arrow, heatColour, outline, picture } from "./draw.js";
+import { arrow, heatColour, outline, picture, plate } from "./draw.js";
 import { decode, grid } from "./pixels.js";
 import { cosines, PATCHES, winner } from "./ranking.js";
 
@@ -49,11 +49,7 @@ export function heatView(data, model) {
       const [x0, y0, x1, y1] = boxes[index];
       context.fillStyle = `rgb(${heatColour(state.scores[index], low, high)} / 0.55)`;
       context.fillRect(x0, y0, x1 - x0, y1 - y0);
-      context.fillStyle = "#000a";
-      context.fillRect(x0 + 6, y0 + 6, 46, 22);
-      context.fillStyle = "#fff";
-      context.font = "16px system-ui, sans-serif";
-      context.fillText(state.scores[index].toFixed(2), x0 + 12, y0 + 22);
+      plate(context, state.scores[index], x0 + 6, y0 + 6, 46, 22, 16);
     }
     outline(context, boxes[best]);
     const [x, y] = [state.at[0] * width, state.at[1] * height];

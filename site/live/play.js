@@ -1,5 +1,5 @@
 // Play: an object dragged over a scene; only patches that it touches are described again.
-import { arrow, heatColour, outline, picture, strip } from "./draw.js";
+import { arrow, heatColour, outline, picture, plate, strip } from "./draw.js";
 import { grid } from "./pixels.js";
 import { cosines, PATCHES, winner } from "./ranking.js";
 
@@ -137,11 +137,7 @@ export function playView(data, model, say) {
       context.strokeStyle = "#fff8";
       context.lineWidth = 1;
       context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-      context.fillStyle = "#000a";
-      context.fillRect(x0 + 2, y0 + 2, 34, 17);
-      context.fillStyle = "#fff";
-      context.font = "13px system-ui, sans-serif";
-      context.fillText(state.scores[index].toFixed(2), x0 + 6, y0 + 15);
+      plate(context, state.scores[index], x0 + 2, y0 + 2, 34, 17, 13);
     });
     outline(context, boxes[state.best]);
   }
