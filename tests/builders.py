@@ -78,6 +78,14 @@ def feature_set(
     return FeatureSet(rows, np.asarray(boxes, np.float32), offsets, np.asarray(query_descriptors, np.float32), meta)
 
 
+def resembling(images: int, per_image: int, dim: int) -> FeatureSet:
+    """Images whose regions resemble each other; query i shows a region of image 10 i."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((images, 1, dim)) + rng.standard_normal((images, per_image, dim))
+    rows = (rows / np.linalg.norm(rows, axis=2, keepdims=True)).reshape(-1, dim)
+    return feature_set(rows, [per_image] * images, rows[:: 10 * per_image])
+
+
 def encoder_of(function: Any, dim: int, input_size: int = 8, name: str = "stub") -> Encoder:
     """An encoder made of a function of uint8 crops (B, S, S, 3) -> (B, D)."""
     return Encoder(name, dim, input_size, "bilinear", function, {"name": name})

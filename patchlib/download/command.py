@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import textwrap
 from pathlib import Path
@@ -51,7 +50,7 @@ def _list(entries: list[Entry], asked: argparse.Namespace) -> int:
 
 def _get(entries: list[Entry], asked: argparse.Namespace) -> int:
     chosen = {name: getattr(asked, name) for name in ("source", "only", "limit", "force", "keep")}
-    options = FetchOptions(**chosen, mirror=os.environ.get("PATCHLIB_MIRROR") or None)
+    options = FetchOptions(**chosen)
     for entry in entries:
         print(f"{entry.title}\n  licence: {entry.licence}\n  cite: python -m patchlib data cite {entry.name}")
         files = store.get(entry, asked.data, options)

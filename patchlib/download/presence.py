@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any
 
@@ -30,17 +29,18 @@ def load(name: str, options: dict[str, Any], download: bool | None = None) -> Be
         FileNotFoundError: the benchmark is not there, and may not be fetched.
         DownloadError, ArchiveError: as :func:`patchlib.download.store.get`; what has arrived is kept, and continued.
     """
+    if download is False or options.get("root") is not None:
+        return benchmarks.load(name, **options)
     entries = manifest.load()
-    if download is not False and options.get("root") is None:
-        for entry in [entry for entry in entries.values() if entry.layout == name]:
-            if store.is_unfinished(entry, paths.data()):
-                _fetch(entry, download)
+    for entry in entries.values():
+        if entry.layout == name and store.is_unfinished(entry, paths.data()):
+            _fetch(entry, download)
     fetched: list[str] = []
     while True:
         try:
             return benchmarks.load(name, **options)
         except NotFetched as missing:
-            if download is False or options.get("root") is not None or missing.entry in fetched:
+            if missing.entry in fetched:
                 raise
             _fetch(entries[missing.entry], download)
             fetched.append(missing.entry)
@@ -57,4 +57,4 @@ def _fetch(entry: Entry, download: bool | None) -> None:
             f"get {entry.name}`; `--from FILE` takes an archive that is there already"
         )
     print(told)
-    store.get(entry, paths.data(), FetchOptions(mirror=os.environ.get("PATCHLIB_MIRROR") or None))
+    store.get(entry, paths.data(), FetchOptions())

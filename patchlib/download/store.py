@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,7 +35,8 @@ class FetchOptions:
     """How an entry is to be fetched."""
 
     source: str | None = None  # a file, folder or address to take it from, and from nowhere else
-    mirror: str | None = None  # a folder or address that is asked before the publisher
+    # a folder or address that is asked before the publisher
+    mirror: str | None = field(default_factory=lambda: os.environ.get("PATCHLIB_MIRROR") or None)
     only: str | None = None  # shell pattern for file names
     limit: int | None = None  # the first so many files only
     force: bool = False  # fetch again what is there, and trust a new hash where the manifest has none

@@ -10,9 +10,8 @@ from typing import Any
 ENCODER, LEVEL = "EfficientNet-Lite0", "L3"
 ABOUT = "Search a folder of photographs for what a picture shows; see which patch of each was most similar."
 WHY = """\
-Why EfficientNet-Lite0: on the photographs that ship, patches (L3) gain over whole images by it, +7.2 points of mAP
-as they were shot and +9.2 composed into larger pictures; by cnn-small, trained on drawings, -17.2 and +9.9 (notebook
-03)."""
+Why EfficientNet-Lite0: by it patches (L3) gain over whole images on the photographs that ship, as they were shot and
+composed into larger pictures; by cnn-small, trained on drawings, on the latter alone (notebook 03)."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

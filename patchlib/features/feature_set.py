@@ -58,6 +58,10 @@ class FeatureSet:
         """(R,) image index of every region."""
         return np.repeat(np.arange(self.n_images), np.diff(self.offsets))
 
+    def number_in_image(self) -> NDArray[np.int64]:
+        """(R,) number of every region among those of its image, from 0."""
+        return np.arange(len(self.boxes)) - self.offsets[self.image_of()]
+
     def at_level(self, level: int) -> FeatureSet:
         """The features of a coarser level, out of a finer one's: a level's patches come first in the next one's.
 
@@ -69,8 +73,7 @@ class FeatureSet:
             raise ValueError(f"level L{level} cannot be taken out of the regions {name!r}")
         if name == f"L{level}":
             return self
-        first = np.arange(len(self.boxes)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        return self.keep(np.flatnonzero(first < regions.patch_count(level)), f"L{level}")
+        return self.keep(np.flatnonzero(self.number_in_image() < regions.patch_count(level)), f"L{level}")
 
     def keep(self, rows: NDArray[np.int64], name: str) -> FeatureSet:
         """Some of the regions, by ascending row; ``name`` is what their strategy is called."""

@@ -103,20 +103,21 @@ def needs(notebooks: Sequence[Path]) -> dict[Path, set[Path]]:
 
 def saved(notebook: Path, figures: Path) -> list[str]:
     """Names of the figures and tables that a notebook saves, as far as they are there."""
-    return sorted({item.name for cell in _code(notebook) for item in items.saved(cell.source, figures)})
+    return sorted({item.name for cell in code(read(notebook)) for item in items.saved(cell.source, figures)})
 
 
 def tolerances(notebooks: Sequence[Path]) -> dict[str, float]:
     """By how much the numbers of each table may move, where the cell that saves it has a tag such as tolerance=1.5."""
     allowed: dict[str, float] = {}
-    for cell in (cell for path in notebooks for cell in _code(path)):
+    for cell in (cell for path in notebooks for cell in code(read(path))):
         tags = [tag.removeprefix(TOLERANCE) for tag in cell.metadata.get("tags", []) if tag.startswith(TOLERANCE)]
         allowed |= {item.name: float(tags[0]) for item in items.saved(cell.source, paths.figures()) if tags}
     return allowed
 
 
-def _code(notebook: Path) -> list[NotebookNode]:
-    return [cell for cell in read(notebook).cells if cell.cell_type == "code"]
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells of a notebook."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def text(notebook: NotebookNode) -> str:

@@ -13,7 +13,7 @@ from patchlib.features.feature_set import FeatureSet
 from patchlib.pq.training import IndexSpec
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap, claims
-from patchlib.studies.compression import Result
+from patchlib.studies.compression import Result, lists_probed
 from patchlib.support import machine
 
 RABITQ_FACTORS = 8  # bytes beside one bit a dimension: two floats that correct a score
@@ -117,7 +117,7 @@ def speed(
         if result.built is None or key[1] not in TIMED or (key[0] != size and key[1] != "RaBitQ"):
             continue
         nlist = result.built.ivf.nlist
-        for nprobe in sorted({1 << i for i in range(0, nlist.bit_length(), 2)} | {nlist}):
+        for nprobe in lists_probed(nlist):
             search = partial(result.built.search, queries, top, nprobe, threads=1)
             name = f"{key[1]} of {key[0]} bytes, {nprobe} lists"
             per_query = watch.take(name, machine.milliseconds, search, max(len(queries), 1))

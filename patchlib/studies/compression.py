@@ -184,6 +184,11 @@ def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArr
     return table.set_index(pd.Index(["list", *map(str, range(1, ivf.pq.M + 1))], name="part"))
 
 
+def lists_probed(nlist: int) -> list[int]:
+    """Numbers of lists to probe: powers of four, and all of them."""
+    return sorted({1 << i for i in range(0, nlist.bit_length(), 2)} | {nlist})
+
+
 def probing(
     index: PatchIndex,
     features: FeatureSet,
@@ -210,7 +215,7 @@ def probing(
         search), ``mAP``.
     """
     queries, nlist = features.query_descriptors, index.ivf.nlist
-    probes = sorted({1 << i for i in range(0, nlist.bit_length(), 2)} | {nlist})
+    probes = lists_probed(nlist)
     lists = np.array([index.ivf.invlists.list_size(number) for number in range(nlist)])
     everything = index.search(queries, top, threads=1)
     ranked = run({n: partial(index.search, queries, k, n, threads=1) for n in probes}, workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -39,12 +39,12 @@ def sample(benchmark: Benchmark, n_images: int | None, each: int | None = None) 
         sizes = attributes.attributes(benchmark).groupby("image_id")["area"].max()
         area = sizes.reindex(benchmark.images["image_id"]).to_numpy()
         known = [rows[np.argsort(area[rows], kind="stable")] for rows in known]
-        queries, take = _spread(queries, max(1, most // each)), _spread
+        queries, take = spread(queries, max(1, most // each)), spread
     kept = max(1, most // len(queries))
     chosen = np.unique(np.concatenate([take(known[query], kept) for query in queries])).astype(np.int64)
     # positives that were not chosen would be missing ones: only images that are no positive may fill up
     rest = np.setdiff1d(np.arange(len(benchmark.images)), np.concatenate(known))
-    others = _spread(rest, max(n_images - len(chosen), 0))
+    others = spread(rest, max(n_images - len(chosen), 0))
     return benchmark.subset(np.sort(np.concatenate([chosen, others])).tolist(), queries.tolist())
 
 
@@ -59,7 +59,8 @@ def _first(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return rows[:count]
 
 
-def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def spread(rows: NDArray[Any], count: int) -> NDArray[Any]:
+    """At most ``count`` rows, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 

@@ -17,6 +17,7 @@ from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
 from patchlib.search import Ranking
+from patchlib.studies.encoder_study import spread
 from patchlib.support import progress
 
 BLOCK_BYTES = 256 << 20  # of scores held at a time
@@ -160,14 +161,14 @@ def _products(features: FeatureSet) -> Iterator[tuple[slice, NDArray[np.float32]
 
 def _moments(descriptors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Mean (D,) and covariance (D, D) of rows, of an evenly spread sample where they are many."""
-    rows = np.asarray(_spread(descriptors, FIT), np.float64)
+    rows = np.asarray(spread(descriptors, FIT), np.float64)
     mean = np.asarray(rows.mean(axis=0))
     return mean.astype(np.float32), np.cov(rows.T)
 
 
 def _hubness(descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
     """(R,) mean cosine of each patch and its nearest ones in an evenly spread sample."""
-    bank = _spread(descriptors, BANK)
+    bank = spread(descriptors, BANK)
     near = min(NEIGHBOURS, len(bank))
     step = max(1, BLOCK_BYTES // (4 * len(bank)))
     found = []
@@ -175,11 +176,6 @@ def _hubness(descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
         cosines = np.asarray(descriptors[start : start + step], np.float32) @ np.asarray(bank, np.float32).T
         found.append(np.partition(cosines, len(bank) - near, axis=1)[:, len(bank) - near :].mean(axis=1))
     return np.concatenate(found)
-
-
-def _spread(rows: NDArray[np.floating], count: int) -> NDArray[np.floating]:
-    """At most ``count`` rows, evenly spread."""
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
 def _unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:

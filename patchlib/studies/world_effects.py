@@ -16,6 +16,7 @@ from patchlib.session import Session
 from patchlib.studies import attributes, compression, locscore, pooling, pq_training, pq_training_sets, reranking
 from patchlib.studies.bootstrap import paired
 from patchlib.studies.cross_fitting import cross_fitted
+from patchlib.studies.encoder_study import by_level
 from patchlib.studies.pq_training import Trial
 from patchlib.studies.region_strategies import at_equal_numbers
 from patchlib.studies.worlds import Visit
@@ -31,8 +32,7 @@ CODE_BYTES = 16
 def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
     """Effects of notebook 03: what patches add to the whole image, in points per query."""
     patches = run.features("L3", visit.data, visit.encoder)
-    sets = {level: patches.at_level(int(level[1:])) for level in ("L0", "L1", "L3")}
-    scores = run.evaluate(sets, visit.data).scores
+    scores = by_level(patches, visit.data, (0, 1, 3), run.depth_of(visit.data))
     return {
         "mAP: L3 above L0": paired(scores["L0"], scores["L3"]),
         "mAP: L1 above L0": paired(scores["L0"], scores["L1"]),
@@ -63,9 +63,8 @@ def gains_of_boxes(run: Session, visit: Visit) -> dict[str, pd.Series]:
 def gains_of_regions(run: Session, visit: Visit) -> dict[str, pd.Series]:
     """Effects of notebook 07, of regions that L3 has: more of them, and equally many of several sizes or of one."""
     patches = run.features("L3", visit.data, visit.encoder)
-    number = np.arange(len(patches.boxes)) - np.repeat(patches.offsets[:-1], np.diff(patches.offsets))
     three = patches.at_level(2)
-    finest = patches.keep(np.flatnonzero(number >= PATCHES[2]), "4x4")
+    finest = patches.keep(np.flatnonzero(patches.number_in_image() >= PATCHES[2]), "4x4")
     _, one = at_equal_numbers(three, finest)
     scores = run.evaluate({"L3": patches, "three": three, "one": one}, visit.data).scores
     return {
@@ -78,10 +77,10 @@ def gains_of_regions(run: Session, visit: Visit) -> dict[str, pd.Series]:
 def costs_of_codes(run: Session, visit: Visit) -> dict[str, pd.Series]:
     """Effects of notebook 08: what PQ of 16 bytes costs L3, and what it leaves of the gain, in points per query."""
     patches = run.features("L3", visit.data, visit.encoder)
-    sets = {"L0": patches.at_level(0), "L3": patches}
-    exact = run.evaluate(sets, visit.data).scores
+    depth = run.depth_of(visit.data)
+    exact = by_level(patches, visit.data, (0, 3), depth)
     spec = replace(compression.rule(patches), m=CODE_BYTES)
-    coded = compression.measure(patches, visit.data, spec, run.depth_of(visit.data)).scores
+    coded = compression.measure(patches, visit.data, spec, depth).scores
     return {
         f"mAP: L3 exact above L3 with PQ of {CODE_BYTES} bytes": paired(coded, exact["L3"]),
         f"mAP: L3 with PQ of {CODE_BYTES} bytes above L0 exact": paired(exact["L0"], coded),

@@ -14,7 +14,7 @@ from patchlib.encoders import Encoder
 from patchlib.session import Session
 from patchlib.studies.bootstrap import intervals, paired
 from patchlib.studies.claims import verdicts
-from patchlib.studies.encoder_study import sample
+from patchlib.studies.encoder_study import by_level, sample
 
 WORLDS: dict[str, dict[str, Any]] = {
     "procedural scenes": {"name": "procedural"},
@@ -75,8 +75,8 @@ def scores_by_level(run: Session, visits: Sequence[Visit]) -> dict[tuple[str, st
     scores = {}
     for visit in visits:
         patches = run.features("L3", visit.data, visit.encoder)
-        sets = {f"L{level}": patches.at_level(level) for level in regions.LEVELS}
-        scores[visit.world, visit.encoder.name] = run.evaluate(sets, visit.data).scores
+        depth = run.depth_of(visit.data)
+        scores[visit.world, visit.encoder.name] = by_level(patches, visit.data, regions.LEVELS, depth)
     return scores
 
 

@@ -28,17 +28,13 @@ def notebook(path: Path) -> NotebookNode:
     return notebooks.read(path)
 
 
-def _code(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
 def test_opens_with_a_question_and_says_what_one_needs_and_writes(notebook: NotebookNode) -> None:
     first = notebook.cells[0].source
     assert first.startswith("# C") and "?" in first and "you need" in first and "you write" in first
 
 
 def test_every_exercise_is_checked_right_after_it(notebook: NotebookNode) -> None:
-    code = _code(notebook)
+    code = notebooks.code(notebook)
     assert sum("check.prediction(" in cell.source for cell in code) >= 1
     for number, cell in enumerate(code):
         if student.SOLUTION not in cell.metadata.tags:
@@ -63,14 +59,16 @@ def test_folds_are_closed_and_leave_lines_for_markdown(notebook: NotebookNode) -
 
 def test_parameters_are_literals_with_a_comment(path: Path, notebook: NotebookNode) -> None:
     assert "workers" in notebooks.parameters(path)
-    (cell,) = [cell for cell in _code(notebook) if "parameters" in cell.metadata.tags]
+    (cell,) = [cell for cell in notebooks.code(notebook) if "parameters" in cell.metadata.tags]
     assert all("  # " in line for line in cell.source.splitlines())
 
 
 def test_outputs_come_from_one_clean_run(path: Path, notebook: NotebookNode) -> None:
-    assert [cell.execution_count for cell in _code(notebook)] == list(range(1, len(_code(notebook)) + 1))
+    assert [cell.execution_count for cell in notebooks.code(notebook)] == list(
+        range(1, len(notebooks.code(notebook)) + 1)
+    )
     assert path.stat().st_size <= BYTES
-    for output in (output for cell in _code(notebook) for output in cell.outputs):
+    for output in (output for cell in notebooks.code(notebook) for output in cell.outputs):
         assert output.output_type != "error" and output.get("name") != "stderr", output
         said = output.get("text", "") + "".join(v for k, v in output.get("data", {}).items() if k.startswith("text/"))
         assert not ABSOLUTE.search(said) and " at 0x" not in said, said

@@ -50,17 +50,13 @@ def notebook(path: Path) -> NotebookNode:
     return notebooks.read(path)
 
 
-def _code(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
 def _prose(notebook: NotebookNode) -> str:
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def _nodes(notebook: NotebookNode) -> Iterator[ast.AST]:
     # magics and shell escapes are no Python, so they do not parse
-    for cell in _code(notebook):
+    for cell in notebooks.code(notebook):
         yield from ast.walk(ast.parse(cell.source))
 
 
@@ -79,7 +75,7 @@ def test_opens_with_title_question_and_what_it_reads_and_writes(notebook: Notebo
 
 def test_parameters_come_first_each_with_its_comment(path: Path, notebook: NotebookNode) -> None:
     assert notebooks.parameters(path)["profile"] == "builtin"
-    cell = _code(notebook)[0]
+    cell = notebooks.code(notebook)[0]
     assert "parameters" in cell.metadata.tags
     assert all(re.fullmatch(r"\w+ = .*\S  # \S.*", line) for line in cell.source.splitlines())
 
@@ -91,13 +87,13 @@ def test_sections_are_there(notebook: NotebookNode) -> None:
 
 
 def test_size(path: Path, notebook: NotebookNode) -> None:
-    assert len(_code(notebook)) in CODE_CELLS
+    assert len(notebooks.code(notebook)) in CODE_CELLS
     assert len(_prose(notebook).split()) in WORDS
-    for number, cell in enumerate(_code(notebook), 1):
+    for number, cell in enumerate(notebooks.code(notebook), 1):
         lines = cell.source.splitlines()
         assert lines and len(lines) <= LINES, f"code cell {number}"
         assert max(map(len, lines)) <= COLUMNS, f"code cell {number}: a line over {COLUMNS}"
-    assert sum(len(cell.source.splitlines()) for cell in _code(notebook)) <= CODE_LINES
+    assert sum(len(cell.source.splitlines()) for cell in notebooks.code(notebook)) <= CODE_LINES
     assert path.stat().st_size <= BYTES
 
 
@@ -108,7 +104,7 @@ def test_logic_lives_in_the_package(notebook: NotebookNode) -> None:
 
 
 def test_cells_need_no_second_look(notebook: NotebookNode) -> None:
-    for cell in _code(notebook):
+    for cell in notebooks.code(notebook):
         last = getattr(ast.parse(cell.source).body[-1], "value", None)
         nothing = isinstance(last, ast.IfExp) and isinstance(last.orelse, ast.Constant) and last.orelse.value is None
         assert not nothing, f"ends with a condition and `else None`: {ast.unparse(last)}"
@@ -120,7 +116,7 @@ def test_cells_need_no_second_look(notebook: NotebookNode) -> None:
 def test_a_name_stands_for_one_thing(notebook: NotebookNode) -> None:
     """No name gets a value by plain assignment in two cells; loops bind their variables otherwise."""
     bound: set[str] = set()
-    for cell in _code(notebook):
+    for cell in notebooks.code(notebook):
         targets = [t for node in ast.parse(cell.source).body if isinstance(node, ast.Assign) for t in node.targets]
         stored = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
         names = {name.id for name in stored if isinstance(name.ctx, ast.Store)} - REUSED
@@ -130,7 +126,7 @@ def test_a_name_stands_for_one_thing(notebook: NotebookNode) -> None:
 
 def test_values_are_hidden_by_name(notebook: NotebookNode) -> None:
     # nbval runs cells without history, where a trailing semicolon hides nothing
-    for cell in _code(notebook):
+    for cell in notebooks.code(notebook):
         assert not cell.source.rstrip().endswith(";"), f"assign to _ instead: {cell.source.splitlines()[-1]}"
 
 
@@ -158,7 +154,9 @@ def test_paths_come_from_the_package(notebook: NotebookNode) -> None:
 
 
 def test_committed_outputs_come_from_one_clean_run(notebook: NotebookNode) -> None:
-    assert [cell.execution_count for cell in _code(notebook)] == list(range(1, len(_code(notebook)) + 1))
+    assert [cell.execution_count for cell in notebooks.code(notebook)] == list(
+        range(1, len(notebooks.code(notebook)) + 1)
+    )
     for output in _outputs(notebook):
         assert output.output_type != "error", output.get("evalue")
         assert output.get("name") != "stderr", output.text
@@ -178,7 +176,7 @@ def test_committed_outputs_are_the_same_on_every_machine(notebook: NotebookNode)
 
 
 def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
-    for cell in _code(notebook):
+    for cell in notebooks.code(notebook):
         yield from cell.outputs
 
 

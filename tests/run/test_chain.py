@@ -26,7 +26,7 @@ PAPER = {f"Table {n}" for n in range(2, 10)} | {"Figure 1", "Figure 3"} | {f"Fig
 
 
 def _code(notebook: Path) -> list[str]:
-    return [cell.source for cell in notebooks.read(notebook).cells if cell.cell_type == "code"]
+    return [cell.source for cell in notebooks.code(notebooks.read(notebook))]
 
 
 @cache

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from builders import benchmark_of, feature_set
+from builders import benchmark_of, feature_set, resembling
 
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
@@ -22,11 +22,7 @@ DIM, IMAGES, PER_IMAGE = 32, 120, 8
 
 @pytest.fixture(scope="module")
 def features() -> FeatureSet:
-    """Images whose regions resemble each other; query i shows a region of image 10 i."""
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((IMAGES, 1, DIM)) + rng.standard_normal((IMAGES, PER_IMAGE, DIM))
-    rows = (rows / np.linalg.norm(rows, axis=2, keepdims=True)).reshape(-1, DIM)
-    return feature_set(rows, [PER_IMAGE] * IMAGES, rows[:: 10 * PER_IMAGE])
+    return resembling(IMAGES, PER_IMAGE, DIM)
 
 
 @pytest.fixture(scope="module")
