@@ -236,7 +236,7 @@ def test_pages_that_read_records_say_which_they_need() -> None:
     pages = notebooks.select([], paths.notebooks())
     needs = notebooks.needs(pages)
     for page in pages:
-        reads = any("compare.records" in cell.source for cell in notebooks._code(page))
+        reads = any("compare.records" in cell.source for cell in notebooks.code(notebooks.read(page)))
         assert needs[page] == ({*pages[: pages.index(page)]} if reads else set())
 
 
