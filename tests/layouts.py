@@ -53,9 +53,15 @@ def cells(values: Sequence[object]) -> np.ndarray:
 
 
 def write_instre(
-    root: Path, truth: Sequence[tuple[list[int], list[float]]] = INSTRE_TRUTH, struct: bool = True
+    root: Path, truth: Sequence[tuple[list[int], list[float]]] = INSTRE_TRUTH, struct: bool = True, more: int = 0
 ) -> Path:
-    """The images with their box files, and ``gnd_instre.mat`` (``gnd`` a struct array, or a cell of cells)."""
+    """The images with their box files, and ``gnd_instre.mat`` (``gnd`` a struct array, or a cell of cells).
+
+    ``more`` images are no query's positive.
+    """
+    wrong = [f"INSTRE-S2/99_other/{number:03d}.jpg" for number in range(2, 2 + more)]
+    for seed, path in enumerate(wrong):
+        picture(root / path, seed=1000 + seed)
     for seed, (path, lines) in enumerate(INSTRE.items()):
         picture(root / path, seed=seed)
         (root / path).with_suffix(".txt").write_text(lines + "\n")
@@ -66,7 +72,10 @@ def write_instre(
             gnd[0, i] = (np.array([positives], np.uint16), np.array([box], np.float64))
     else:
         gnd = cells([cells([np.array([positives]), np.array([box])]) for positives, box in truth])
-    savemat(root / "gnd_instre.mat", {"imlist": cells(INSTRE_DATABASE), "qimlist": cells(INSTRE_QUERIES), "gnd": gnd})
+    savemat(
+        root / "gnd_instre.mat",
+        {"imlist": cells([*INSTRE_DATABASE, *wrong]), "qimlist": cells(INSTRE_QUERIES), "gnd": gnd},
+    )
     return root
 
 
@@ -91,8 +100,13 @@ ILIAS_POSITIVES = {
 }
 
 
-def write_ilias(root: Path, lists: bool = True) -> Path:
+def write_ilias(root: Path, lists: bool = True, more: int = 0) -> Path:
+    """The core's folders, and the lists of identifiers; ``more`` further positives of the first object."""
     seed = 0
+    for number in range(2, 2 + more):
+        path = root / f"ilias_core/bold_bimp_000/pos/P000_{number:02d}.jpg"
+        picture(path, seed=1000 + number)
+        path.with_name(f"{path.stem}_bbox.txt").write_text("5 5 20 20")
     for name, files in ILIAS.items():
         for file, lines in files.items():
             path = root / "ilias_core" / name / file

@@ -309,3 +309,16 @@ def test_threads_that_share_a_gpu_get_the_descriptors_of_the_cpu() -> None:
         found = list(pool.map(there.encode, np.concatenate([crops] * 5)))
     for number, rows in enumerate(found):
         assert (rows * expected[number % 12]).sum(axis=1).min() > 0.999
+
+
+def test_a_network_is_built_when_it_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path))
+    made = encoders.create("EfficientNet-Lite0")
+    monkeypatch.setattr(encoders.encoder, "build_model", None)  # would fail if it were called
+    again = encoders.create("EfficientNet-Lite0")
+    crops = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), dtype=np.uint8)
+    assert again.config == made.config
+    np.testing.assert_array_equal(again.encode(crops), made.encode(crops))
+    small = encoders.create("cnn-small")  # torch runs it
+    with pytest.raises(TypeError):
+        small.encode(np.zeros((1, small.input_size, small.input_size, 3), np.uint8))

@@ -32,9 +32,8 @@ def load(name: str, options: dict[str, Any], download: bool | None = None) -> Be
     if download is False or options.get("root") is not None:
         return benchmarks.load(name, **options)
     entries = manifest.load()
-    for entry in entries.values():
-        if entry.layout == name and store.is_unfinished(entry, paths.data()):
-            _fetch(entry, download)
+    for entry in _unfinished(name):
+        _fetch(entry, download)
     fetched: list[str] = []
     while True:
         try:
@@ -46,11 +45,33 @@ def load(name: str, options: dict[str, Any], download: bool | None = None) -> Be
             fetched.append(missing.entry)
 
 
-def _fetch(entry: Entry, download: bool | None) -> None:
+def missing(name: str, options: dict[str, Any]) -> str:
+    """What would be fetched first, its size, the free disk and its licence; empty if the benchmark is there."""
+    entries = manifest.load()
+    if options.get("root") is not None or name not in {entry.layout for entry in entries.values()}:
+        return ""
+    for entry in _unfinished(name):
+        return _told(entry)
+    try:
+        benchmarks.load(name, **options)
+    except NotFetched as error:
+        return _told(entries[error.entry])
+    return ""
+
+
+def _unfinished(name: str) -> list[Entry]:
+    return [e for e in manifest.load().values() if e.layout == name and store.is_unfinished(e, paths.data())]
+
+
+def _told(entry: Entry) -> str:
     size = f"about {tqdm.format_sizeof(entry.approximate_bytes, 'B')}" if entry.approximate_bytes else "of unknown size"
     paths.data().mkdir(parents=True, exist_ok=True)
     free = tqdm.format_sizeof(shutil.disk_usage(paths.data()).free, "B")
-    told = f"{entry.title}: {size}, {free} are free in {paths.data()}; licence: {entry.licence.strip()}"
+    return f"{entry.title}: {size}, {free} are free in {paths.data()}; licence: {entry.licence.strip()}"
+
+
+def _fetch(entry: Entry, download: bool | None) -> None:
+    told = _told(entry)
     if download is None and not 0 < (entry.approximate_bytes or 0) <= FREELY:
         raise FileNotFoundError(
             f"{told}\nTo fetch it say download=True (headless: --set download=true), or run `python -m patchlib data "

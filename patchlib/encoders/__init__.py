@@ -3,7 +3,7 @@
 Begin at :func:`create`. Which there are stands in ``encoders.yaml`` and is read by :mod:`patchlib.encoders.specs`.
 """
 
-from patchlib.encoders.encoder import Encoder, build_model, create, export, exported
+from patchlib.encoders.encoder import Encoder, build_model, create, export
 from patchlib.encoders.specs import EncoderSpec, card, names, registry, spec
 
-__all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "export", "exported", "names", "registry", "spec"]
+__all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "export", "names", "registry", "spec"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16")
 HISTOGRAM_BINS = 8  # per colour channel
+RANDOM = "random-0"  # name of weights drawn with seed 0
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 
 
@@ -39,7 +41,7 @@ class Encoder:
         encode: uint8 crops (B, input_size, input_size, 3) RGB -> (B, D) float32 rows of unit length.
         config: everything that decides the descriptors (specification, source or hash of the weights).
         device: torch device the model is on.
-        model: the torch module (None for the histogram), e.g. for local descriptors or training.
+        build: gives ``model``; called when first needed, since on most pages all descriptors are in the cache.
         recipe: arguments of :func:`create` that make it again; None = it was not made there. An encoder with a recipe
             is pickled as that: weights do not travel to other processes.
     """
@@ -51,8 +53,13 @@ class Encoder:
     encode: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     config: dict[str, Any]
     device: str = "cpu"
-    model: Any = None
+    build: Callable[[], Any] = lambda: None
     recipe: tuple[str, str, str | Path | None, str] | None = None
+
+    @property
+    def model(self) -> Any:
+        """The torch module (None for the histogram), e.g. for local descriptors or training."""
+        return self.build()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.recipe is None:
@@ -87,46 +94,24 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
             raise ValueError(f"encoder {name!r} has no weights, got {weights}; leave weights out")
         histogram = partial(_histogram, specification)
         return Encoder(name, *parts, histogram, specification.config(), recipe=(name, device, None, dtype))
-    import torch
-
-    model, source = _load_model(specification, weights)
-    layers: list[Any] = list(model.modules())
-    for layer in layers:
-        if hasattr(layer, "fused_attn"):  # slower than plain attention on a CPU at these sizes
-            layer.fused_attn = not device.startswith("cpu")
-    model = model.eval().requires_grad_(False).to(device, getattr(torch, dtype)).to(memory_format=torch.channels_last)
+    source, file = _source(specification, weights)
+    build = _Once(partial(_network, specification, source, file, device, dtype))
+    if file is None or file.sha256 is None:  # no hash vouches for them: what is wrong is said now
+        build()
     config = {**specification.config(), "weights": source, "dtype": dtype}
-    encode = _forward(model, specification, device, dtype)
+    encode = _forward(build, specification, device, dtype)
     if specification.onnx and (device, dtype) == ("cpu", "float32") and onnx_runtime.available():
-        path = onnx_runtime.export(model, *_scale_and_shift(specification), specification.input_size, config)
+        path = onnx_runtime.export(build, *_scale_and_shift(specification), specification.input_size, config)
         config["onnx"], encode = f"sha256:{provenance.sha256_file(path)}", _exported(path, specification)
     label = name if weights is None else f"{name}-{Path(str(weights)).stem}"
     recipe = (name, device, str(Path(weights).resolve()) if weights and weights != "random" else weights, dtype)
-    return Encoder(label, *parts, encode, config, device, model, recipe)
+    return Encoder(label, *parts, encode, config, device, build, recipe)
 
 
 def export(encoder: Encoder) -> Path:
     """A torch encoder of the CPU as an ONNX file in the cache, from bytes to unit rows; made if it is not there."""
     what = spec(encoder.name)
-    return onnx_runtime.export(encoder.model, *_scale_and_shift(what), what.input_size, encoder.config)
-
-
-def exported(name: str) -> Encoder | None:
-    """The encoder :func:`create` gives on a CPU, by its exported network alone: without torch and ``model``.
-
-    None where ONNX Runtime does not take torch's place for it, or it has not been created here before; errors as there.
-    """
-    specification = spec(name)
-    if not (specification.onnx and specification.packaged and onnx_runtime.available()):
-        return None
-    source = _verified(specs.weights_file(specification), name)
-    config = {**specification.config(), "weights": source, "dtype": "float32"}
-    path = onnx_runtime.place(config)
-    if not path.exists():
-        return None
-    config["onnx"] = f"sha256:{provenance.sha256_file(path)}"
-    parts = (specification.dim, specification.input_size, specification.interpolation)
-    return Encoder(name, *parts, _exported(path, specification), config, recipe=(name, "cpu", None, "float32"))
+    return onnx_runtime.export(encoder.build, *_scale_and_shift(what), what.input_size, encoder.config)
 
 
 def _again(recipe: tuple[str, str, str | Path | None, str], config_hash: str) -> Encoder:
@@ -154,21 +139,48 @@ def build_model(specification: EncoderSpec, pretrained: bool = False) -> torch.n
     return open_clip.create_model(specification.model, pretrained=tag, **specification.kwargs).visual
 
 
-def _load_model(specification: EncoderSpec, weights: str | Path | None) -> tuple[torch.nn.Module, str]:
-    """The model and a name of its weights that changes when they do."""
+class _Once:
+    """A network that is made when first asked for; by one of the threads that ask."""
+
+    def __init__(self, make: Callable[[], torch.nn.Module]) -> None:
+        self._make, self._lock = make, Lock()
+        self._model: torch.nn.Module | None = None
+
+    def __call__(self) -> torch.nn.Module:
+        with self._lock:
+            if self._model is None:
+                self._model = self._make()
+        return self._model
+
+
+def _source(specification: EncoderSpec, weights: str | Path | None) -> tuple[str, WeightsFile | None]:
+    """A name of the weights that changes when they do, and their file; None where they are random, or a hub's."""
+    if weights == "random":
+        return RANDOM, None
     if weights is None and not (specification.built_in or specification.packaged):
-        return _pretrained(specification), specification.checkpoint or specification.model
+        return specification.checkpoint or specification.model, None
+    file = WeightsFile(Path(weights)) if weights is not None else specs.weights_file(specification)
+    return _verified(file, specification.name), file
+
+
+def _network(
+    specification: EncoderSpec, source: str, file: WeightsFile | None, device: str, dtype: str
+) -> torch.nn.Module:
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = build_model(specification)
-    if weights == "random":
-        return model, "random-0"
-    file = WeightsFile(Path(weights)) if weights is not None else specs.weights_file(specification)
-    source = _verified(file, specification.name)
-    _fill(model, file, specification.name)
-    return model, source
+    if file is None and source != RANDOM:
+        model = _pretrained(specification)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = build_model(specification)
+        if file is not None:
+            _fill(model, file, specification.name)
+    layers: list[Any] = list(model.modules())
+    for layer in layers:
+        if hasattr(layer, "fused_attn"):  # slower than plain attention on a CPU at these sizes
+            layer.fused_attn = not device.startswith("cpu")
+    return model.eval().requires_grad_(False).to(device, getattr(torch, dtype)).to(memory_format=torch.channels_last)
 
 
 def _verified(file: WeightsFile, name: str) -> str:
@@ -215,15 +227,16 @@ def _fill(model: torch.nn.Module, file: WeightsFile, name: str) -> None:
 
 
 def _forward(
-    model: torch.nn.Module, specification: EncoderSpec, device: str, dtype: str
+    build: Callable[[], torch.nn.Module], specification: EncoderSpec, device: str, dtype: str
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    import torch
-
-    scale, shift = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _scale_and_shift(specification))
     under_way = _streams(device)
 
     def encode(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
         _check_crops(crops, specification)
+        model = build()
+        scale, shift = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _scale_and_shift(specification))
         with torch.inference_mode(), under_way():
             batch = torch.from_numpy(np.ascontiguousarray(crops))
             batch = batch.pin_memory() if device.startswith("cuda") else batch

@@ -24,27 +24,26 @@ def available() -> bool:
     return all(find_spec(package) for package in ("onnxruntime", "onnxscript"))
 
 
-def place(config: Mapping[str, Any]) -> Path:
-    """Where the cache keeps the exported network of a configuration: ``onnx/<hash of config>.onnx``."""
-    return paths.cache() / "onnx" / f"{provenance.config_hash(config)}.onnx"
-
-
 def export(
-    model: torch.nn.Module, scale: Sequence[float], shift: Sequence[float], side: int, config: Mapping[str, Any]
+    build: Callable[[], torch.nn.Module],
+    scale: Sequence[float],
+    shift: Sequence[float],
+    side: int,
+    config: Mapping[str, Any],
 ) -> Path:
-    """The exported network, at its :func:`place`; made if it is not there.
+    """The exported network, in the cache as ``onnx/<hash of config>.onnx``; made if it is not there.
 
     Args:
-        model: float32 network in evaluation mode on the CPU, (B, 3, side, side) -> (B, D).
+        build: gives the float32 network in evaluation mode on the CPU, (B, 3, side, side) -> (B, D).
         scale, shift: of the three channels; inputs are ``byte * scale + shift``.
         side: of the square crops in pixels.
         config: everything that decides what the network computes.
     """
-    path = place(config)
+    path = paths.cache() / "onnx" / f"{provenance.config_hash(config)}.onnx"
     with files.made_once(path) as missing:
         if missing:
             with provenance.atomic_write(path) as file:
-                file.write(_serialised(model, scale, shift, side))
+                file.write(_serialised(build(), scale, shift, side))
     return path
 
 

@@ -22,7 +22,7 @@ from patchlib.benchmarks import album
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.encoders import Encoder
 from patchlib.features import FeatureSet
-from patchlib.support import progress, provenance
+from patchlib.support import provenance
 
 PICTURE = 480  # longer side in the page, pixels
 TEMPLATE = Path(__file__).with_name("result.html")
@@ -63,7 +63,7 @@ def run(query: Path, folder: Path, level: str, encoder: str, top: int) -> Answer
     if top < 1:
         raise ValueError(f"top is {top}, expected a number of images >= 1")
     data, picture = album.load(folder), images.read(query)
-    network = encoders.exported(encoder) or _create(encoder)
+    network = encoders.create(encoder)
     patches = features.extract(data, level, network, skip_bad=True)
     ranking = search.rank(_described(picture, network)[None], patches)
     answers = zip(ranking.images[0].tolist(), ranking.scores[0].tolist(), ranking.regions[0].tolist(), strict=True)
@@ -71,11 +71,6 @@ def run(query: Path, folder: Path, level: str, encoder: str, top: int) -> Answer
     others = [one for one in readable if not os.path.samefile(folder / one.image, query)]
     left_out = dict.fromkeys([*data.meta["skipped"], *patches.meta["bad_images"]])
     return Answer(others[:top], len(readable), list(left_out))
-
-
-def _create(name: str) -> Encoder:
-    progress.say(f"loading {name} (the first time, some seconds)")
-    return encoders.create(name)
 
 
 def _described(picture: Image.Image, encoder: Encoder) -> np.ndarray:

@@ -74,15 +74,14 @@ def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, 
     """What to inject into each notebook: the given values of the parameters it has, where they are not its defaults.
 
     Raises:
-        ValueError: a parameter that none of the notebooks has; lists the nearest ones.
+        ValueError: a parameter that no notebook has, be it one of these or another in their folder; lists the nearest.
     """
     defaults = {path: parameters(path) for path in notebooks}
-    known = sorted(set().union(*defaults.values()))
+    beside = {other for folder in {path.parent for path in notebooks} for other in folder.glob("*.ipynb")}
+    known = sorted(set().union(*(defaults.get(path) or parameters(path) for path in beside)))
     for key in values:
         if key not in known:
-            raise ValueError(
-                f"{unknown_name('parameter', key, known)} (of {', '.join(path.stem for path in notebooks)})"
-            )
+            raise ValueError(unknown_name("parameter", key, known))
     return {
         path: {key: value for key, value in values.items() if key in default and default[key] != value}
         for path, default in defaults.items()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from patchlib import benchmarks, profiles
+from patchlib.download import presence
 from patchlib.run import changes, notebooks, readme
 from patchlib.run.display import Display
 from patchlib.session import Profile
@@ -89,7 +90,8 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     Raises:
         ValueError: an unknown notebook, profile, parameter, benchmark or encoder; a notebook without parameters cell;
             a folder of one's own that holds no benchmark.
-        FileNotFoundError: the benchmark's folder is not there.
+        FileNotFoundError: the benchmark's folder is not there; it is not there and may not be fetched.
+        DownloadError, ArchiveError: it could not be fetched; what has arrived is kept, and the next run continues.
     """
     if run.in_place and (not run.is_plain or run.out):
         raise ValueError(
@@ -108,12 +110,16 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         f"{_estimate(chosen, seconds, run.at_once)}",
         flush=True,
     )
+    absent = presence.missing(settings.benchmark, settings.benchmark_options)
     if dry_run:
+        print(f"would fetch {absent}\n" if absent else "", end="")
         for path in chosen:
             known = f"  {seconds[path.stem]:.0f} s last time" if path.stem in seconds else ""
             print(f"  {path.stem}{known}  {given[path] or ''}".rstrip())
         print(f"would write notebooks to {_short(_home(run, chosen[0]))}, figures to {_short(run.figures)}")
         return 0
+    if absent:  # once, here: not by whichever notebook comes first
+        presence.load(settings.benchmark, settings.benchmark_options, settings.download)
     before = changes.contents(run.figures)
     failed = [path.stem for path, went_well in _all(run, chosen, given, seconds) if not went_well]
     if run.in_place and not failed:

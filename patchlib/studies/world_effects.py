@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from patchlib.regions import PATCHES
-from patchlib.reranking import cutouts
 from patchlib.session import Session
-from patchlib.studies import attributes, compression, locscore, pooling, pq_training, pq_training_sets, reranking
+from patchlib.studies import attributes, compression, locscore, pooling, pq_training, pq_training_sets
 from patchlib.studies.bootstrap import paired
 from patchlib.studies.cross_fitting import cross_fitted
 from patchlib.studies.encoder_study import by_level
@@ -125,6 +124,9 @@ def rerankings(
     run: Session, visit: Visit, matcher: Matcher, lengths: Sequence[int] = (0, 25, 50)
 ) -> dict[str, pd.Series]:
     """Effects of notebook 10: what the matcher adds to whole images and to patches; every cell is cross-fitted."""
+    from patchlib.reranking import cutouts  # here: both import torch, for which no other page waits
+    from patchlib.studies import reranking
+
     patches = run.features("L3", visit.data, visit.encoder)
     stages = run.evaluate({"global": patches.at_level(0), "L3": patches}, visit.data).rankings
     reading = {"workers": run.settings.workers, "skip_bad": run.settings.skip_bad}

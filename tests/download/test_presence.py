@@ -14,13 +14,16 @@ from servers import Web, answer, cut
 from patchlib import profiles
 from patchlib.benchmarks.image_files import NotFetched
 from patchlib.download import presence
+from patchlib.download.fetch import DownloadError
 from patchlib.run import runner
+
+MORE = 44  # about fifty images in all
 
 
 @pytest.fixture
 def published(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     """INSTRE and ILIAS as their publishers pack them, on a mirror; nothing in the data folder."""
-    instre = layouts.write_instre(tmp_path / "instre")
+    instre = layouts.write_instre(tmp_path / "instre", more=MORE)
     web.files["/instre/gnd_instre.mat"] = (instre / "gnd_instre.mat").read_bytes()
     (instre / "gnd_instre.mat").unlink()
     web.files["/instre/instre.tar.gz"] = packed(instre, "gz")
@@ -43,19 +46,20 @@ def test_a_small_one_is_fetched_and_a_large_one_asks(published: Web, tmp_path: P
         assert profiles.open("builtin", benchmark="instre", download=False).data
     assert not published.requests
     data = profiles.open("builtin", benchmark="instre", download=True).data
-    assert len(data.images) == len(layouts.INSTRE_DATABASE) and Path(data.image_path(0)).is_file()
+    assert len(data.images) == len(layouts.INSTRE_DATABASE) + MORE and Path(data.image_path(0)).is_file()
     asked = len(published.requests)
     assert presence.load("instre", {}).hash == data.hash and len(published.requests) == asked
 
 
 def test_a_list_of_the_publisher_is_followed(published: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ilias = layouts.write_ilias(tmp_path / "ilias", lists=False)
+    ilias = layouts.write_ilias(tmp_path / "ilias", lists=False, more=MORE)
     archive = published.files["/ilias/ilias_core.tar"] = packed(ilias, "")
     line = f"{hashlib.sha256(archive).hexdigest()} https://vrg.fel.cvut.cz/ilias_data/ilias_core.tar\n"
     published.files["/ilias/checksums.txt"] = published.files["/checksums.txt"] = line.encode()
     with pytest.raises(FileNotFoundError, match="of unknown size"):
         presence.load("ilias", {})
-    assert len(presence.load("ilias", {}, download=True).queries) == 3
+    data = presence.load("ilias", {}, download=True)
+    assert len(data.queries) == 3 and len(data.images) == 3 + MORE
 
 
 def test_a_folder_of_ones_own_is_never_filled(published: Web, tmp_path: Path) -> None:
@@ -65,18 +69,37 @@ def test_a_folder_of_ones_own_is_never_filled(published: Web, tmp_path: Path) ->
     assert not published.requests
 
 
-def test_a_notebook_fetches_stops_and_continues(
-    published: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def batch(tmp_path: Path, *only: str, **overrides: object) -> runner.Run:
+    (tmp_path / "instre.yaml").write_text("extends: builtin\nbenchmarks: {instre: {}}\nworlds: 0\n")
+    return runner.Run(profile=str(tmp_path / "instre.yaml"), overrides=overrides, only=only, out=tmp_path / "out")
+
+
+def test_a_page_fetches_stops_and_continues(published: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = "/instre/instre.tar.gz"
     published.script[archive] = [cut(1000), answer(404)]
-    (tmp_path / "instre.yaml").write_text("extends: builtin\nbenchmarks: {instre: {}}\nworlds: 0\n")
-    run = runner.Run(
-        profile=str(tmp_path / "instre.yaml"), overrides={"download": True}, only=("01",), out=tmp_path / "out"
-    )
-    assert runner.reproduce(run) == 1
-    assert "instre.tar.gz" in capfd.readouterr().out
+    run = profiles.open("builtin", benchmark="instre", download=True)
+    with pytest.raises(DownloadError, match=r"instre\.tar\.gz"):
+        assert run.data
+    assert len(run.data.images) > MORE and published.ranges(archive)[-1] == "bytes=1000-"
+    told = capsys.readouterr().out
+    assert "INSTRE: instance-level object retrieval" in told and "No licence is stated" in told
+
+
+def test_a_batch_lists_fetches_stops_and_continues(
+    published: Web, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.reproduce(batch(tmp_path, "03"), dry_run=True) == 0
+    assert "would fetch INSTRE" in capfd.readouterr().out and not published.requests
+    with pytest.raises(FileNotFoundError, match="download=true"):
+        runner.reproduce(batch(tmp_path, "03"))
+    archive = "/instre/instre.tar.gz"
+    published.script[archive] = [cut(1000), answer(404)]
+    run = batch(tmp_path, "01", download=True)
+    with pytest.raises(DownloadError, match=r"instre\.tar\.gz"):
+        runner.reproduce(run)
     assert runner.reproduce(run) == 0
     assert published.ranges(archive)[-1] == "bytes=1000-"
-    shown = (tmp_path / "out/notebooks/01_benchmarks.ipynb").read_text(encoding="utf-8")
-    assert "INSTRE: instance-level object retrieval" in shown and "No licence is stated" in shown
+    told = capfd.readouterr().out
+    assert told.index("INSTRE: instance-level object retrieval") < told.index("[1/1] 01_benchmarks")
+    assert runner.reproduce(batch(tmp_path, "03", download=True), dry_run=True) == 0
+    assert "would fetch" not in capfd.readouterr().out

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from patchlib import encoders, features
+from patchlib import features
 from patchlib.__main__ import main
 from patchlib.benchmarks import album
 from patchlib.explorer import search
@@ -127,13 +126,3 @@ def test_a_warm_answer_needs_no_torch() -> None:
 def test_an_album_has_every_photograph_and_no_positives(folder: Path) -> None:
     data = album.load(folder)
     assert len(data.images) == 12 and len(data.queries) == 1 and data.positives.empty
-
-
-def test_the_exported_network_is_that_of_create(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert encoders.exported("EfficientNet-Lite0") is None  # nothing was exported into this cache
-    made = encoders.create("EfficientNet-Lite0")
-    again = encoders.exported("EfficientNet-Lite0")
-    assert again is not None and again.config == made.config and again.model is None
-    crops = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(again.encode(crops), made.encode(crops))
-    assert encoders.exported("cnn-small") is None  # torch runs it

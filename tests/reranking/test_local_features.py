@@ -27,7 +27,7 @@ def encoder(architecture: tuple[str, dict] = CNN, seed: int = 0) -> Encoder:
     torch.manual_seed(seed)
     model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs).eval()
     config = {"name": name, "seed": seed, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-    return Encoder(name, 16, SIDE, "bilinear", lambda crops: crops, config, model=model)
+    return Encoder(name, 16, SIDE, "bilinear", lambda crops: crops, config, build=lambda: model)
 
 
 def cutouts(folder: Path, count: int = 5, boxes: list | None = None) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n is 0 and there are 2 cutouts"):
         local_features.extract(table, encoder(), 0, tmp_path / "cache")
     with pytest.raises(ValueError, match="resnet18 is no timm ViT or CNN"):
-        odd = Encoder("resnet18", 16, SIDE, "bilinear", lambda crops: crops, {}, model=torch.nn.Linear(2, 2))
+        odd = Encoder("resnet18", 16, SIDE, "bilinear", lambda crops: crops, {}, build=lambda: torch.nn.Linear(2, 2))
         local_features.extract(table, odd, 4, tmp_path / "cache")
     with pytest.raises(ValueError, match="vit_tiny_patch16_224 cannot encode 96 pixels"):
         local_features.extract(table, encoder(VIT), 4, tmp_path / "cache", size=96)
