@@ -9,7 +9,7 @@ import io
 import os
 import struct
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from patchlib import boxes as box_ops
 
@@ -108,23 +108,6 @@ def cut(image: Image.Image, boxes: NDArray[np.float32], side: int, interpolation
 def cropped(image: Image.Image, box: NDArray[np.floating] | None) -> Image.Image:
     """The part of an image within a box (4,), its borders on the nearest pixels; the whole image where it is None."""
     return image if box is None else image.crop(tuple(np.rint(box).astype(int).tolist()))
-
-
-def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Image.Image:
-    """An image with a palette of at most 256 colours, without dithering.
-
-    Args:
-        image: of any mode.
-        colours: of the palette, more than are kept.
-        kept: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
-    """
-    rgb, palette = image.convert("RGB"), Image.new("P", (1, 1))
-    fixed = [ImageColor.getrgb(name)[:3] for name in ("black", "white", *kept)]
-    found = np.reshape(rgb.quantize(colours - len(fixed)).getpalette() or [], (-1, 3))
-    # Pillow looks for near colours, not for the nearest: nothing else may lie close to a kept one
-    apart = np.abs(found[:, None] - np.asarray(fixed)).max(axis=2).min(axis=1) > NEAR
-    palette.putpalette(np.concatenate([fixed, found[apart]]).ravel().tolist())
-    return rgb.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 @contextmanager

@@ -166,7 +166,7 @@ class Session:
         self._inputs |= hashes
 
     def save_figure(
-        self, fig: Figure, name: str, caption: str, *, label: str = "", colours: int | None = None, **config: Any
+        self, fig: Figure, name: str, caption: str, *, label: str = "", photographs: bool = False, **config: Any
     ) -> Figure:
         """Write a figure and its record, see :func:`patchlib.plots.save`.
 
@@ -175,13 +175,13 @@ class Session:
             name: of the paper's item, e.g. ``"fig_1_teaser"``.
             caption: its first sentence is the message.
             label: what the data are, where they are not the session's benchmark.
-            colours: of a palette, for figures of many photographs.
+            photographs: whether it shows many: it is then saved as a jpg.
             config: what this figure depends on besides the profile.
         """
         record = self.record(config, label)
         if name in self._watches:
             record |= {"machine": machine.kind(), "times": self._watches[name].times}
-        return plots.save(fig, name, record, caption, colours)
+        return plots.save(fig, name, record, caption, photographs)
 
     def save_table(
         self, table: pd.DataFrame, name: str, decimals: int = 2, *, label: str = "", note: str = "", **config: Any

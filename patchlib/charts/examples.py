@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from patchlib import images, plots
+from patchlib import plots
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.charts import levels
 from patchlib.studies import examples
@@ -138,7 +137,7 @@ def _axes(fig: Figure, blocks: int, methods: int, columns: int = 1 + examples.SH
 
 def _explain_colours(fig: Figure) -> None:
     """A legend of frames and boxes in the upper right corner."""
-    named = {kind: f"{said} image (frame)" for kind, said in plots.SAID.items()}
+    named = {kind: f"{kind} (frame)" for kind in ("positive", "negative")}
     named |= {"winning": "winning region", "truth": "ground truth"}
     handles = [Patch(facecolor="none", edgecolor=plots.BOXES[kind], linewidth=2) for kind in named]
     fig.legend(handles, list(named.values()), loc="upper right", ncols=4, fontsize=6.5)
@@ -148,11 +147,9 @@ def small_copy(item: str, caption: str) -> display.Image:
     """A saved figure of photographs, small enough for a notebook; the caption is its alternative text."""
     from IPython import display
 
-    with Image.open(paths.figures() / f"{item}.png") as saved:
-        small = saved.convert("RGB").resize((WIDTH, round(WIDTH * saved.height / saved.width)), Image.Resampling.BOX)
-    small = images.paletted(small, plots.PALETTE, list(plots.BOXES.values()))
-    small.save(content := io.BytesIO(), "PNG", optimize=True)
-    return display.Image(data=content.getvalue(), alt=caption)
+    with Image.open(paths.figures() / f"{item}.jpg") as saved:
+        small = saved.resize((WIDTH, round(WIDTH * saved.height / saved.width)), Image.Resampling.LANCZOS)
+    return display.Image(data=plots.jpeg(small), alt=caption)
 
 
 def rule(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:

@@ -100,5 +100,5 @@ def page(benchmark: Benchmark, features: FeatureSet, ranking: Ranking, queries: 
                 plots.truth(ax, boxes[positives == image], 1.0)
             plots.query_picture(row[0], benchmark, query, name if kind == "positive" else "").title.set_fontsize(7)
             rank = int(np.flatnonzero(ranking.images[query] == image)[0]) + 1
-            row[0].set_xlabel(f"{plots.SAID[kind]} image, rank {rank}", fontsize=7, color=plots.BOXES[kind])
+            row[0].set_xlabel(f"{kind} image, rank {rank}", fontsize=7, color=plots.BOXES[kind])
     return fig

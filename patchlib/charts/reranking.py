@@ -129,7 +129,6 @@ def examples(
             before = int(np.flatnonzero(rankings["before"].images[query] == index)[0]) + 1
             ax.spines[:].set_visible(True)
             ax.spines[:].set(color=plots.BOXES[kind], linewidth=3)
-            said = plots.SAID[kind]
-            ax.set_xlabel(said if name == "before" else f"{said}, was {before}", fontsize=6.5, labelpad=2)
+            ax.set_xlabel(kind if name == "before" else f"{kind}, was {before}", fontsize=6.5, labelpad=2)
         line[1].set_ylabel(name, fontsize=8)
     return axes

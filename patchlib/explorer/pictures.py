@@ -43,7 +43,7 @@ def result(answer: Answer, rank: int, between: str = " ") -> tuple[Image.Image, 
     """The image at a rank (from 0) with its boxes and frame, and what stands below it, e.g. ``"2 · 0.83 right"``."""
     image, region = int(answer.ranking.images[0, rank]), int(answer.ranking.regions[0, rank])
     kind = answer.kind(image)
-    caption = f"{rank + 1} · {answer.ranking.scores[0, rank]:.2f}" + (f"{between}{plots.SAID[kind]}" if kind else "")
+    caption = f"{rank + 1} · {answer.ranking.scores[0, rank]:.2f}" + (f"{between}{kind}" if kind else "")
     if region < 0:  # an image that could not be read
         return thumbnail(Image.new("RGB", (1, 1), "grey"), frame=kind), caption
     boxes = [*((xyxy, "truth") for xyxy in answer.truth(image)), (answer.features.boxes[region], "winning")]

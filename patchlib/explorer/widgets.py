@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -57,7 +56,8 @@ class Explorer:
         self.back, self.forward = (widgets.Button(description=text, layout={"width": "40px"}) for text in "◀▶")
         self.pages, self.status, self.table = widgets.Label(), widgets.HTML(), widgets.HTML()
         self.queries, self.results = widgets.HBox(layout=WRAP), widgets.HBox(layout=WRAP)
-        self.heat, self.log = widgets.Image(layout={"width": "680px", "max_width": "100%"}), widgets.Output()
+        self.heat = widgets.Image(format="jpeg", layout={"width": "680px", "max_width": "100%"})
+        self.log = widgets.Output()
         self.view = self._arrange()
         self._question: Callable[[Setup], Answer] = partial(session.ask, query=query)
         self._show(self._question(self.setup))
@@ -67,9 +67,9 @@ class Explorer:
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """The widgets for a live notebook; a picture and a sentence for whatever cannot show them."""
         bundle = dict(self.view._repr_mimebundle_(**options) or {})
-        picture = _png(plots.paletted(pictures.overview(self.answer, self.image)))
+        picture = plots.jpeg(pictures.overview(self.answer, self.image))
         said = f"Explorer, {self.answer.summary()}"
-        return bundle | {"image/png": base64.b64encode(picture).decode(), "text/plain": said}
+        return bundle | {"image/jpeg": base64.b64encode(picture).decode(), "text/plain": said}
 
     def _arrange(self) -> widgets.VBox:
         benchmark, encoder, level, index = self.controls.values()
@@ -157,7 +157,7 @@ class Explorer:
         """Show the scores of all patches of an image, as maps and as a table."""
         self.image, figure = image, Figure(figsize=(plots.PAGE, 2.1), layout="constrained")
         pictures.draw_patches(figure, self.answer, image)
-        self.heat.value = _png(plots.paletted(figure))
+        self.heat.value = plots.jpeg(figure)
         scores = self.answer.patches(image)[["patch", "score", "iou"]]
         scores = scores.sort_values("score", ascending=False, kind="stable")
         name = html.escape(str(self.answer.benchmark.images["image_id"].iloc[image]))
@@ -185,14 +185,9 @@ class Tile(widgets.VBox):
 
     def __init__(self, picture: Image.Image, text: str, click: Callable[[widgets.Button], None] | None) -> None:
         place = {"grid_area": "1 / 1", "width": f"{picture.width}px", "height": f"{picture.width}px"}
-        shown = widgets.Image(value=_png(picture), layout=place)
+        shown = widgets.Image(value=plots.jpeg(picture), format="jpeg", layout=place)
         self.button = widgets.Button(tooltip=text, style={"button_color": "transparent"}, layout=place)
         if click is not None:
             self.button.on_click(click)
         stacked = widgets.GridBox([shown, self.button] if click else [shown])
         super().__init__([stacked, widgets.Label(text)], layout={"align_items": "center", "margin": "0 4px 0 0"})
-
-
-def _png(picture: Image.Image) -> bytes:
-    picture.save(content := io.BytesIO(), "PNG", optimize=True)
-    return content.getvalue()

@@ -71,5 +71,5 @@ def _figures(figures: Path, source: Path) -> Iterator[tuple[Item, str]]:
 
 
 def _thumbnail(item: Item, page: str) -> str:
-    picture = f'<img src="figures/{item.name}.png" width="{WIDTH}" alt="{html.escape(item.caption)}">'
+    picture = f'<img src="figures/{item.picture.name}" width="{WIDTH}" alt="{html.escape(item.caption)}">'
     return f'<td valign="top"><a href="notebooks/{page}">{picture}</a><br>{html.escape(item.message)}</td>\n'

@@ -176,7 +176,7 @@ def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:
     pictures = _pictures(cell)
     if len(pictures) == len(saved):
         for output, item in zip(pictures, saved, strict=True):
-            kind, data = _compact(item.file("png"))
+            kind, data = _compact(item.picture)
             output.data = {kind: base64.b64encode(data).decode()}
     # the width makes Sphinx link a picture to its full size
     described = " ".join(item.caption for item in saved) or f"Picture to: {heading}"
@@ -184,7 +184,7 @@ def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:
 
 
 def _pictures(cell: NotebookNode) -> list[NotebookNode]:
-    return [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    return [output for output in cell.outputs if {"image/png", "image/jpeg"} & output.get("data", {}).keys()]
 
 
 def _compact(picture: Path) -> tuple[str, bytes]:
@@ -192,12 +192,13 @@ def _compact(picture: Path) -> tuple[str, bytes]:
     from PIL import Image
 
     data = picture.read_bytes()
-    if len(data) < LARGE:
-        return "image/png", data
+    kind = "image/jpeg" if picture.suffix == ".jpg" else "image/png"
+    if len(data) < LARGE or kind == "image/jpeg":
+        return kind, data
     stream = io.BytesIO()
     with Image.open(picture) as image:
         image.convert("RGB").save(stream, "jpeg", quality=88, optimize=True)
-    return ("image/jpeg", stream.getvalue()) if stream.tell() < len(data) else ("image/png", data)
+    return ("image/jpeg", stream.getvalue()) if stream.tell() < len(data) else (kind, data)
 
 
 def _note(item: Item, root: str) -> str:
@@ -252,7 +253,7 @@ def _publish(item: Item, out: Path) -> None:
     if item.caption:
         thumbnail = out / "thumbnails" / f"{item.name}.png"
         thumbnail.parent.mkdir(exist_ok=True)
-        with Image.open(item.file("png")) as image:
+        with Image.open(item.picture) as image:
             small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         small.quantize(128).save(thumbnail, optimize=True)

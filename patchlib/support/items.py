@@ -31,8 +31,13 @@ class Item(NamedTuple):
         return re.split(r"(?<![ .][A-Z]\.)(?<=[.?!]) ", self.caption, maxsplit=1)[0]
 
     def file(self, suffix: str) -> Path:
-        """One of its files, e.g. its ``"png"``."""
+        """One of its files, e.g. its ``"csv"``."""
         return self.folder / f"{self.name}.{suffix}"
+
+    @property
+    def picture(self) -> Path:
+        """A figure as pixels: a png, or a jpg of photographs."""
+        return next(filter(Path.exists, map(self.file, ("jpg", "png"))), self.file("png"))
 
 
 def saved(source: str, figures: Path) -> Iterator[Item]:

@@ -69,7 +69,7 @@ def expected(shown: widgets.Explorer, query: int) -> list[str]:
     owned, data = shown.session.features(shown.setup), shown.answer.benchmark
     ranking = search.rank(owned.query_descriptors, owned, k=10)
     right = np.isin(ranking.images[query], data.relevant(query)[0])
-    named = zip(ranking.scores[query], np.where(right, "right", "wrong"), strict=True)
+    named = zip(ranking.scores[query], np.where(right, "positive", "negative"), strict=True)
     return ["query", *(f"{place} · {score:.2f} {kind}" for place, (score, kind) in enumerate(named, 1))]
 
 
@@ -164,7 +164,7 @@ def test_a_photo_of_ones_own_is_searched_upright(shown: widgets.Explorer) -> Non
     upload(shown, png(upright.transpose(Image.Transpose.ROTATE_90), exif=exif))
     assert np.array_equal(np.asarray(shown.answer.picture), np.asarray(upright))
     # nobody knows what is right: neither words nor frames
-    assert not any(word in caption for caption in captions(shown) for word in ("right", "wrong"))
+    assert not any(word in caption for caption in captions(shown) for word in ("positive", "negative"))
     assert "nobody knows" in shown.status.value
 
 
@@ -219,16 +219,16 @@ def test_its_output_is_widgets_and_a_picture_of_them(shown: widgets.Explorer) ->
     bundle = shown._repr_mimebundle_()
     assert bundle[notebooks.WIDGET]["model_id"] == shown.view.model_id
     assert bundle["text/plain"] == f"Explorer, {shown.answer.summary()}"
-    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"])))
     assert picture.width > picture.height > 200
-    assert shown._repr_mimebundle_()["image/png"] == bundle["image/png"]
+    assert shown._repr_mimebundle_()["image/jpeg"] == bundle["image/jpeg"]
 
 
 def test_a_committed_notebook_keeps_the_picture_alone(shown: widgets.Explorer) -> None:
     output = v4.new_output("execute_result", shown._repr_mimebundle_(), execution_count=1)
     notebook = v4.new_notebook(cells=[v4.new_code_cell("shown", outputs=[output])], metadata={"widgets": {"state": {}}})
     kept = nbformat.reads(notebooks.text(notebook), as_version=4)
-    assert set(kept.cells[0].outputs[0].data) == {"image/png", "text/plain"}
+    assert set(kept.cells[0].outputs[0].data) == {"image/jpeg", "text/plain"}
     assert "widgets" not in kept.metadata
     assert notebooks.WIDGET in notebook.cells[0].outputs[0].data, "the argument stays as it is"
 
