@@ -40,7 +40,7 @@ def thumbnail(
 
 
 def result(answer: Answer, rank: int, between: str = " ") -> tuple[Image.Image, str]:
-    """The image at a rank (from 0) with its boxes and frame, and what stands below it, e.g. ``"2 · 0.83 right"``."""
+    """The image at a rank (from 0) with its boxes and frame, and what stands below it, e.g. ``"2 · 0.83 positive"``."""
     image, region = int(answer.ranking.images[0, rank]), int(answer.ranking.regions[0, rank])
     kind = answer.kind(image)
     caption = f"{rank + 1} · {answer.ranking.scores[0, rank]:.2f}" + (f"{between}{kind}" if kind else "")
