@@ -319,6 +319,6 @@ def test_a_network_is_built_when_it_is_needed(monkeypatch: pytest.MonkeyPatch, t
     crops = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), dtype=np.uint8)
     assert again.config == made.config
     np.testing.assert_array_equal(again.encode(crops), made.encode(crops))
-    small = encoders.create("cnn-small")  # torch runs it
+    small = encoders.create("vit-small")  # torch runs it
     with pytest.raises(TypeError):
         small.encode(np.zeros((1, small.input_size, small.input_size, 3), np.uint8))

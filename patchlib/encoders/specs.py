@@ -147,11 +147,13 @@ def _spec(**fields: Any) -> EncoderSpec:
 
 
 def _of_card(content: dict[str, Any]) -> EncoderSpec:
+    family = "Transformer" if "vit" in content["architecture"]["model"] else "CNN"
     return _spec(
         **{key: content[key] for key in ("name", "dim", "input_size", "mean", "std", "interpolation")},
         **content["architecture"],
         checkpoint=f"{content['name']}.safetensors",
-        family="Transformer" if "vit" in content["architecture"]["model"] else "CNN",
+        family=family,
+        onnx=family == "CNN",  # 1.8 times as fast as by torch; a small transformer 1.35 times
         dataset=content["pretraining"]["dataset"],
         dataset_size=content["pretraining"]["instances"],
     )
