@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from patchlib import benchmarks, encoders, features, images
-from patchlib.encoders import Encoder, specs
+from patchlib.encoders import Encoder, onnx_runtime, specs
 
 # dimension and pretraining of the paper's encoders, as its tables give them
 PAPER = {
@@ -53,6 +53,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     digest = hashlib.sha256((tmp_path / "tiny-net.safetensors").read_bytes()).hexdigest()
     (tmp_path / "tiny-net.json").write_text(json.dumps(CARD | {"sha256": digest}))
     monkeypatch.setattr(specs, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(onnx_runtime, "available", lambda: False)  # test_onnx_runtime.py is about networks it runs
     specs.registry.cache_clear()
     yield tmp_path
     specs.registry.cache_clear()
