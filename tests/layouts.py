@@ -1,4 +1,4 @@
-"""INSTRE, ILIAS and R-Oxford in miniature, in their published layouts with their quirks; features with wished-for scores."""
+"""INSTRE, ILIAS and R-Oxford in miniature, as published, quirks included; features with wished-for scores."""
 
 from __future__ import annotations
 

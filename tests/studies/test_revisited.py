@@ -1,4 +1,4 @@
-"""The published scores of R-Oxford and R-Paris against their own code's numbers, and an independent walk down a list."""
+"""Published scores of R-Oxford and R-Paris against their own code's numbers, and a walk down a list."""
 
 from __future__ import annotations
 
