@@ -7,12 +7,13 @@ package. The published ones are the networks of Suma et al. on DINOv2 tokens, to
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from safetensors.torch import load_file
+from torch import Tensor
 
 from patchlib import encoders
 from patchlib.encoders import Encoder, specs
@@ -21,7 +22,7 @@ from patchlib.reranking import local_features
 from patchlib.reranking.ames import AMES, load_ames, load_state
 from patchlib.reranking.elvis import ELViS, load_elvis
 from patchlib.reranking.local_features import LocalFeatures
-from patchlib.reranking.rerank import Scorer
+from patchlib.reranking.rerank import Scorer, chamfer
 from patchlib.support import paths, provenance
 from patchlib.support.suggest import unknown_name
 
@@ -74,19 +75,34 @@ class LocalFeatureSpec:
 
 
 @dataclass(frozen=True)
+class Chamfer:
+    """:func:`patchlib.reranking.rerank.chamfer` in the place of a network; cosines times ten, the size of logits."""
+
+    local_dim: int
+
+    @property
+    def stored_bits(self) -> int:
+        """Of a database descriptor: as it is, float16."""
+        return 16 * self.local_dim
+
+    def __call__(self, *pair: Tensor) -> Tensor:
+        return 10 * chamfer(*pair)
+
+
+@dataclass(frozen=True)
 class Matcher:
     """A network ready to score, with what it needs.
 
     Attributes:
         name: for tables and captions.
-        model: AMES or ELViS on its device.
+        model: AMES or ELViS on its device, or Chamfer.
         tokens: the local descriptors it was trained on.
         encoder: makes them.
         sha256: of the weights.
     """
 
     name: str
-    model: Network
+    model: Network | Chamfer
     tokens: LocalFeatureSpec
     encoder: Encoder
     sha256: str
@@ -103,9 +119,9 @@ class Matcher:
     @property
     def scorer(self) -> Scorer:
         """The network, its values of the size of logits: of ELViS ten times the share of descriptors that vote."""
-        if isinstance(self.model, AMES):
-            return self.model
-        return lambda *pair: 10 * self.model(*pair) / (pair[0].shape[1] + pair[2].shape[1])
+        if isinstance(self.model, ELViS):
+            return lambda *pair: 10 * self.model(*pair) / (pair[0].shape[1] + pair[2].shape[1])
+        return self.model
 
     @property
     def bytes_per_image(self) -> int:
@@ -119,15 +135,18 @@ def load(name: str, device: str = "cpu", network: str = "AMES") -> Matcher:
     Args:
         name: where it comes from.
         device: torch device.
-        network: ``"AMES"`` or ``"ELViS"``.
+        network: ``"AMES"``, ``"ELViS"``, or ``"Chamfer"``, which sees what AMES sees.
 
     Raises:
         ValueError: another name, weights that do not fit, or published weights that have not been fetched.
     """
     if name not in MATCHERS:
         raise ValueError(unknown_name("matcher", name, MATCHERS))
+    if network == "Chamfer":
+        ames = load(name, device)
+        return replace(ames, name="chamfer", model=Chamfer(ames.model.local_dim))
     if network not in NETWORKS:
-        raise ValueError(unknown_name("network", network, NETWORKS))
+        raise ValueError(unknown_name("network", network, [*NETWORKS, "Chamfer"]))
     if name == "published":
         return load_published(device=device, network=network)
     return load_matcher(name=f"{network.lower()}-small", device=device)

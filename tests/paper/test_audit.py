@@ -25,7 +25,8 @@ def findings() -> pd.DataFrame:
      ("granularity, mAP", 15, 16), ("granularity, mLocScore", 16 - 9, 16), ("re-ranking adds", 7, 7),
      ("PQ and one global descriptor", 4, 2 * 3), ("mAP and LocScore, families", 4, 2 * 2),
      ("mAP and LocScore, encoders", 16, 8 * 2), ("pretraining at equal dimension", 16, 4 * 4),
-     ("pretraining against dimension", 62, 16 * 4), ("encoder of the comparison", 8, 16), ("Table 6 within Table 5", 0, 5)],
+     ("pretraining against dimension", 62, 16 * 4), ("encoder of the comparison", 8, 16),
+     ("Table 6 within Table 5", 0, 5)],
 )  # fmt: skip
 def test_counts(findings: pd.DataFrame, check: str, agree: int, cases: int) -> None:
     assert (findings.at[check, "agree"], findings.at[check, "cases"]) == (agree, cases)
