@@ -36,7 +36,8 @@ def protocol(ranking: Ranking, benchmark: Benchmark) -> pd.DataFrame:
         raise ValueError(f"{benchmark.name} has no labels easy, hard and junk; load roxford5k or rparis6k")
     if ranking.images.shape[1] < n_images:
         raise ValueError(f"the ranking holds {ranking.images.shape[1]} of {n_images} images; rank the whole database")
-    number, rows = pd.Index(benchmark.images["image_id"]), {}
+    number = pd.Index(benchmark.images["image_id"])
+    rows: dict[str, dict[str, float]] = {}
     for query, order in zip(benchmark.queries["query_id"], ranking.images, strict=True):
         of = {label: np.isin(order, number.get_indexer(labels[query][label])) for label in LABELS}
         rows[query] = {}
