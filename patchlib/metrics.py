@@ -127,8 +127,8 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
 
     Returns:
         DataFrame[query_id, n_positives, ap, loc_score, loc_score_0.3, loc_score_0.4, loc_score_0.5, mloc_score],
-        values in [0, 1]. An image without a winning region counts as not found. Localisation scores are NaN where no
-        positive of the query has a box; positives without a box are taken out of the (cut) ranking for them. ``attrs``
+        values in [0, 1]. An image without a winning region counts as not found, junk takes no rank. Localisation is
+        NaN where no positive of the query has a box; positives without a box are taken out of its ranking. ``attrs``
         counts what was left out: ``queries_without_positives``, ``unreadable_queries``, ``queries_without_boxes``,
         ``positives_without_box``.
 
@@ -137,6 +137,7 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
     """
     n_images, n_queries = len(benchmark.images), len(benchmark.queries)
     depth = _depth(ranking, features, n_images, n_queries, k)
+    ranking = ranking.without(benchmark.junk)
     unreadable = ~np.any(features.query_descriptors, axis=1)
     left_out = {"queries_without_positives": 0, "unreadable_queries": int(unreadable.sum())}
     left_out |= {"queries_without_boxes": 0, "positives_without_box": 0}

@@ -5,7 +5,7 @@ Ties are broken the same way everywhere: higher score first, then lower image in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +40,16 @@ class Ranking:
     def head(self, k: int) -> Ranking:
         """The first k images."""
         return Ranking(self.images[:, :k], self.scores[:, :k], self.regions[:, :k])
+
+    def without(self, junk: Mapping[int, NDArray[np.integer]]) -> Ranking:
+        """The same with some images of some queries (row -> images) behind all others, as if without regions."""
+        if not junk:
+            return self
+        out = np.stack([np.isin(row, junk.get(query, ())) for query, row in enumerate(self.images)])
+        order = np.argsort(out, axis=1, kind="stable")
+        parts = self.images, np.where(out, -np.inf, self.scores), np.where(out, -1, self.regions)
+        images, scores, regions = (np.take_along_axis(part, order, axis=1) for part in parts)
+        return Ranking(images, scores.astype(np.float32), regions)
 
 
 def rank(

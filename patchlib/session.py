@@ -29,6 +29,8 @@ TITLES = {
     "ilias": "ILIAS",
     "instre": "INSTRE",
     "grocery": "Grocery Store",
+    "roxford5k": "R-Oxford",
+    "rparis6k": "R-Paris",
     "folder": "own photographs",
 }
 INDIFFERENT = ("name", "workers", "download")  # settings that decide no number

@@ -1,8 +1,9 @@
-"""INSTRE and ILIAS in miniature, in their published layouts with their quirks; features with wished-for scores."""
+"""INSTRE, ILIAS and R-Oxford in miniature, as published, quirks included; features with wished-for scores."""
 
 from __future__ import annotations
 
 import io
+import pickle
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -124,6 +125,25 @@ def write_ilias(root: Path, lists: bool = True, more: int = 0) -> Path:
         queries.append("zippy_caf#U00e9_001/query/Q001_01.jpg")
         (ids / "image_query_ids.txt").write_text("".join(f"{name},first\n" for name in reversed(queries)))
         (ids / "text_query_ids.txt").write_text("bold_bimp_000/query/T000.txt\nzippy_caf#U00e9_001/query/T001.txt\n")
+    return root
+
+
+# R-Oxford: six database images; of two queries the box and the images by label, as numbers from 0
+REVISITED = ["all_souls_1", "all_souls_2", "bodleian_1", "all_souls_3", "christ_church_1", "bodleian_2"]
+REVISITED_TRUTH: dict[str, dict[str, list[float]]] = {
+    "all_souls_0": {"bbx": [5.0, 5.5, 25.0, 25.0], "easy": [3], "hard": [0], "junk": [1]},
+    "bodleian_0": {"bbx": [0, 0, 40, 30], "easy": [2, 5], "hard": [], "junk": []},
+}
+
+
+def write_revisited(root: Path, protocol: int = 2, arrays: bool = False) -> Path:
+    """Images of R-Oxford, one in a folder of its own, and the pickle of lists or of arrays."""
+    for seed, name in enumerate([*REVISITED, *REVISITED_TRUTH]):
+        picture(root / "jpg" / ("all_souls" if seed == 0 else "") / f"{name}.jpg", seed=seed)
+    kind = np.asarray if arrays else list
+    gnd = [{key: kind(values) for key, values in row.items()} for row in REVISITED_TRUTH.values()]
+    content = {"imlist": kind(REVISITED), "qimlist": kind(list(REVISITED_TRUTH)), "gnd": gnd}
+    (root / "gnd_roxford5k.pkl").write_bytes(pickle.dumps(content, protocol))
     return root
 
 

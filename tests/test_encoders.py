@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ PAPER = {
     "VGG16": 4096, "ResNet101": 2048, "Inception": 1536, "ConvNext_IN1k": 1024, "DINOv2": 1024, "OpenCLIP": 768,
     "ConvNext_LAION2b": 768, "SigLIP": 1024, "SigLIP2": 1024, "DINOv3": 1024,
 }  # fmt: skip
+# what came after the paper, with what its authors retrieve by
+LATER = {"PerceptionEncoder": 1024, "TIPS": 1024}
+RETRIEVE_BY = {"DINOv3": "class token", "SigLIP2": "attention pooled", "TIPS": "class token"}
+RETRIEVE_BY |= {"PerceptionEncoder": "attention pooled, projected"}
 PACKAGED = ["EfficientNet-Lite0", "EfficientNet-Lite2"]
 IMAGENET = {"Banana": 954, "Lemon": 951, "Granny-Smith": 948}  # class numbers of what is photographed
 CARD = {
@@ -62,9 +67,10 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_papers_encoders_have_its_dimensions() -> None:
     assert {name: encoders.spec(name).dim for name in PAPER} == PAPER
     assert encoders.names()[: len(PAPER)] == list(PAPER)
+    assert {name: encoders.spec(name).dim for name in LATER} == LATER
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", PAPER | LATER)
 def test_the_libraries_know_the_papers_models(name: str) -> None:
     spec = encoders.spec(name)
     if spec.library == "timm":
@@ -207,6 +213,68 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(shipped: Path, monkeypatc
         encoders.create("VGG16")
 
 
+def test_a_gated_model_names_the_page_the_wait_and_a_substitute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError("403: access to the repository is restricted")
+
+    monkeypatch.setattr("patchlib.encoders.encoder.build_model", refused)
+    with pytest.raises(
+        FileNotFoundError, match=r"DINOv3 .*GatedRepoError.* huggingface\.co/facebook/dinov3-\S+, "
+    ) as told:
+        encoders.create("DINOv3")
+    assert "three weeks" in str(told.value) and "SigLIP2 are free" in str(told.value)
+
+
+def test_what_is_told_of_an_encoder_does_not_move_its_descriptors() -> None:
+    assert not {"descriptor", "text", "gated", "onnx"} & set(encoders.spec("SigLIP").config())
+    assert {name: encoders.spec(name).descriptor for name in RETRIEVE_BY} == RETRIEVE_BY
+
+
+@pytest.mark.parametrize("name", RETRIEVE_BY)
+def test_later_encoders_describe_by_what_their_authors_retrieve_by(name: str) -> None:
+    with torch.device("meta"):
+        model = encoders.build_model(encoders.spec(name))
+    what = encoders.spec(name).descriptor
+    assert model.global_pool == {"class token": "token"}.get(what, "map")
+    assert isinstance(model.head, torch.nn.Linear) == ("projected" in what)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RETRIEVE_BY)
+def test_later_encoders_describe_a_picture(name: str) -> None:
+    encoder = encoders.create(name, weights="random")
+    rows = encoder.encode(crops(2, encoder.input_size))
+    assert rows.shape == (2, encoder.dim) and rows[0] @ rows[1] < 0.9999
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_texts_are_described_in_the_space_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip
+
+    for name in ("OpenCLIP", "SigLIP", "SigLIP2", "PerceptionEncoder"):
+        model, _, tag = encoders.spec(name).text.partition("/")
+        assert open_clip.get_model_config(model)["embed_dim"] == encoders.spec(name).dim
+        assert tag in open_clip.list_pretrained_tags_by_model(model)
+    small = dataclasses.replace(encoders.spec("OpenCLIP"), text="ViT-S-32-alt/none")
+    monkeypatch.setattr("patchlib.encoders.text.spec", lambda name: small)
+    monkeypatch.setattr("patchlib.encoders.text.BATCH", 2)
+    rows = encoders.encode_text("OpenCLIP", ["a red cup", "a bus", "a red cup"], weights="random")
+    assert rows.dtype == np.float32 and rows.shape == (3, 256)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(rows[0], rows[2], atol=1e-5)
+    assert rows[0] @ rows[1] < 0.9999
+    with pytest.raises(FileNotFoundError, match=r"text encoder of OpenCLIP \(open_clip ViT-S-32-alt, none\) is ne"):
+        encoders.encode_text("OpenCLIP", ["a bus"])
+
+
+def test_text_queries_for_an_encoder_without_text() -> None:
+    with pytest.raises(ValueError, match="'DINOv2' has no text encoder, .*: OpenCLIP, SigLIP, SigLIP2, "):
+        encoders.encode_text("DINOv2", ["a bus"])
+    for texts in ([], ["a bus", " "]):
+        with pytest.raises(ValueError, match=r"texts are \[.*expected queries of at least one word each"):
+            encoders.encode_text("OpenCLIP", texts)
+
+
 def test_built_in_encoders_load_and_tell_pictures_apart() -> None:
     for name in [name for name in encoders.names() if encoders.spec(name).built_in]:
         encoder = encoders.create(name)
@@ -265,7 +333,7 @@ def test_packaged_weights_that_miss_or_differ(tmp_path: Path, monkeypatch: pytes
         encoders.create(spec.name)
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", PAPER | LATER)
 def test_the_papers_encoders_are_built_at_their_true_size(name: str) -> None:
     spec = encoders.spec(name)
     # on the meta device a model of any size takes neither memory nor time, and its shapes are real;
@@ -276,7 +344,7 @@ def test_the_papers_encoders_are_built_at_their_true_size(name: str) -> None:
     assert output.shape == (2, spec.dim)
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", PAPER | LATER)
 def test_a_whole_square_image_is_prepared_as_the_library_does(name: str) -> None:
     spec = encoders.spec(name)
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.support.suggest import unknown_name
 
-NAMES = ("procedural", "photographs", "ilias", "instre", "grocery", "folder")
+NAMES = ("procedural", "photographs", "ilias", "instre", "grocery", "roxford5k", "rparis6k", "folder")
 
 __all__ = ["NAMES", "Benchmark", "load"]
 

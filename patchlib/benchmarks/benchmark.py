@@ -34,7 +34,7 @@ class Benchmark:
         images: DataFrame[image_id, path, width, height]; the database, its order is the image index 0..N-1.
         queries: DataFrame[query_id, path, instance, x0, y0, x1, y1]; a NaN box means the whole image.
         positives: DataFrame[query_id, image_id, x0, y0, x1, y1]; one row per box, NaN = box unknown.
-        meta: title, licence, citation, k (depth of AP, None = whole ranking), options, counts, notes.
+        meta: title, licence, citation, k (depth of AP, None = whole ranking), options, counts, notes; some have junk.
 
     Boxes are float32 xyxy in pixels of the upright original image. Paths are POSIX, relative to ``root``; a path
     ``shard.tar::member`` is read from inside a tar file.
@@ -90,6 +90,14 @@ class Benchmark:
         _, images, boxes, offsets = self._relevance
         block = slice(offsets[query], offsets[query + 1])
         return images[block], boxes[block]
+
+    @cached_property
+    def junk(self) -> dict[int, NDArray[np.int64]]:
+        """Query row -> images that are neither its positives nor its negatives and take no rank (``meta["junk"]``)."""
+        images, junk = pd.Index(self.images["image_id"]), self.meta.get("junk", {})
+        return {
+            row: images.get_indexer(junk[name]) for row, name in enumerate(self.queries["query_id"]) if name in junk
+        }
 
     @cached_property
     def has_boxes(self) -> bool:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def load(
     Returns:
         The benchmark, positives first. ``meta["k"]`` is 1000; ``meta["groups"]`` is a DataFrame[image_id, scale,
         clutter, scale_group, clutter_group] of the positives (groups 0..3, by ``meta["bounds"]``), empty where there is
-        no id list. Text queries are counted in ``meta["found"]``, and take no part.
+        no id list. Text queries are counted in ``meta["found"]``; :func:`with_text_queries` asks by them.
 
     Raises:
         FileNotFoundError: the core, an image, an id list or the shards are missing.
@@ -108,6 +109,35 @@ def parts(
             yield assemble("ilias", root, table, queries, positives[:0], meta, skip_bad)
 
 
+def with_text_queries(data: Benchmark) -> Benchmark:
+    """The same database asked by texts: a query an object, its ``text`` in a column of ``queries``.
+
+    Args:
+        data: of :func:`load`.
+
+    Returns:
+        A benchmark whose queries have ids and paths of the ``T*.txt`` files and no box; positives are the object's.
+        Descriptors come from :func:`patchlib.encoders.encode_text`: give them to ``FeatureSet`` as its queries.
+
+    Raises:
+        FileNotFoundError: no text lies beside the image queries.
+    """
+    root = data.root
+    on_disk = {encoded(path): path for path in _texts(find_images(root / CORE)[1])}
+    if not on_disk:
+        raise NotFetched(f"no text queries in {root / CORE}", "ilias-core")
+    queries = _rows(root, _ids(root, "text_query_ids.txt", list(on_disk))[0]["id"].tolist(), on_disk, "query_id")
+    queries["instance"] = queries["query_id"].str.split("/").str[0]
+    queries["text"] = [Path(root, path).read_text(encoding="utf-8").strip() for path in queries["path"]]
+    queries[BOX] = nan_boxes(len(queries))
+    core = data.images[data.images["image_id"].isin(data.positives["image_id"])]
+    return replace(data, queries=queries, positives=_positives(root, core, queries))
+
+
+def _texts(files: list[str]) -> list[str]:
+    return [path for path in files if _kind(path) == "query" and path.rsplit("/", 1)[1].startswith("T")]
+
+
 def encoded(name: str) -> str:
     """An id as the publishers' lists and feature files write it: what is not ASCII becomes ``#Uxxxx``."""
     return "".join(character if character.isascii() else f"#U{ord(character):04x}" for character in name)
@@ -136,11 +166,10 @@ def _core(
     if query_box == "box":
         queries[BOX] = np.concatenate([around(_boxes(root, path)) for path in queries["path"]])
     positives = _positives(root, images, queries)
-    texts = [path for path in others if _kind(path) == "query" and path.rsplit("/", 1)[1].startswith("T")]
     meta: dict[str, Any] = {
         "options": {"query_box": query_box, "distractors": str(distractors)},
         "found": {
-            "text queries": len(texts),
+            "text queries": len(_texts(others)),
             "images in pos/ that no id list names": sum(_kind(name) == "pos" for name in on_disk) - len(images),
         },
         "groups": _groups(database) if listed else _groups(database[:0]),

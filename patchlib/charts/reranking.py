@@ -16,7 +16,7 @@ from patchlib.studies.cross_fitting import CrossFit
 from patchlib.studies.reranking_costs import COST
 
 STAGES = ("global", "L3")  # the first stages that are drawn in detail
-RERANKERS = {"AMES": "#0072B2", "Chamfer": "#E69F00"}
+RERANKERS = {"AMES": "#0072B2", "ELViS": "#009E73", "Chamfer": "#E69F00"}
 
 
 def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, float]]) -> Axes:

@@ -5,5 +5,7 @@ Begin at :func:`create`. Which there are stands in ``encoders.yaml`` and is read
 
 from patchlib.encoders.encoder import Encoder, build_model, create, export
 from patchlib.encoders.specs import EncoderSpec, card, names, registry, spec
+from patchlib.encoders.text import encode_text
 
-__all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "export", "names", "registry", "spec"]
+__all__ = ["Encoder", "EncoderSpec", "build_model", "card", "create", "encode_text", "export"]
+__all__ += ["names", "registry", "spec"]

@@ -201,6 +201,7 @@ def _pretrained(specification: EncoderSpec) -> torch.nn.Module:
             f"the weights of {specification.name} ({specification.library} {specification.model}) are neither cached "
             f"nor to be fetched ({type(error).__name__}); go online once, or pass a file as weights=, or use a "
             f"built-in encoder: {', '.join(name for name in names() if spec(name).built_in)}"
+            + (f". {specification.gated}" if specification.gated else "")
         ) from error
 
 

@@ -20,6 +20,7 @@ from patchlib.support.suggest import unknown_name
 TABLE = Path(__file__).parent / "encoders.yaml"
 WEIGHTS = Path(__file__).parents[1] / "weights"
 PIN = "#sha256="  # between a packaged file and its hash
+TOLD = ("descriptor", "text", "gated", "onnx")  # fields that decide no descriptor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,9 @@ class EncoderSpec:
         dataset, dataset_size: what it was pretrained on, and how many images (built-in: object instances).
         family: ``"CNN"``, ``"Transformer"`` or ``"Baseline"``.
         licence: of the weights.
+        descriptor: what of the network's output is the descriptor; the one its authors recommend for retrieval.
+        text: open_clip's ``MODEL/TAG`` of the text encoder that shares the descriptors' space; "" = there is none.
+        gated: of weights behind a consent form: its page, how long it took, and what to use instead, as one text.
         onnx: whether ONNX Runtime takes torch's place on a CPU, where it is installed; said of networks that were
             measured to run at least 1.5 times as fast with it.
     """
@@ -58,6 +62,9 @@ class EncoderSpec:
     dataset: str = "none"
     dataset_size: int = 0
     licence: str = "MIT"
+    descriptor: str = "average pooled"
+    text: str = ""
+    gated: str = ""
     onnx: bool = False
 
     @property
@@ -71,8 +78,8 @@ class EncoderSpec:
         return PIN in str(self.checkpoint)
 
     def config(self) -> dict[str, Any]:
-        """What decides the descriptors: all but the way in which a CPU may compute them."""
-        return {key: value for key, value in asdict(self).items() if key != "onnx"}
+        """What decides the descriptors: not what is told about them, nor the way in which a CPU may compute them."""
+        return {key: value for key, value in asdict(self).items() if key not in TOLD}
 
 
 class WeightsFile(NamedTuple):

@@ -15,10 +15,11 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
-from patchlib import metrics, paper
+from patchlib import encoders, metrics, paper
 from patchlib.paper import published, table_7
 
 FILE = Path(__file__).parent / "audit.yaml"
@@ -175,16 +176,34 @@ def finer_levels(metric: str) -> pd.DataFrame:
     return table.assign(agrees=(table.diff(axis=1).iloc[:, 1:] > 0).all(axis=1))
 
 
-def pretraining() -> pd.DataFrame:
-    """Table 4: of two encoders with training sets of different size, the one with more data has the higher mAP."""
+def correlation(over: str) -> pd.DataFrame:
+    """Tables 8 and 9: mAP and LocScore over all cells of a family, or over the levels of one encoder; r of Pearson.
+
+    Args:
+        over: ``"family"`` (CNN, Transformer) or ``"model"``.
+    """
+    rows = paper.backbones()[["mAP", "LocScore"]].dropna().reset_index()
+    rows["family"] = [encoders.spec(name).family for name in rows["model"]]
+    r = {key: part["mAP"].corr(part["LocScore"]) for key, part in rows.groupby([over, "benchmark"])}
+    table = pd.Series(r).to_frame("r")
+    return table.assign(agrees=table["r"] > 0)
+
+
+def pretraining(dimensions: Sequence[str] = ("fewer", "equal", "more")) -> pd.DataFrame:
+    """Table 4: of two encoders with training sets of different size, the one with more data has the higher mAP.
+
+    Args:
+        dimensions: pairs whose encoder with more data has so many dimensions, beside the other.
+    """
     table = paper.table("table_4_pretraining")
     size = table["dataset_size"].str.replace("M", "e6").str.replace("B", "e9").astype(float)
-    name = table["encoder"].str.cat(table["dataset_size"], " ")
+    name, width = table["encoder"].str.cat(table["dataset_size"], " "), table["feature_dim"]
     gaps = {}
     for kind, where in product(("global", "local"), ("INSTRE", "ILIAS")):
         for pair in combinations(table.index[table["type"] == kind], 2):
             less, more = sorted(pair, key=size.get)
-            if size[less] < size[more]:
+            wider = ("equal", "more", "fewer")[int(np.sign(width[more] - width[less]))]
+            if size[less] < size[more] and wider in dimensions:
                 gap = table.loc[more, f"mAP_{where}"] - table.loc[less, f"mAP_{where}"]
                 gaps[where, kind, f"{name[more]} above {name[less]}"] = gap
     return _positive(gaps)

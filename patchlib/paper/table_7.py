@@ -126,6 +126,13 @@ def growth() -> pd.DataFrame:
     return said[["printed", "in bytes"]].assign(agrees=off <= 0.5 * 10.0**-decimals)
 
 
+def beside_global() -> pd.DataFrame:
+    """Patches after PQ against the global descriptor before it, in bytes: no larger?"""
+    size = sizes()["bytes"].unstack("kind").unstack("benchmark")
+    times = (size["quantised"] / size["uncompressed"].loc["L0"]).drop("L0").unstack().to_frame("times global")
+    return times.assign(agrees=times["times global"] <= 1)
+
+
 def square_of_level() -> pd.DataFrame:
     """Uncompressed size over that of L0 (ILIAS, one unit throughout), against the square of the finest grid."""
     size = paper.table(NAME).query("benchmark == 'ILIAS'").set_index("level")["uncompressed_MB"]

@@ -57,6 +57,7 @@ class AMES(nn.Module):
         if dim % heads:
             raise ValueError(f"{heads} heads do not divide the width {dim}")
         self.variant, self.local_dim = variant, local_dim
+        self.stored_bits = 16 * dim if variant == "float" else dim  # of a database descriptor
         self.mtc_token = nn.Parameter(0.02 * torch.randn(dim))
         if variant == "float":
             self.remap_local = nn.Sequential(nn.Linear(local_dim, dim), nn.LayerNorm(dim))
@@ -80,7 +81,7 @@ class AMES(nn.Module):
         Raises:
             ValueError: the shapes do not fit together or the network.
         """
-        self._check(query, query_mask, database, database_mask)
+        check_pairs(self.local_dim, query, query_mask, database, database_mask)
         pairs = len(database)
         mapped_query = self._map(query, query_mask).expand(pairs, -1, -1)
         mapped_database = self._map(database, database_mask)
@@ -97,16 +98,18 @@ class AMES(nn.Module):
         # padding is zeroed first: NaN there would otherwise pass through 0 * NaN
         return self.remap_local(F.normalize(descriptors.masked_fill(mask[..., None], 0), dim=-1))
 
-    def _check(self, query: Tensor, query_mask: Tensor, database: Tensor, database_mask: Tensor) -> None:
-        for name, descriptors, mask in (("query", query, query_mask), ("database", database, database_mask)):
-            if descriptors.ndim != 3 or descriptors.shape[-1] != self.local_dim:
-                shape = tuple(descriptors.shape)
-                raise ValueError(f"{name} descriptors have shape {shape}, expected (B, tokens, {self.local_dim})")
-            if mask.shape != descriptors.shape[:2] or mask.dtype != torch.bool:
-                got = f"{tuple(mask.shape)} {mask.dtype}"
-                raise ValueError(f"{name} mask is {got}, expected {tuple(descriptors.shape[:2])} bool, True = padding")
-        if len(query) not in (1, len(database)):
-            raise ValueError(f"{len(query)} queries and {len(database)} images, expected as many, or one query")
+
+def check_pairs(local_dim: int, query: Tensor, query_mask: Tensor, database: Tensor, database_mask: Tensor) -> None:
+    """Refuse what is no input of a network: arguments as :meth:`AMES.forward`."""
+    for name, descriptors, mask in (("query", query, query_mask), ("database", database, database_mask)):
+        if descriptors.ndim != 3 or descriptors.shape[-1] != local_dim:
+            shape = tuple(descriptors.shape)
+            raise ValueError(f"{name} descriptors have shape {shape}, expected (B, tokens, {local_dim})")
+        if mask.shape != descriptors.shape[:2] or mask.dtype != torch.bool:
+            got = f"{tuple(mask.shape)} {mask.dtype}"
+            raise ValueError(f"{name} mask is {got}, expected {tuple(descriptors.shape[:2])} bool, True = padding")
+    if len(query) not in (1, len(database)):
+        raise ValueError(f"{len(query)} queries and {len(database)} images, expected as many, or one query")
 
 
 class _Sign(nn.Module):
@@ -187,7 +190,7 @@ def load_ames(path: str | Path, variant: str | None = None, *, device: str = "cp
 
     Source: checkpoints of Suma et al. (ECCV 2024), ``dinov2_ames.pt`` and ``dinov2_ames_dist.pt``.
     """
-    state = _read_state(Path(path))
+    state = read_state(Path(path))
     if variant is None:
         variant = "binary" if "remap_local.0.W" in state else "float"
     model = AMES(variant, **architecture)
@@ -195,7 +198,7 @@ def load_ames(path: str | Path, variant: str | None = None, *, device: str = "cp
     return model.to(device).eval()
 
 
-def load_state(model: AMES, state: Mapping[str, Tensor], path: str | Path) -> None:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     """Put weights into a network.
 
     Raises:
@@ -207,7 +210,8 @@ def load_state(model: AMES, state: Mapping[str, Tensor], path: str | Path) -> No
         raise ValueError(f"{path} does not fit the network: {error}") from error
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The weights of a published checkpoint; errors as :func:`load_ames`."""
     if not path.is_file():
         raise ValueError(f"no checkpoint {path}; `python -m patchlib data list` names what can be fetched")
     try:

@@ -1,30 +1,40 @@
 """Matchers ready to re-rank with: a network, and the local descriptors it wants to see.
 
-The built-in one is a small AMES that we trained; its weights, card and training curve ship with the package. The
-published one is the network of Suma et al. on DINOv2 tokens, to be downloaded.
+The built-in ones are a small AMES and a small ELViS that we trained; weights, cards and training curves ship with the
+package. The published ones are the networks of Suma et al. on DINOv2 tokens, to be downloaded.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from safetensors.torch import load_file
+from torch import Tensor
 
 from patchlib import encoders
 from patchlib.encoders import Encoder, specs
 from patchlib.profiles import MATCHERS
 from patchlib.reranking import local_features
 from patchlib.reranking.ames import AMES, load_ames, load_state
+from patchlib.reranking.elvis import ELViS, load_elvis
 from patchlib.reranking.local_features import LocalFeatures
+from patchlib.reranking.rerank import Scorer, chamfer
 from patchlib.support import paths, provenance
 from patchlib.support.suggest import unknown_name
 
 FOLDER = specs.WEIGHTS / "matcher"
 BUILT_IN = "ames-small"
-PUBLISHED = "dinov2_ames_dist.pt"
+Network = AMES | ELViS
+NETWORKS: dict[str, type[Network]] = {"AMES": AMES, "ELViS": ELViS}
+# checkpoint, its loader, and how many descriptors of a database image its authors use
+PUBLISHED: dict[str, tuple[str, Callable[..., Network], int]] = {
+    "AMES": ("dinov2_ames_dist.pt", load_ames, 50),
+    "ELViS": ("dinov2_elvis_gld.pt", load_elvis, 600),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +75,34 @@ class LocalFeatureSpec:
 
 
 @dataclass(frozen=True)
+class Chamfer:
+    """:func:`patchlib.reranking.rerank.chamfer` in the place of a network; cosines times ten, the size of logits."""
+
+    local_dim: int
+
+    @property
+    def stored_bits(self) -> int:
+        """Of a database descriptor: as it is, float16."""
+        return 16 * self.local_dim
+
+    def __call__(self, *pair: Tensor) -> Tensor:
+        return 10 * chamfer(*pair)
+
+
+@dataclass(frozen=True)
 class Matcher:
     """A network ready to score, with what it needs.
 
     Attributes:
         name: for tables and captions.
-        model: AMES on its device.
+        model: AMES or ELViS on its device, or Chamfer.
         tokens: the local descriptors it was trained on.
         encoder: makes them.
         sha256: of the weights.
     """
 
     name: str
-    model: AMES
+    model: Network | Chamfer
     tokens: LocalFeatureSpec
     encoder: Encoder
     sha256: str
@@ -92,21 +117,39 @@ class Matcher:
         return {"name": self.name, "sha256": self.sha256, **asdict(self.tokens)}
 
     @property
+    def scorer(self) -> Scorer:
+        """The network, its values of the size of logits: of ELViS ten times the share of descriptors that vote."""
+        if isinstance(self.model, ELViS):
+            return lambda *pair: 10 * self.model(*pair) / (pair[0].shape[1] + pair[2].shape[1])
+        return self.model
+
+    @property
     def bytes_per_image(self) -> int:
-        """Bytes of one database image: the mapped descriptors, as float16 or, in the binary variant, as bits."""
-        width = len(self.model.mtc_token)
-        return self.tokens.n * (width * 2 if self.model.variant == "float" else width // 8)
+        """Bytes of one database image: the mapped descriptors, as float16 or, in AMES' binary variant, as bits."""
+        return self.tokens.n * self.model.stored_bits // 8
 
 
-def load(name: str, device: str = "cpu") -> Matcher:
+def load(name: str, device: str = "cpu", network: str = "AMES") -> Matcher:
     """A matcher by name: ``"built-in"`` or ``"published"``.
+
+    Args:
+        name: where it comes from.
+        device: torch device.
+        network: ``"AMES"``, ``"ELViS"``, or ``"Chamfer"``, which sees what AMES sees.
 
     Raises:
         ValueError: another name, weights that do not fit, or published weights that have not been fetched.
     """
     if name not in MATCHERS:
         raise ValueError(unknown_name("matcher", name, MATCHERS))
-    return load_matcher(device=device) if name == "built-in" else load_published(device=device)
+    if network == "Chamfer":
+        ames = load(name, device)
+        return replace(ames, name="chamfer", model=Chamfer(ames.model.local_dim))
+    if network not in NETWORKS:
+        raise ValueError(unknown_name("network", network, [*NETWORKS, "Chamfer"]))
+    if name == "published":
+        return load_published(device=device, network=network)
+    return load_matcher(name=f"{network.lower()}-small", device=device)
 
 
 def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device: str = "cpu") -> Matcher:
@@ -127,34 +170,38 @@ def load_matcher(folder: str | Path | None = None, name: str = BUILT_IN, device:
     content = card(name, folder)
     if provenance.sha256_file(path) != content["sha256"]:
         raise ValueError(f"{path} is not the file its card describes (another SHA-256); restore both from one source")
-    model = AMES(**content["architecture"])
+    model = NETWORKS[content["network"]](**content["architecture"])
     load_state(model, load_file(path), path)
     tokens = LocalFeatureSpec(**content["tokens"])
     encoder = encoders.create(tokens.encoder, device=device)
     return Matcher(content["name"], model.to(device).eval(), tokens, encoder, content["sha256"])
 
 
-def load_published(path: str | Path | None = None, device: str = "cpu") -> Matcher:
-    """The published binary distilled network on DINOv2 ViT-B/14-reg tokens, 600 of a query and 50 of an image.
+def load_published(path: str | Path | None = None, device: str = "cpu", network: str = "AMES") -> Matcher:
+    """A published network on DINOv2 ViT-B/14-reg tokens, 600 of a query: the binary distilled AMES, or ELViS.
 
     Args:
-        path: the checkpoint; None = where ``patchlib data get ames`` puts it.
+        path: the checkpoint; None = where ``patchlib data get`` puts it.
         device: torch device.
+        network: ``"AMES"`` (50 tokens of an image) or ``"ELViS"`` (600).
 
     Raises:
         ValueError: the checkpoint or the encoder's weights have not been fetched, or do not fit; says how to get them.
 
-    Source: Suma et al. (AMES, arXiv 2408.03282); supplement S6 (variant), the authors' settings (counts).
+    Source: Suma et al. (AMES, arXiv 2408.03282; ELViS, arXiv 2603.28603); supplement S6 (variant), the authors'
+    settings (counts).
     """
-    path = Path(path) if path else paths.data() / "ames" / "networks" / PUBLISHED
+    file, read, n = PUBLISHED[network]
+    entry = network.lower()
+    path = Path(path) if path else paths.data() / entry / "networks" / file
     if not path.is_file():
         raise ValueError(
-            f"the published matcher needs {path}, which is not there: fetch it with `python -m patchlib data get ames`,"
-            ' or choose matcher="built-in"'
+            f"the published matcher needs {path}, which is not there: fetch it with `python -m patchlib data get "
+            f'{entry}`, or choose matcher="built-in"'
         )
-    tokens = LocalFeatureSpec(encoder="DINOv2_B_reg", size=518, query_size=518, n=50, query_n=600)
+    tokens = LocalFeatureSpec(encoder="DINOv2_B_reg", size=518, query_size=518, n=n, query_n=600)
     encoder = encoders.create(tokens.encoder, device=device)
-    return Matcher(path.stem, load_ames(path, device=device), tokens, encoder, provenance.sha256_file(path))
+    return Matcher(path.stem, read(path, device=device), tokens, encoder, provenance.sha256_file(path))
 
 
 def card(name: str = BUILT_IN, folder: Path = FOLDER) -> dict[str, Any]:

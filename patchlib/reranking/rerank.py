@@ -40,8 +40,9 @@ def chamfer(query: Tensor, query_mask: Tensor, database: Tensor, database_mask: 
     Returns:
         (B,) in [-1, 1]; 0 for a query without descriptors.
 
-    Source: supplement S6, "ILIAS baseline": dense feature correlation with the instance's box. The best-match
-    (Chamfer) form is ours, since its code was never published.
+    Source: supplement S6, "ILIAS baseline": dense feature correlation with the instance's box; the best-match (Chamfer)
+    form is ours. The baseline in ILIAS' own paper is another: AMES' distilled network on a cropped query and whole
+    images (ilias#6, ilias#8), which ``matchers.load("published")`` is.
     """
     query = torch.nn.functional.normalize(query.masked_fill(query_mask[..., None], 0), dim=-1)
     database = torch.nn.functional.normalize(database.masked_fill(database_mask[..., None], 0), dim=-1)

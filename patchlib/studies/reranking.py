@@ -234,7 +234,8 @@ def claims(
     """What one hopes of re-ranking, as differences per query in points, positive where it is true.
 
     Args:
-        grids: (first stage, re-ranker) -> grid, for ``"AMES"`` and ``"Chamfer"``, ``"global"`` and ``"L3"`` at least.
+        grids: (first stage, re-ranker) -> grid, for ``"AMES"``, ``"ELViS"`` and ``"Chamfer"``, ``"global"`` and
+            ``"L3"`` at least.
         fits: likewise, the grid cross-fitted; AMES on L3 also by what it looks at.
 
     Source: supplement S6; poster.
@@ -242,8 +243,9 @@ def claims(
     ap = {key: 100 * fit.ap for key, fit in fits.items()}
     alone = {stage: 100 * first_stage(grid) for (stage, _), grid in grids.items()}
     found = {f"{name} improves {stage}": ap[stage, name] - alone[stage]
-             for name in ("AMES", "Chamfer") for stage in alone}  # fmt: skip
-    found |= {f"AMES above Chamfer on {stage}": ap[stage, "AMES"] - ap[stage, "Chamfer"] for stage in ("global", "L3")}
+             for name in dict.fromkeys(name for _, name in grids) for stage in alone}  # fmt: skip
+    found |= {f"{more} above {less} on {stage}": ap[stage, more] - ap[stage, less]
+              for more, less in (("AMES", "Chamfer"), ("ELViS", "AMES")) for stage in alone}  # fmt: skip
     found["L3 alone above global + AMES"] = alone["L3"] - ap["global", "AMES"]
     found["AMES gains more on global than on L3"] = found["AMES improves global"] - found["AMES improves L3"]
     whole = ap["L3", "whole image"]

@@ -14,7 +14,7 @@ from patchlib.support import machine
 
 if TYPE_CHECKING:
     from patchlib.reranking.local_features import LocalFeatures
-    from patchlib.reranking.rerank import Scorer
+    from patchlib.reranking.matchers import Matcher
 
 FEW = 4  # queries whose re-ranking is timed
 COST = ["bytes per image", "ms per query"]
@@ -45,36 +45,34 @@ def of_stages(
     return pd.DataFrame(costs, index=COST).T
 
 
-def of_scorers(
-    scorers: Mapping[str, Scorer],
-    sizes: Mapping[str, float],
+def of_matchers(
+    matchers: Mapping[str, Matcher],
     queries: Mapping[str, LocalFeatures],
-    images: LocalFeatures,
+    images: Mapping[str, LocalFeatures],
     rows: NDArray[np.integer],
     device: str = "cpu",
     watch: machine.Stopwatch | None = None,
 ) -> pd.DataFrame:
-    """What scorers cost on top of a first stage.
+    """What matchers cost on top of a first stage.
 
     Args:
-        scorers: name -> scorer.
-        sizes: name -> bytes of a database image.
+        matchers: by name.
         queries: name -> its local descriptors of the queries.
-        images: local descriptors of the database images.
+        images: name -> of the database images.
         rows: (Q, m) shortlists; the first few are scored.
-        device: of the scorers.
+        device: of the matchers.
         watch: as in :func:`of_stages`.
 
     Returns:
-        DataFrame indexed by scorer: ``bytes per image``, ``ms per query``.
+        DataFrame indexed by matcher: ``bytes per image``, ``ms per query``.
     """
     from patchlib.reranking.rerank import score_shortlist  # torch
 
     few, watch, costs = rows[:FEW], watch or machine.Stopwatch(), {}
-    for name, scorer in scorers.items():
+    for name, matcher in matchers.items():
         asked = queries[name].subset(np.arange(len(few)))
-        work = partial(score_shortlist, scorer, asked, images, few, device=device)
-        costs[name] = sizes[name], watch.take(name, machine.milliseconds, work, len(few))
+        work = partial(score_shortlist, matcher.scorer, asked, images[name], few, device=device)
+        costs[name] = matcher.bytes_per_image, watch.take(name, machine.milliseconds, work, len(few))
     return pd.DataFrame(costs, index=COST).T
 
 
@@ -84,7 +82,7 @@ def of_methods(table: pd.DataFrame, stages: pd.DataFrame, scorers: pd.DataFrame)
     Args:
         table: of :func:`patchlib.studies.reranking.summary`.
         stages: of :func:`of_stages`.
-        scorers: of :func:`of_scorers`.
+        scorers: of :func:`of_matchers`.
 
     Returns:
         DataFrame indexed by method: ``first stage``, ``re-ranker`` ("none" for the first stage alone), ``mAP``

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -121,27 +121,30 @@ def training_sets(run: Session, visit: Visit) -> dict[str, pd.Series]:
 
 
 def rerankings(
-    run: Session, visit: Visit, matcher: Matcher, lengths: Sequence[int] = (0, 25, 50)
+    run: Session, visit: Visit, matchers: Mapping[str, Matcher], lengths: Sequence[int] = (0, 25, 50)
 ) -> dict[str, pd.Series]:
-    """Effects of notebook 10: what the matcher adds to whole images and to patches; every cell is cross-fitted."""
+    """Effects of notebook 10: what AMES and ELViS add to whole images and to patches; every cell is cross-fitted."""
     from patchlib.reranking import cutouts  # here: both import torch, for which no other page waits
     from patchlib.studies import reranking
 
     patches = run.features("L3", visit.data, visit.encoder)
     stages = run.evaluate({"global": patches.at_level(0), "L3": patches}, visit.data).rankings
     reading = {"workers": run.settings.workers, "skip_bad": run.settings.skip_bad}
-    images = matcher.extract(cutouts.whole_images(visit.data), **reading)
-    queries = matcher.extract(cutouts.queries(visit.data), query=True, **reading)
-    by = {"scorer": "AMES", "matcher": matcher.config}
-    logits = reranking.logits_of_stages(
-        matcher.model, queries, images, stages, max(lengths), by, device=run.settings.device
-    )
-    grids = reranking.grids(stages, {"AMES": logits}, visit.data, lengths, run.depth_of(visit.data))
+    logits = {}
+    for name in ("AMES", "ELViS"):
+        matcher = matchers[name]
+        images = matcher.extract(cutouts.whole_images(visit.data), **reading)
+        queries = matcher.extract(cutouts.queries(visit.data), query=True, **reading)
+        by, device = {"matcher": matcher.config}, run.settings.device
+        seen = (queries, images, stages, max(lengths), by)
+        logits[name] = reranking.logits_of_stages(matcher.scorer, *seen, device=device)
+    grids = reranking.grids(stages, logits, visit.data, lengths, run.depth_of(visit.data))
     instances = visit.data.queries["instance"]
-    ap = {stage: 100 * cross_fitted(cells, instances).ap for (stage, _), cells in grids.items()}
+    ap = {key: 100 * cross_fitted(cells, instances).ap for key, cells in grids.items()}
     alone = {stage: 100 * reranking.first_stage(cells) for (stage, _), cells in grids.items()}
-    return {f"AMES improves {stage}": ap[stage] - alone[stage] for stage in stages} | {
-        "L3 alone above global + AMES": alone["L3"] - ap["global"]
+    return {f"{name} improves {stage}": ap[stage, name] - alone[stage] for name in logits for stage in stages} | {
+        "ELViS above AMES on L3": ap["L3", "ELViS"] - ap["L3", "AMES"],
+        "L3 alone above global + AMES": alone["L3"] - ap["global", "AMES"],
     }
 
 

@@ -1,4 +1,4 @@
-"""Training of the built-in matcher, a small AMES on local descriptors of the built-in encoder.
+"""Training of the built-in matchers, a small AMES and a small ELViS on local descriptors of the built-in encoder.
 
 The network is to put the positive of a list first, and every positive pair above zero.
 """
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from patchlib import metrics
-from patchlib.reranking import AMES
+from patchlib.reranking import AMES, ELViS
+from patchlib.reranking.matchers import NETWORKS, Network
 from patchlib.reranking.rerank import score_shortlist
 from patchlib.training import cards, loop
 from patchlib.training.matcher_data import MatcherConfig, TrainingLists, objects
 from patchlib.training.matcher_start import start_as_chamfer
+
+AMES_SIZES = ("dim", "layers", "heads", "feedforward")
 
 
 def list_loss(logits: torch.Tensor) -> torch.Tensor:
@@ -40,22 +43,26 @@ def list_loss(logits: torch.Tensor) -> torch.Tensor:
 
 
 def architecture(config: MatcherConfig, lists: TrainingLists) -> dict[str, Any]:
-    """Arguments of :class:`patchlib.reranking.ames.AMES`."""
-    sizes = {name: getattr(config, name) for name in ("dim", "layers", "heads", "feedforward")}
+    """Arguments of the network; an ELViS has the published sizes but for the descriptors'."""
+    if config.network == "ELViS":
+        return {"local_dim": lists.images.descriptors.shape[2]}
+    sizes = {name: getattr(config, name) for name in AMES_SIZES}
     return {"variant": "float", "local_dim": lists.images.descriptors.shape[2], **sizes}
 
 
-def build(config: MatcherConfig, lists: TrainingLists) -> AMES:
-    """The untrained network, which begins as a best-match scorer."""
+def build(config: MatcherConfig, lists: TrainingLists) -> Network:
+    """The untrained network; an AMES begins as a best-match scorer, which ELViS is by its design."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = AMES(**architecture(config, lists))
+        model = NETWORKS[config.network](**architecture(config, lists))
+    if isinstance(model, ELViS):
+        return model
     rows = np.arange(0, len(lists.images.counts), max(1, len(lists.images.counts) // 200))
     sample = [part.tensors(rows_) for part, rows_ in ((lists.images, rows), (lists.queries, _trained(config)))]
     return start_as_chamfer(model, torch.cat([tokens[~padding] for tokens, padding in sample]))
 
 
-def train(config: MatcherConfig, lists: TrainingLists, every: int = 50) -> tuple[AMES, pd.DataFrame]:
+def train(config: MatcherConfig, lists: TrainingLists, every: int = 50) -> tuple[Network, pd.DataFrame]:
     """Trains a matcher on the CPU.
 
     Args:
@@ -83,7 +90,7 @@ def train(config: MatcherConfig, lists: TrainingLists, every: int = 50) -> tuple
     return model.eval(), curve
 
 
-def held_out_map(model: AMES, config: MatcherConfig, lists: TrainingLists, m: int = 30) -> float:
+def held_out_map(model: Network, config: MatcherConfig, lists: TrainingLists, m: int = 30) -> float:
     """mAP (0..1) of the held-out queries, their first m images of L3 in order of the logits alone, none beyond."""
     rows = np.arange(config.instances - config.held_out, config.instances)
     shortlist = lists.rankings["L3"][rows, :m]
@@ -96,19 +103,20 @@ def held_out_map(model: AMES, config: MatcherConfig, lists: TrainingLists, m: in
 
 
 def save(
-    model: AMES, config: MatcherConfig, lists: TrainingLists, curve: pd.DataFrame, folder: Path, name: str
+    model: Network, config: MatcherConfig, lists: TrainingLists, curve: pd.DataFrame, folder: Path, name: str
 ) -> Path:
     """Write weights, card and curve of a training run; returns the path of the card."""
     drawn, chosen = objects(config)
     seeds = [drawn.objects()[row][0] for row in chosen]
     sizes = architecture(config, lists)
-    training = {key: value for key, value in asdict(config).items() if key not in ("tokens", *sizes)}
+    training = {key: value for key, value in asdict(config).items() if key not in ("tokens", "network", *AMES_SIZES)}
+    begins = "; begins as a Chamfer scorer" if isinstance(model, AMES) else ""
     training |= {
         "objective": "cross entropy over lists of one positive and negatives from the shortlists of L0 and L3, plus "
-        "binary cross entropy of the pairs; begins as a Chamfer scorer",
+        f"binary cross entropy of the pairs{begins}",
         "seed_range": [min(seeds), max(seeds) + 1],
     }
-    card = {"architecture": sizes, "tokens": asdict(config.tokens), "training": training}
+    card = {"network": config.network, "architecture": sizes, "tokens": asdict(config.tokens), "training": training}
     return cards.write(model, card, curve, folder, name)
 
 
@@ -117,7 +125,7 @@ def _trained(config: MatcherConfig) -> NDArray[np.int64]:
 
 
 def _logits(
-    model: AMES,
+    model: Network,
     config: MatcherConfig,
     lists: TrainingLists,
     easy: float,

@@ -34,6 +34,7 @@ class MatcherConfig(Schedule):
     """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`.
 
     Attributes:
+        network: ``"AMES"`` or ``"ELViS"``.
         tokens: local descriptors of queries and images.
         dim, layers, heads, feedforward: of :class:`patchlib.reranking.ames.AMES`.
         instances: objects; none is in a benchmark, and the encoder has seen none of them either.
@@ -47,6 +48,7 @@ class MatcherConfig(Schedule):
         hidden: share of the descriptors hidden at random, so that no single one is relied on.
     """
 
+    network: str = "AMES"
     tokens: LocalFeatureSpec = field(default_factory=LocalFeatureSpec)
     dim: int = 96
     layers: int = 3

@@ -53,6 +53,21 @@ def test_the_box_of_a_query_goes_around_all_its_boxes(root):
     assert [whole.query_box(i) for i in range(3)] == [None] * 3
 
 
+def test_text_queries_ask_the_same_database(root):
+    (root / "ilias_core" / BOLD / "query/T000.txt").write_text("a grey cup \n", encoding="utf-8")
+    data = load("ilias", root, distractors="full")
+    asked = ilias.with_text_queries(data)
+    assert asked.queries["query_id"].tolist() == [f"{BOLD}/query/T000.txt", f"{CAFE}/query/T001.txt"]
+    assert asked.queries["text"].tolist() == ["a grey cup", "a thing"]
+    assert asked.images.equals(data.images) and asked.query_box(0) is None
+    assert [sorted(set(asked.relevant(query)[0])) for query in range(2)] == [[0, 1], [2]]
+    assert asked.has_boxes and asked.meta["k"] == 1000
+    for path in (root / "ilias_core").rglob("T*.txt"):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no text queries in .*ilias_core"):
+        ilias.with_text_queries(data)
+
+
 def test_protocol_and_groups(root):
     meta = load("ilias", root).meta
     assert meta["k"] == 1000

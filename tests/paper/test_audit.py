@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from patchlib import paper
-from patchlib.paper import audit
+from patchlib.paper import audit, table_7
 from patchlib.paper.audit import Check
 
 
@@ -23,7 +23,10 @@ def findings() -> pd.DataFrame:
      ("memory and level", 0, 3), ("PQ on ILIAS", 4, 4), ("PQ on INSTRE", 4, 4), ("patches with PQ", 12, 2 * 2 * 3),
      ("windows", 8, 2 * 2 * 2), ("best strategy", 8, 3 * 4), ("mAP and LocScore", 20, 2 * (5 * 4 // 2)),
      ("granularity, mAP", 15, 16), ("granularity, mLocScore", 16 - 9, 16), ("re-ranking adds", 7, 7),
-     ("encoder of the comparison", 8, 16), ("Table 6 within Table 5", 0, 5)],
+     ("PQ and one global descriptor", 4, 2 * 3), ("mAP and LocScore, families", 4, 2 * 2),
+     ("mAP and LocScore, encoders", 16, 8 * 2), ("pretraining at equal dimension", 16, 4 * 4),
+     ("pretraining against dimension", 62, 16 * 4), ("encoder of the comparison", 8, 16),
+     ("Table 6 within Table 5", 0, 5)],
 )  # fmt: skip
 def test_counts(findings: pd.DataFrame, check: str, agree: int, cases: int) -> None:
     assert (findings.at[check, "agree"], findings.at[check, "cases"]) == (agree, cases)
@@ -81,6 +84,28 @@ def test_more_data_and_lower_map() -> None:
         ("INSTRE", "local", "SigLIP 10B above CLIP 400M"): round(87.01 - 87.57, 2),
         ("INSTRE", "local", "SigLIP 10B above ConvNext 2B"): round(87.01 - 92.87, 2),
     }
+
+
+def test_pairs_of_encoders_are_parted_by_dimension_into_all() -> None:
+    parts = {which: audit.pretraining([which]) for which in ("equal", "fewer", "more")}
+    # DINOv2 and SigLIP have as many dimensions, CLIP has fewer than DINOv2, SigLIP more than CLIP
+    pairs = {which: {key[2] for key in table.index} for which, table in parts.items()}
+    assert "SigLIP 10B above DINOv2 142M" in pairs["equal"] and "CLIP 400M above DINOv2 142M" in pairs["fewer"]
+    assert pairs["more"] == {"SigLIP 10B above CLIP 400M", "SigLIP 10B above ConvNext 2B"}
+    assert sum(map(len, parts.values())) == len(audit.pretraining())
+
+
+def test_correlation_by_hand() -> None:
+    levels = paper.backbone_levels("SigLIP", "ILIAS")[["mAP", "LocScore"]].to_numpy()
+    x, y = (levels - levels.mean(axis=0)).T
+    expected = (x * y).sum() / (x @ x * (y @ y)) ** 0.5
+    assert audit.correlation("model").at[("SigLIP", "ILIAS"), "r"] == pytest.approx(expected)
+
+
+def test_patches_after_pq_in_bytes_of_the_global_descriptor() -> None:
+    times = table_7.beside_global()["times global"]
+    # ILIAS L3: 28.41 MB of 10^6 bytes, over 4,885 descriptors of 1,024 float32
+    assert times["ILIAS", "L3"] == pytest.approx(28.41e6 / (4885 * 1024 * 4), abs=1e-3)
 
 
 def test_where_finer_levels_cost() -> None:

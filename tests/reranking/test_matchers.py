@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from patchlib import profiles
 from patchlib.encoders import specs
-from patchlib.reranking import AMES, matchers
+from patchlib.reranking import AMES, ELViS, matchers
+from patchlib.reranking.rerank import chamfer
 from patchlib.support import provenance
 from patchlib.training import cards
 
@@ -49,7 +51,7 @@ def test_what_is_not_there_is_said_with_a_remedy(tmp_path: Path, monkeypatch: py
 
 
 def test_the_published_network_is_loaded_from_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "ames" / "networks" / matchers.PUBLISHED
+    path = tmp_path / "ames" / "networks" / matchers.PUBLISHED["AMES"][0]
     path.parent.mkdir(parents=True)
     state = AMES("binary").state_dict()
     torch.save({"state": state}, path)
@@ -58,15 +60,39 @@ def test_the_published_network_is_loaded_from_the_data_folder(tmp_path: Path, mo
     found = matchers.load("published")
     assert found.encoder == "DINOv2_B_reg" and found.model.variant == "binary"
     assert found.bytes_per_image == 50 * 128 // 8  # 50 descriptors of 128 signs
+    with pytest.raises(ValueError, match=r"dinov2_elvis_gld\.pt.*patchlib data get elvis"):
+        matchers.load("published", network="ELViS")
+    path = tmp_path / "elvis" / "networks" / matchers.PUBLISHED["ELViS"][0]
+    path.parent.mkdir(parents=True)
+    torch.save({"state": ELViS().state_dict()}, path)
+    votes = matchers.load("published", network="ELViS")
+    assert votes.bytes_per_image == 600 * 128 * 2 and votes.tokens.query_n == 600  # mapped, float16
 
 
-def test_shipped_weights_are_small_and_better_than_their_start() -> None:
-    found = matchers.load("built-in")
-    assert (matchers.FOLDER / f"{matchers.BUILT_IN}.safetensors").stat().st_size < 3_000_000
-    curve = cards.curve(matchers.BUILT_IN, matchers.FOLDER)
+def test_every_scorer_gives_values_of_the_size_of_logits() -> None:
+    rng = np.random.default_rng(0)
+    pair = [torch.from_numpy(rng.normal(size=(2, n, 192)).astype(np.float32)) for n in (5, 7)]
+    arrays = [pair[0][:1], torch.zeros(1, 5, dtype=torch.bool), pair[1], torch.zeros(2, 7, dtype=torch.bool)]
+    found = {name: matchers.load("built-in", network=name) for name in ("AMES", "ELViS", "Chamfer")}
+    with torch.inference_mode():
+        values = {name: one.scorer(*arrays) for name, one in found.items()}
+        torch.testing.assert_close(values["ELViS"], 10 * found["ELViS"].model(*arrays) / (5 + 7))
+        torch.testing.assert_close(values["Chamfer"], 10 * chamfer(*arrays))
+    assert values["ELViS"].min() >= 0 and values["ELViS"].max() <= 10
+    assert found["Chamfer"].tokens == found["AMES"].tokens and found["Chamfer"].bytes_per_image == 100 * 192 * 2
+    assert found["AMES"].bytes_per_image == 100 * 96 * 2 and found["ELViS"].bytes_per_image == 100 * 128 * 2
+    with pytest.raises(ValueError, match="unknown network 'Elvis'; did you mean ELViS"):
+        matchers.load("built-in", network="Elvis")
+
+
+@pytest.mark.parametrize("network", ["AMES", "ELViS"])
+def test_shipped_weights_are_small_and_better_than_their_start(network: str) -> None:
+    found, name = matchers.load("built-in", network=network), f"{network.lower()}-small"
+    assert (matchers.FOLDER / f"{name}.safetensors").stat().st_size < 3_000_000
+    curve = cards.curve(name, matchers.FOLDER)
     assert curve["held_out"].iloc[-1] > curve["held_out"].iloc[0]
     assert found.model.local_dim == 192 and not found.model.training
-    training = matchers.card()["training"]
+    training = matchers.card(name)["training"]
     assert training["steps"] == curve["step"].iloc[-1]
     assert training["seed_range"][0] >= specs.card("cnn-small")["pretraining"]["seed_range"][1]
 

@@ -107,6 +107,7 @@ def test_ours_stand_below_the_posters() -> None:
 def test_claims_by_hand() -> None:
     # one query; the first stage reaches .2 and .3, re-ranked AP follows
     ap = {("global", "AMES"): 0.6, ("global", "Chamfer"): 0.5, ("L3", "AMES"): 0.4, ("L3", "Chamfer"): 0.35}
+    ap |= {("global", "ELViS"): 0.55, ("L3", "ELViS"): 0.41}
     looks = {("L3", "whole image"): 0.4, ("L3", "winning patch"): 0.1, ("L3", "mean of both"): 0.45}
     grids = {key: grid({(0, 1.0, 0.0): [0.2 if key[0] == "global" else 0.3]}) for key in ap}
     fits = {key: CrossFit(pd.Series([value]), (0, 0)) for key, value in (ap | looks).items()}
@@ -114,6 +115,8 @@ def test_claims_by_hand() -> None:
     assert points == pytest.approx({
         "AMES improves global": 40, "AMES improves L3": 10, "Chamfer improves global": 30, "Chamfer improves L3": 5,
         "AMES above Chamfer on global": 10, "AMES above Chamfer on L3": 5, "L3 alone above global + AMES": -30,
+        "ELViS improves global": 35, "ELViS improves L3": 11, "ELViS above AMES on global": -5,
+        "ELViS above AMES on L3": 1,
         "AMES gains more on global than on L3": 30, "winning patch above whole image": -30,
         "mean of both above whole image": 5,
     })  # fmt: skip

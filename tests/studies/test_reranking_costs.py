@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 
@@ -32,7 +34,8 @@ def test_time_is_taken_of_a_few_queries() -> None:
         scored.append(pair[2].shape)
         return pair[2].sum(dim=(1, 2))
 
-    cost = reranking_costs.of_scorers({"sum": scorer}, {"sum": 12}, {"sum": queries}, images, np.zeros((6, 5), int))
+    by = {"sum": SimpleNamespace(scorer=scorer, bytes_per_image=12)}
+    cost = reranking_costs.of_matchers(by, {"sum": queries}, {"sum": images}, np.zeros((6, 5), int))
     assert set(scored) == {(5, 2, 3)} and len(scored) == 2 * reranking_costs.FEW  # the first call warms up
     assert cost.loc["sum", "bytes per image"] == 12 and cost.loc["sum", "ms per query"] > 0
     first = reranking_costs.of_stages({"L0": lambda: scored.clear()}, {"L0": 900}, n_images=9, n_queries=6)

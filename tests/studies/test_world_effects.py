@@ -46,8 +46,8 @@ def test_geometry_is_on_the_side_of_finer_grids_and_of_the_best_patch(run: Sessi
 
 
 def test_the_matcher_is_cross_fitted_on_whole_images_and_on_patches(run: Session, visit: Visit) -> None:
-    ames = matchers.load("built-in")
-    effects = world_effects.rerankings(run, visit, ames, lengths=(0, 10))
+    nets = {name: matchers.load("built-in", network=name) for name in ("AMES", "ELViS")}
+    effects = world_effects.rerankings(run, visit, nets, lengths=(0, 10))
     both = effects["AMES improves L3"] - effects["AMES improves global"]
     # L3 + AMES - (global + AMES) = both + L3 alone - global alone
     gain = world_effects.gains_of_levels(run, visit)["mAP: L3 above L0"]

@@ -101,22 +101,26 @@ def test_loss_by_hand() -> None:
 # ------------------------------------------------------------------ training and files
 
 
+@pytest.mark.parametrize("network", ["AMES", "ELViS"])
 def test_a_few_steps_follow_from_the_seed_and_are_read_back(
-    lists: TrainingLists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: str, lists: TrainingLists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, curve = matcher.train(TINY, lists, every=2)
-    again, start = matcher.train(TINY, lists, every=2)[0].state_dict(), matcher.build(TINY, lists).state_dict()
+    config = dataclasses.replace(TINY, network=network)
+    model, curve = matcher.train(config, lists, every=2)
+    again, start = matcher.train(config, lists, every=2)[0].state_dict(), matcher.build(config, lists).state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, again[name], rtol=0, atol=0)
     assert any((value != start[name]).any() for name, value in model.state_dict().items())
     assert list(curve) == ["step", "loss", "positive_first", "held_out", "seconds"]
     assert list(curve["step"]) == [0, 2, 4] and curve["held_out"].between(0, 1).all()
-    card = matcher.save(model, TINY, lists, curve, tmp_path, "tiny")
+    card = matcher.save(model, config, lists, curve, tmp_path, "tiny")
     monkeypatch.setattr(matchers.encoders, "create", lambda name, device="cpu": name)
     read = matchers.load_matcher(tmp_path, "tiny")
     for name, value in read.model.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-3, atol=1e-4)  # stored as float16
-    assert provenance.read_json(card)["training"]["steps"] == 4 and read.tokens == TINY.tokens
+    content = provenance.read_json(card)
+    assert (content["network"], content["training"]["steps"]) == (network, 4) and read.tokens == TINY.tokens
+    assert ("Chamfer" in content["training"]["objective"]) == (network == "AMES")
     assert cards.curve("tiny", tmp_path).shape == curve.shape
 
 

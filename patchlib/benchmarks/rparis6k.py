@@ -1,0 +1,7 @@
+"""Revisited Paris, see :mod:`patchlib.benchmarks.revisited`."""
+
+from functools import partial
+
+from patchlib.benchmarks import revisited
+
+load = partial(revisited.load, "rparis6k")
