@@ -117,8 +117,27 @@ def points(sizes: pd.DataFrame, fitted: pd.DataFrame, copies: pd.DataFrame, m: i
     return pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
 
 
+def reversal(copied: pd.Series, lost: pd.Series, real: pd.Series) -> list[str]:
+    """The finest level against the coarsest at equal ``nprobe``, in two sentences; each series has mAP by level.
+
+    Args:
+        copied: of the large index.
+        lost: points that multiplying codes costs where real images can be compared.
+        real: of the largest database of real images.
+    """
+    low, high = copied.index[0], copied.index[-1]
+    behind = copied[high] < copied[low]
+    copies = "the copies'" if lost[high] > lost[low] else "not the copies'"
+    return [
+        f"At equal nprobe {high} stands {copied[high] - copied[low]:+.1f} points from {low} among copies, "
+        f"{real[high] - real[low]:+.1f} among real images{f': a reversal, {copies} doing' if behind else ''}.",
+        f"Where both can be seen, copies cost {low} {lost[low]:.1f} and {high} {lost[high]:.1f} points: a recombined "
+        f"code can match a query in parts that no image has together, and {high} has more of them an image.",
+    ]
+
+
 def recommendation(equal: dict[str, pd.DataFrame], fitted: pd.DataFrame, limits: dict[str, float]) -> list[str]:
-    """Three sentences: which level, in how many bytes, and how far that is known.
+    """Three sentences: which level, within which limits, and how far that is known.
 
     Args:
         equal: rows by level at equal "recall", "time" and "bytes".
@@ -127,25 +146,16 @@ def recommendation(equal: dict[str, pd.DataFrame], fitted: pd.DataFrame, limits:
     """
     recall, quick, small = (equal[name] for name in ("recall", "time", "bytes"))
     best, fast, slim = (part["mAP"].idxmax() for part in (recall, quick, small))
-    first, top = recall.iloc[0], recall.loc[best]
-    held, ahead = fitted.dropna(subset="error"), fitted[fitted["measured"].isna()]
-    told = ahead[ahead["images"] == ahead["images"].max()].set_index("level")
-    known = "No size was held back, so nothing tests the fit"
-    if len(held):
-        largest = held.loc[held["error"].abs().idxmax()]
-        known = (
-            f"Up to {int(held['images'].max()):,} images that was measured, and the fit missed held-back sizes by at "
-            f"most {abs(largest['error']):.1f} points of mAP"
-        )
-    size = int(told["images"].iloc[0])
-    gap = told.loc[best, "low"] - told["high"].drop(best).max()
-    order = "keeps its lead" if gap > 0 else "may lose its lead"
+    first, top, coded = recall.iloc[0], recall.loc[best], small.loc[slim]
+    held, ahead = fitted.dropna(subset="error"), fitted[fitted["images"] == fitted["images"].max()].set_index("level")
+    method = f"PQ with m = {coded['m']:.0f}" if coded["method"] == "PQ" else "exact"
+    clear = ahead["low"][best] > ahead["high"].drop(best).max()
+    missed = f"by at most {held['error'].abs().max():.1f} points" if len(held) else "by nobody knows how much"
     return [
         f"With time and bytes to spend take {best}: {top['mAP']:.1f} mAP where {first.name} has {first['mAP']:.1f}, "
         f"for {top['ms'] / first['ms']:.1f} times the time and {top['bytes'] / first['bytes']:.0f} times the bytes.",
         f"Within {limits['time']:g} ms a query {fast} is best ({quick.loc[fast, 'mAP']:.1f} mAP), within "
-        f"{limits['bytes']:g} bytes an image {slim} ({small.loc[slim, 'mAP']:.1f}, {small.loc[slim, 'method']}"
-        + (f" with m = {small.loc[slim, 'm']:.0f}" if small.loc[slim, "method"] == "PQ" else "")
-        + ").",
-        f"{known}; at {size:,} its intervals say that {best} {order}, and no image has confirmed it.",
+        f"{limits['bytes']:g} bytes an image {slim} ({coded['mAP']:.1f}, {method}).",
+        f"The fit missed sizes held back {missed}; at {ahead['images'].iloc[0]:,} images, which nobody has confirmed, "
+        f"its intervals say that {best} {'keeps its lead' if clear else 'may lose its lead'}.",
     ]

@@ -8,13 +8,11 @@ does, embedded in this process or, with an address, on a server or cluster; for 
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,6 @@ from patchlib.support import provenance
 
 BATCH = 1000  # rows that are sent at a time
 PATIENCE = 2  # seconds of a request until a server that does not answer is given up; libraries ask twice
-PORTS = {"milvus": 19530, "qdrant": 6333}
 SERVICES = """<services version="1.0">
   <container id="default" version="1.0"><search/><document-api/></container>
   <content id="patches" version="1.0"><redundancy>1</redundancy>
@@ -50,12 +47,7 @@ SCHEMA = """schema image {
 """
 
 
-class Hit(NamedTuple):
-    """A group's best row."""
-
-    image: int
-    patch: int
-    score: float
+Hit = tuple[int, int, float]  # image, its best patch, and that one's score
 
 
 @dataclass(frozen=True)
@@ -75,9 +67,9 @@ class Engine:
         Returns:
             Ranking (Q, k) as :func:`patchlib.search.rank` gives; image and region -1, score -inf where no group came.
         """
-        rows, nothing = np.asarray(query_descriptors, np.float32).tolist(), Hit(-1, -1, -np.inf)
-        found = [sorted(self.ask(row, k), key=lambda hit: (-hit.score, hit.image)) for row in rows]
-        table = np.array([hits + [nothing] * (k - len(hits)) for hits in found]).reshape(-1, k, 3)
+        rows = np.asarray(query_descriptors, np.float32).tolist()
+        found = [sorted(self.ask(row, k), key=lambda hit: (-hit[2], hit[0])) for row in rows]
+        table = np.array([hits + [(-1, -1, -np.inf)] * (k - len(hits)) for hits in found]).reshape(-1, k, 3)
         return Ranking(table[..., 0].astype(np.int32), table[..., 2].astype(np.float32), table[..., 1].astype(np.int32))
 
 
@@ -149,7 +141,7 @@ def load_milvus(uri: str, path: str | Path | None = None, collection: str = "pat
     def ask(query: list[float], k: int) -> list[Hit]:
         grouped = {"group_by_field": "image_id", "output_fields": ["image_id"]}
         (hits,) = client.search(collection, [query], anns_field="vector", limit=k, **grouped)
-        return [Hit(hit["entity"]["image_id"], hit["patch_id"], hit["distance"]) for hit in hits]
+        return [(hit["entity"]["image_id"], hit["patch_id"], hit["distance"]) for hit in hits]
 
     return Engine(ask, client.close)
 
@@ -188,7 +180,7 @@ def load_qdrant(location: str, path: str | Path | None = None, collection: str =
 
     def ask(query: list[float], k: int) -> list[Hit]:
         found = client.query_points_groups(collection, "image_id", query, search_params=exact, limit=k, group_size=1)
-        return [Hit(int(group.id), int(group.hits[0].id), group.hits[0].score) for group in found.groups]
+        return [(int(group.id), int(group.hits[0].id), group.hits[0].score) for group in found.groups]
 
     return Engine(ask, client.close)
 
@@ -258,9 +250,6 @@ def _installed(package: str) -> Iterator[None]:
 def _answering(address: str, kind: str) -> Iterator[None]:
     """Give up an address that does not answer, with an error that names it."""
     try:
-        if "://" in address:
-            place = urlsplit(address)
-            socket.create_connection((place.hostname or "", place.port or PORTS[kind]), PATIENCE).close()
         yield
     except Exception as error:  # each library has classes of its own
         raise ConnectionError(f"{kind} at {address} does not answer or open ({error}); is it running?") from error

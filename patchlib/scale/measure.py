@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from datetime import date
 from functools import partial
 from importlib import metadata
@@ -40,7 +40,7 @@ NLIST, LARGE_NLIST = 1024, 4096  # lists at most, and of the large index
 TIMED = 20  # queries that are timed one by one
 POOL = 20_000  # images that are encoded for the large index
 PROBES = (8, 16, 32, 64)  # lists probed there
-ENGINES = {"Milvus (milvus-lite)": engines.load_milvus, "Qdrant (local)": engines.load_qdrant}
+ENGINES = {"milvus-lite": engines.load_milvus, "qdrant-client": engines.load_qdrant}  # by their package
 PATCHES, GROUPS, ASKED = 20_000, 10, 100  # of the comparison of engines: rows, groups asked for, queries
 
 
@@ -53,10 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the built-in benchmark")
     parser.add_argument("--workers", type=int, help="processes that render and describe (default: one per core)")
     parser.add_argument("--steps", nargs="+", choices=steps, default=list(steps), help="to measure; others are kept")
-    parser.add_argument("--folder", type=Path, help="for the indexes (default: a new one for temporary files)")
     asked = parser.parse_args(arguments)
-    own = nullcontext(asked.folder) if asked.folder else tempfile.TemporaryDirectory(prefix="patchlib-scale-")
-    with own as folder:
+    with tempfile.TemporaryDirectory(prefix="patchlib-scale-") as folder:
         for step in asked.steps:
             steps[step](asked, Path(folder))
 
@@ -187,7 +185,7 @@ def compare(part: FeatureSet, folder: Path, k: int = GROUPS) -> list[dict[str, A
     rows = [{"engine": "search.rank", "patches": n, "MB": part.descriptors.nbytes / 1e6, "build": 0.0, **same, **plain}]
     source = engines.export(part, folder / "patches.parquet")
     for name, load in ENGINES.items():
-        place = folder / name.split()[0].lower() / "patches.db"
+        place = folder / name / "patches.db"
         place.parent.mkdir()
         start = time.perf_counter()
         engine = load(str(place), source)
@@ -200,8 +198,7 @@ def compare(part: FeatureSet, folder: Path, k: int = GROUPS) -> list[dict[str, A
         groups = (found.regions >= 0).sum(axis=1)
         agree = {"overlap": 100 * hit.any(axis=1).mean(), "winners": 100 * won.sum() / max(hit.sum(), 1)}
         told = {"groups": groups.mean(), "fewest": int(groups.min()), **agree, "ms": ms, "MB": size, "build": build}
-        version = metadata.version({"Q": "qdrant-client", "M": "milvus-lite"}[name[0]])
-        rows.append({"engine": name, "version": version, "patches": n, "asked": k, **told})
+        rows.append({"engine": name, "version": metadata.version(name), "patches": n, "asked": k, **told})
     return rows
 
 
@@ -214,31 +211,36 @@ def _copies(asked: argparse.Namespace, folder: Path) -> None:
     for query, row in enumerate(relevant):
         row[data.relevant(query)[0]] = True
     others, queries = POOL - own.n_images, own.query_descriptors
+    most = -(-(asked.copies - own.n_images) // others)
     control, rows = list[dict[str, Any]](), list[dict[str, Any]]()
     for level in LEVELS:
-        each = regions.patch_count(level)
         common = {"level": f"L{level}", "D": source.index.d, "m": M, "nlist": LARGE_NLIST}
-        for name, copies in (("encoded", 1), ("copied", 10)):
-            part = (own.n_images, copies, folder / name, others // copies)
-            with replicate.temporary_copies(source, each, *part) as index:
+        for name, copies, chosen in (("encoded", 1, others), ("copied", 10, others // 10), ("large", most, others)):
+            place = folder / f"L{level}-{name}"
+            index = replicate.replicate_codes(source, regions.patch_count(level), own.n_images, copies, place, chosen)
+            if name == "large":
+                rows += [common | _probed(index, queries, relevant, nprobe) for nprobe in PROBES]
+            else:
                 mean = _mean(index.search(queries, DEPTH, PROBES[2]), relevant)
                 control.append(common | {"images": POOL, "nprobe": PROBES[2], "codes": name, "mAP": mean})
-        copies = -(-(asked.copies - own.n_images) // others)
-        with replicate.temporary_copies(source, each, own.n_images, copies, folder / f"L{level}") as index:
-            rows += [common | row for row in _probed(index, queries, relevant)]
+            shutil.rmtree(place)
         _keep("control", control)
         _keep("copies", rows, pool=POOL)
 
 
-def _probed(index: DiskIndex, queries: NDArray[np.float32], relevant: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """By probed lists: ms with a warm and a cold cache, mAP."""
-    rows = []
-    for nprobe in PROBES:
-        cold = 1000 * float(np.median([_cold(index, query[None], nprobe) for query in queries[:TIMED]]))
-        mean = _mean(index.search(queries, DEPTH, nprobe), relevant)
-        ms = curves.latency(partial(index.search, k=SHORT, nprobe=nprobe, threads=1), queries[:TIMED])
-        rows.append({"images": len(index.offsets) - 1, "nprobe": nprobe, "ms": ms, "ms cold": cold, "mAP": mean})
-    return [row | {"GB": index.nbytes / 1e9} for row in rows]
+def _probed(index: DiskIndex, queries: NDArray[np.float32], relevant: NDArray[np.bool_], nprobe: int) -> dict[str, Any]:
+    """ms of a query with its lists in the system's cache, and with none of them in memory; mAP; GB."""
+    find, cold = partial(index.search, k=SHORT, nprobe=nprobe, threads=1), []
+    for query in queries[:TIMED]:
+        disk_files.drop_pages(index.ivf)
+        with open(index.folder / disk_files.DATA, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        start = time.perf_counter()
+        find(query[None])
+        cold.append(1000 * (time.perf_counter() - start))
+    mean = _mean(index.search(queries, DEPTH, nprobe), relevant)
+    times = {"ms": curves.latency(find, queries[:TIMED]), "ms cold": float(np.median(cold))}
+    return {"images": len(index.offsets) - 1, "nprobe": nprobe, **times, "mAP": mean, "GB": index.nbytes / 1e9}
 
 
 def _mean(ranking: Ranking, relevant: NDArray[np.bool_]) -> float:
@@ -246,16 +248,6 @@ def _mean(ranking: Ranking, relevant: NDArray[np.bool_]) -> float:
     known = (ranking.images < relevant.shape[1]) & (ranking.regions >= 0)
     positive = known & np.take_along_axis(relevant, np.where(known, ranking.images, 0), axis=1)
     return 100 * float(np.nanmean(metrics.average_precision(positive, relevant.sum(axis=1), k=DEPTH)))
-
-
-def _cold(index: DiskIndex, query: NDArray[np.float32], nprobe: int) -> float:
-    """Seconds of a query none of whose lists is in memory: neither mapped nor in the system's cache."""
-    disk_files.drop_pages(index.ivf)
-    with open(index.folder / disk_files.DATA, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    start = time.perf_counter()
-    index.search(query, SHORT, nprobe)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

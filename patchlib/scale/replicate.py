@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +90,3 @@ def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) 
         other = rng.integers(2, size=(count, blocks, 1), dtype=bool) & (copy > 0)
         result[copy] = np.where(other, words[rng.permutation(count)], words)
     return result
-
-
-@contextmanager
-def temporary_copies(
-    source: PatchIndex, patches: int, n_once: int, copies: int, folder: Path, others: int | None = None
-) -> Iterator[DiskIndex]:
-    """As :func:`replicate_codes`, for a while: the folder is removed afterwards."""
-    try:
-        yield replicate_codes(source, patches, n_once, copies, folder, others)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -21,13 +21,13 @@ from patchlib import encoders, images, regions
 from patchlib.benchmarks.benchmark import IMAGES, Benchmark
 from patchlib.benchmarks.procedural import rendering
 from patchlib.benchmarks.procedural.config import ProceduralConfig
+from patchlib.encoders import Encoder, onnx_runtime
 from patchlib.features.feature_set import FeatureSet, set_name
 from patchlib.support import files, paths, provenance
 
 SHARD = 100  # scenes of a file
 TELL = 10.0  # seconds between two lines of progress
 FORMAT = 1  # of the files; raise it when their content changes
-_encoder = lru_cache(encoders.create)
 
 
 def database(data: Benchmark, own: FeatureSet, size: int, workers: int | None = None) -> tuple[Benchmark, FeatureSet]:
@@ -81,7 +81,10 @@ def _made(folder: Path, work: partial, numbers: Sequence[int], workers: int | No
         if (now := time.monotonic()) - told > TELL or done == len(missing):
             told, rate = now, done * SHARD / (now - begun)
             left = (len(missing) - done) * SHARD / rate / 60
-            print(f"scenes: {min(start + SHARD, starts.stop):,} of {starts.stop:,}, {rate:.1f}/s, {left:.0f} min left", flush=True)
+            print(
+                f"scenes: {min(start + SHARD, starts.stop):,} of {starts.stop:,}, {rate:.1f}/s, {left:.0f} min left",
+                flush=True,
+            )
     found = []
     for start in starts:
         with np.load(_file(folder, start)) as part:
@@ -98,8 +101,16 @@ def _describe(
     config: ProceduralConfig, encoder: str, level: int, number: int
 ) -> tuple[NDArray[np.float16], tuple[int, int]]:
     """(P, D) descriptors of a distractor scene, of the pixels that its file would have; its width and height."""
-    network = _encoder(encoder)
+    network = _network(encoder)
     picture = images.decode(rendering.jpeg(config, None, number)[0], f"scene {number}")
     boxes = regions.grid(*picture.size, level)
     crops = np.stack([*images.cut(picture, boxes, network.input_size, network.interpolation)])
     return network.encode(crops).astype(np.float16), picture.size
+
+
+@lru_cache
+def _network(name: str) -> Encoder:
+    """An encoder by ONNX Runtime, which changes float32 rows in the last digit and float16 ones hardly ever."""
+    encoder = encoders.create(name)
+    by_torch = encoder.model is not None and "onnx" not in encoder.config
+    return replace(encoder, encode=onnx_runtime.load(encoders.export(encoder))) if by_torch else encoder

@@ -54,7 +54,7 @@ def test_a_run_that_was_killed_goes_on(
         scenes.database(*own, 17, workers=1)
     scenes.database(*own, 17, workers=1)
     assert [rendered.count(number) for number in range(12)] == [1] * 8 + [2, 2, 1, 1]
-    assert "scenes: 12 of 12" in capsys.readouterr().out
+    assert "scenes: 11 of 11" in capsys.readouterr().out
     count = len(rendered)
     smaller = scenes.database(*own, 10, workers=1)[1]
     assert len(rendered) == count and smaller.n_images == 10
@@ -69,3 +69,10 @@ def test_what_cannot_be_grown_is_refused(own: tuple[Benchmark, FeatureSet]) -> N
 
 
 FIELDS = ("descriptors", "boxes", "offsets", "query_descriptors")
+
+
+def test_the_quick_network_gives_the_rows_of_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path))
+    encoder = encoders.create("cnn-small")
+    crops = np.random.default_rng(0).integers(0, 256, (6, 80, 80, 3), dtype=np.uint8)
+    np.testing.assert_allclose(scenes._network.__wrapped__("cnn-small").encode(crops), encoder.encode(crops), atol=1e-5)
