@@ -43,7 +43,12 @@ def curves(ax: Axes, points: pd.DataFrame, value: str) -> Axes:
     for (level, method, kind), rows in points.dropna(subset=[value]).groupby(["level", "method", "kind"]):
         rows, colour = rows.sort_values("images"), LEVELS[level]
         face = colour if kind == "measured" and method == "exact" else "white"
-        style = {"marker": KINDS[kind], "mec": colour, "mfc": colour if kind == "fitted" else face, "ms": 4}
+        style: dict[str, Any] = {
+            "marker": KINDS[kind],
+            "mec": colour,
+            "mfc": colour if kind == "fitted" else face,
+            "ms": 4,
+        }
         ax.plot(rows["images"], rows[value], STYLES.get(kind, STYLES[method]), color=colour, linewidth=1.2, **style)
         if kind == "fitted" and value == "mAP":
             ax.fill_between(rows["images"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)

@@ -87,7 +87,11 @@ def export(features: FeatureSet, path: str | Path) -> Path:
         from pyarrow import parquet
     dim = features.descriptors.shape[1]
     levels = np.searchsorted(regions.PATCHES, features.number_in_image(), side="right")
-    numbers = {"image_id": features.image_of(), "patch_id": np.arange(len(levels)), "level": levels.astype(np.int8)}
+    numbers: dict[str, NDArray[Any]] = {
+        "image_id": features.image_of(),
+        "patch_id": np.arange(len(levels)),
+        "level": levels.astype(np.int8),
+    }
     numbers |= dict(zip(("x0", "y0", "x1", "y1"), np.asarray(features.boxes).T, strict=True))
     fields = [(name, pa.from_numpy_dtype(values.dtype)) for name, values in numbers.items()]
     schema = pa.schema([*fields, ("vector", pa.list_(pa.float32(), dim))])

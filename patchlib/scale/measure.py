@@ -68,7 +68,7 @@ def _keep(step: str, rows: list[dict[str, Any]], **settings: Any) -> None:
     """Put a step's rows into the record, with the machine, the day, and how busy it was."""
     target, record = _record()
     short = [{key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()} for row in rows]
-    about = {"machine": machine.kind(), "system": platform.system(), "date": date.today().isoformat()}
+    about: dict[str, Any] = {"machine": machine.kind(), "system": platform.system(), "date": date.today().isoformat()}
     about |= {"load": round(os.getloadavg()[0], 1), "git_commit": provenance.git_commit()}
     provenance.write_json(target, record | {step: about | settings | {"rows": short}})
 
@@ -133,7 +133,7 @@ def _quality(ranking: Ranking, exact: Ranking, data: Benchmark, part: FeatureSet
 def _density(asked: argparse.Namespace, folder: Path) -> None:
     """Time and bytes at the paper's size, D = 1024 and m = 64, beside ours: as many patches, as many lists."""
     data, own = _own(asked)
-    _, patches = scenes.database(data, own, POOL // 2, asked.workers)
+    _, patches = scenes.database(data, own, SIZES[0], asked.workers)
     rows, each = [], len(patches.descriptors) // patches.n_images
     for dim, m in ((1024, 64), (own.descriptors.shape[1], M), (own.descriptors.shape[1], SLIM[3][0])):
         part = patches if dim == own.descriptors.shape[1] else like(patches, dim)

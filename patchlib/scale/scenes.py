@@ -8,10 +8,10 @@ float16, 100 scenes a file. A killed run goes on with the next missing file.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,8 @@ def database(data: Benchmark, own: FeatureSet, size: int, workers: int | None = 
     settings = {"config": replace(config, distractors=0), "encoder": own.meta["config"]["encoder"]}
     folder = paths.cache() / "scenes" / provenance.config_hash({**settings, "regions": level, "format": FORMAT})
     numbers = range(config.distractors, config.distractors + size - own.n_images)
-    with files.locked(folder), files.full_disk_explained(folder, "PATCHLIB_CACHE"):
-        found = _made(folder, partial(_describe, config, own.meta["encoder"], int(level[1:])), numbers, workers)
+    work = partial(_describe, config, own.meta["encoder"], int(level[1:]))
+    found = [_cut(path, start, numbers) for start, path in _made(folder, work, numbers, workers)]
     names = [rendering.file_of(None, number) for number in numbers]
     sizes = np.concatenate([np.empty((0, 2), int), *(part["sizes"] for part in found)])
     table = pd.DataFrame(zip(names, names, *sizes.T, strict=True), columns=IMAGES)
@@ -69,32 +69,32 @@ def database(data: Benchmark, own: FeatureSet, size: int, workers: int | None = 
     return grown, FeatureSet(np.concatenate(rows), *regions.of_benchmark(grown, level), own.query_descriptors, meta)
 
 
-def _made(folder: Path, work: partial, numbers: Sequence[int], workers: int | None) -> list[dict[str, NDArray]]:
-    """``rows`` (n, P, D) and ``sizes`` (n, 2) of the numbered scenes, file by file; missing files are made."""
-    starts = range(numbers[0] // SHARD * SHARD, numbers[-1] + 1, SHARD) if numbers else range(0)
-    missing = [start for start in starts if not _file(folder, start).exists()]
-    begun = told = time.monotonic()
-    for done, start in enumerate(missing, 1):
-        rows, sizes = zip(*rendering.in_processes(work, range(start, start + SHARD), workers, "scenes"), strict=True)
-        with provenance.atomic_write(_file(folder, start)) as file:
-            np.savez(file, rows=np.stack(rows), sizes=np.array(sizes))
-        if (now := time.monotonic()) - told > TELL or done == len(missing):
-            told, rate = now, done * SHARD / (now - begun)
-            left = (len(missing) - done) * SHARD / rate / 60
-            print(
-                f"scenes: {min(start + SHARD, starts.stop):,} of {starts.stop:,}, {rate:.1f}/s, {left:.0f} min left",
-                flush=True,
-            )
-    found = []
-    for start in starts:
-        with np.load(_file(folder, start)) as part:
-            keep = slice(max(numbers[0] - start, 0), numbers[-1] + 1 - start)
-            found.append({name: part[name][keep] for name in ("rows", "sizes")})
-    return found
+def _made(folder: Path, work: partial, numbers: range, workers: int | None) -> list[tuple[int, Path]]:
+    """The files of the numbered scenes, by the number of their first one; those that are missing are made."""
+    first = numbers.start // SHARD * SHARD if numbers else numbers.stop
+    shards = [(start, folder / f"{start:08d}.npz") for start in range(first, numbers.stop, SHARD)]
+    if all(path.exists() for _, path in shards):
+        return shards
+    with files.locked(folder), files.full_disk_explained(folder, "PATCHLIB_CACHE"):
+        missing = [(start, path) for start, path in shards if not path.exists()]
+        begun = told = time.monotonic()
+        for done, (start, path) in enumerate(missing, 1):
+            scenes = rendering.in_processes(work, range(start, start + SHARD), workers, "scenes")
+            rows, sizes = zip(*scenes, strict=True)
+            with provenance.atomic_write(path) as file:
+                np.savez(file, rows=np.stack(rows), sizes=np.array(sizes))
+            if (now := time.monotonic()) - told > TELL or done == len(missing):
+                told, rate = now, done * SHARD / (now - begun)
+                left, there = (len(missing) - done) * SHARD / rate / 60, min(start + SHARD, numbers.stop)
+                print(f"scenes: {there:,} of {numbers.stop:,}, {rate:.1f}/s, {left:.0f} min left", flush=True)
+    return shards
 
 
-def _file(folder: Path, start: int) -> Path:
-    return folder / f"{start:08d}.npz"
+def _cut(path: Path, start: int, numbers: range) -> dict[str, NDArray[Any]]:
+    """``rows`` (n, P, D) and ``sizes`` (n, 2) of a file's scenes that are among the numbers."""
+    keep = slice(max(numbers.start - start, 0), numbers.stop - start)
+    with np.load(path) as part:
+        return {name: part[name][keep] for name in ("rows", "sizes")}
 
 
 def _describe(
