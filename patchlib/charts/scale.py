@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from patchlib.plots import LEVELS
 
-KINDS = {"measured": "o", "replicated": "s", "fitted": "x"}
-STYLES = {"exact": "-", "PQ": "--", "fitted": ":"}
+LINES = {  # method and kind -> label, line, marker, whether it is filled
+    ("exact", "measured"): ("exact", "-", "o", True),
+    ("PQ", "measured"): ("PQ", "--", "o", False),
+    ("PQ", "replicated"): ("PQ, codes replicated", "", "s", False),
+    ("exact", "fitted"): ("fit to at most 20,000 images, with 95 % interval", ":", "x", True),
+}
 
 
 def panels(axes: NDArray[Any], points: pd.DataFrame, probes: pd.DataFrame, setting: str) -> NDArray[Any]:
@@ -23,34 +27,24 @@ def panels(axes: NDArray[Any], points: pd.DataFrame, probes: pd.DataFrame, setti
         axes: where to draw.
         points: of :func:`patchlib.scale.curves.points`.
         probes: rows of ``sizes`` of one size and m, see :mod:`patchlib.scale.curves`.
-        setting: what codes and lists are, e.g. ``"m = 64, nprobe = 32"``, for the axes that depend on it.
+        setting: what codes are, e.g. ``"m = 64, nprobe = 32"``, for the axes that depend on it.
     """
-    for ax, (value, label) in zip(
-        axes.flat, {"mAP": "mAP@1k (%)", "GB": "GB", "ms": "ms a query"}.items(), strict=False
-    ):
-        curves(ax, points, value).set_ylabel(f"{label}\nPQ: {setting}")
-        ax.set_yscale("linear" if value == "mAP" else "log")
+    for ax, value, label in zip(axes.flat, ("mAP", "GB", "ms"), ("mAP@1k (%)", "GB", "ms a query"), strict=False):
+        curves(ax, points, value).set(ylabel=f"{label}\nPQ: {setting}", yscale="linear" if value == "mAP" else "log")
     last = axes.flat[-1]
     for level, rows in probes.sort_values("nprobe").groupby("level"):
-        last.plot(rows["ms"], rows["found"], "--", marker="o", ms=3, color=LEVELS[level])
-    last.set(xscale="log", ylim=(0, 101), ylabel="found of exact's first 100 (%)")
-    last.set_xlabel(f"ms a query ({setting.split(',')[0]}, nprobe 1 to {probes['nprobe'].max():,.0f}; log)")
+        last.plot(rows["ms"], rows["found"], **_look(("PQ", "measured"), LEVELS[level]))
+    last.set(xscale="log", ylim=(0, 103), ylabel="found of exact's first 100 (%)")
+    last.set_xlabel(f"ms a query, {setting.rpartition(',')[0]},\nnprobe 1 to {probes['nprobe'].max():.0f} (log)")
     return axes
 
 
 def curves(ax: Axes, points: pd.DataFrame, value: str) -> Axes:
     """A quantity against the number of images (log axis): a line per level, method and kind; fits with intervals."""
-    for (level, method, kind), rows in points.dropna(subset=[value]).groupby(["level", "method", "kind"]):
+    for (level, *name), rows in points.dropna(subset=[value]).groupby(["level", "method", "kind"]):
         rows, colour = rows.sort_values("images"), LEVELS[level]
-        face = colour if kind == "measured" and method == "exact" else "white"
-        style: dict[str, Any] = {
-            "marker": KINDS[kind],
-            "mec": colour,
-            "mfc": colour if kind == "fitted" else face,
-            "ms": 4,
-        }
-        ax.plot(rows["images"], rows[value], STYLES.get(kind, STYLES[method]), color=colour, linewidth=1.2, **style)
-        if kind == "fitted" and value == "mAP":
+        ax.plot(rows["images"], rows[value], **_look(tuple(name), colour))
+        if value == "mAP":  # of what is no fit, the ends are NaN
             ax.fill_between(rows["images"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
     ax.set(xscale="log", xlabel="images (log)")
     return ax
@@ -59,8 +53,10 @@ def curves(ax: Axes, points: pd.DataFrame, value: str) -> Axes:
 def legend(levels: Iterable[str]) -> list[Line2D]:
     """Handles that explain :func:`curves`: colours, lines, markers."""
     handles = [Line2D([], [], color=LEVELS[level], label=level) for level in levels]
-    names = {"exact": ("-", "o", "black"), "PQ": ("--", "o", "white"), "PQ, codes replicated": ("", "s", "white")}
-    names["fit to 20,000 images and its 95 % interval"] = (":", "x", "black")
-    for label, (line, marker, face) in names.items():
-        handles.append(Line2D([], [], color="black", ls=line, marker=marker, mfc=face, ms=4, label=label))
-    return handles
+    return handles + [Line2D([], [], label=LINES[name][0], **_look(name, "black")) for name in LINES]
+
+
+def _look(name: Any, colour: str) -> dict[str, Any]:
+    _, line, marker, filled = LINES[name]
+    face = colour if filled else "white"
+    return {"color": colour, "linestyle": line, "marker": marker, "mfc": face, "markersize": 4, "linewidth": 1.2}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,18 @@ from patchlib.support import paths, provenance
 
 RECORD = "scale_machine.json"  # in figures/
 KNOWN = 20_000  # images: larger databases are held back from the fit
-INTERVAL = 0.95
+INTERVAL = 0.95  # of predictions
 REPEATS = 3  # of a query; the best counts, since other work on the machine only ever adds
 
 
-def recorded() -> dict[str, Any]:
-    """The record of the checkout: by step ``machine``, ``date``, ``load`` and ``rows``."""
-    return provenance.read_json(paths.root() / "figures" / RECORD)
+def recorded(folder: Path | None = None) -> dict[str, Any]:
+    """By step ``machine``, ``date``, ``load`` and ``rows``, of the checkout or another folder of figures."""
+    target = (folder or paths.root() / "figures") / RECORD
+    return provenance.read_json(target) if target.exists() else {}
 
 
 def table(record: dict[str, Any], step: str) -> pd.DataFrame:
-    """The rows of a step: "sizes", "copies", "control", "density" or "engines"; empty if it has not been measured."""
+    """The rows of a step: "sizes", "copies", "density" or "engines"; empty if it has not been measured."""
     return pd.DataFrame(record.get(step, {}).get("rows", []))
 
 
@@ -69,27 +71,21 @@ def fit(sizes: pd.DataFrame, images: Sequence[int]) -> pd.DataFrame:
         line = stats.linregress(x, np.log(share / (1 - share)))
         rest = np.log(share / (1 - share)) - line.intercept - line.slope * x
         spread = np.sqrt((rest**2).sum() / (len(x) - 2))
-        for size in images:
-            away = np.log(size) - x.mean()
-            half = stats.t.ppf((1 + INTERVAL) / 2, len(x) - 2) * spread
-            half *= np.sqrt(1 + 1 / len(x) + away**2 / ((x - x.mean()) ** 2).sum())
-            middle = line.intercept + line.slope * np.log(size)
-            low, fitted, high = 100 / (1 + np.exp(-(middle + np.array([-half, 0, half]))))
-            measured = own.loc[own["images"] == size, "mAP"].mean()
-            rows.append((size, level, fitted, low, high, measured, fitted - measured))
-    return pd.DataFrame(rows, columns=["images", "level", "fitted", "low", "high", "measured", "error"])
+        at = np.log(images)
+        half = stats.t.ppf((1 + INTERVAL) / 2, len(x) - 2) * spread
+        half = half * np.sqrt(1 + 1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+        ends = {"fitted": 0, "low": -half, "high": half}
+        told = {name: 100 / (1 + np.exp(-line.intercept - line.slope * at - off)) for name, off in ends.items()}
+        measured = own.set_index("images")["mAP"].reindex(images).to_numpy()
+        rows.append(pd.DataFrame({"images": images, "level": level, **told, "measured": measured}))
+    table = pd.concat(rows, ignore_index=True)
+    return table.assign(error=table["fitted"] - table["measured"])
 
 
 def at_recall(sizes: pd.DataFrame, found: float, m: int) -> pd.DataFrame:
-    """The cheapest row of every level that finds so much of exact search's first 100.
+    """The cheapest row of every level, of one size and m codes a patch, that finds ``found`` percent.
 
-    Args:
-        sizes: rows of one size.
-        found: percent.
-        m: codes a patch.
-
-    Returns:
-        A row a level; of a level that never finds as much, the row that finds most.
+    Of a level that never finds as much it is the row that finds most.
     """
     coded = sizes[(sizes["method"] == "PQ") & (sizes["m"] == m)].sort_values("nprobe")
     enough = coded[coded["found"] >= found].drop_duplicates("level")
@@ -98,19 +94,22 @@ def at_recall(sizes: pd.DataFrame, found: float, m: int) -> pd.DataFrame:
 
 
 def at_most(sizes: pd.DataFrame, column: str, limit: float) -> pd.DataFrame:
-    """The row of every level with the highest mAP among those of one size whose ``column`` is at most ``limit``."""
+    """The row of every level with the highest mAP among those of one size whose ``column`` is at most ``limit``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (sizes[column] <= limit).any():
+        raise ValueError(f"no level takes at most {limit:g} {column}; the least is {sizes[column].min():.3g}")
     within = sizes[sizes[column] <= limit].sort_values(["mAP", "ms"], ascending=[False, True])
     return within.drop_duplicates("level").sort_values("level").set_index("level")
 
 
 def points(sizes: pd.DataFrame, fitted: pd.DataFrame, copies: pd.DataFrame, m: int, nprobe: int) -> pd.DataFrame:
-    """Everything against the number of images: images, level, method, kind; ``mAP``, ``low``, ``high``, ``GB``, ``ms``.
-
-    Kinds are "measured", "replicated" (codes come many times: no mAP) and "fitted".
-    """
+    """Rows to draw, of a kind "measured", "replicated" (codes come many times: no mAP) or "fitted"."""
     sizes = sizes.assign(GB=sizes["images"] * sizes["bytes"] / 1e9, kind="measured")
     coded = sizes[(sizes["m"] == m) & (sizes["nprobe"] == nprobe)]
-    large = copies[copies["nprobe"] == nprobe].assign(method="PQ", kind="replicated", mAP=np.nan)
+    large = copies.assign(method="PQ", kind="replicated", mAP=np.nan)
     ahead = fitted.rename(columns={"fitted": "mAP"}).assign(method="exact", kind="fitted")
     columns = ["images", "level", "method", "kind", "mAP", "low", "high", "GB", "ms"]
     parts = [sizes[sizes["method"] == "exact"], coded, large, ahead]
@@ -118,12 +117,11 @@ def points(sizes: pd.DataFrame, fitted: pd.DataFrame, copies: pd.DataFrame, m: i
 
 
 def reversal(copied: pd.Series, lost: pd.Series, real: pd.Series) -> list[str]:
-    """The finest level against the coarsest at equal ``nprobe``, in two sentences; each series has mAP by level.
+    """The finest level against the coarsest at equal ``nprobe``, in two sentences.
 
     Args:
-        copied: of the large index.
-        lost: points that multiplying codes costs where real images can be compared.
-        real: of the largest database of real images.
+        copied, real: mAP by level in the large index, and among the most real images.
+        lost: points of it that multiplying codes costs where both can be seen.
     """
     low, high = copied.index[0], copied.index[-1]
     behind = copied[high] < copied[low]
@@ -140,9 +138,8 @@ def recommendation(equal: dict[str, pd.DataFrame], fitted: pd.DataFrame, limits:
     """Three sentences: which level, within which limits, and how far that is known.
 
     Args:
-        equal: rows by level at equal "recall", "time" and "bytes".
+        equal: rows by level at equal "recall", "time" and "bytes", of which ``limits`` are in ms and bytes of an image.
         fitted: of :func:`fit`, at sizes that were measured and one that was not.
-        limits: of "time" (ms) and "bytes" (of an image).
     """
     recall, quick, small = (equal[name] for name in ("recall", "time", "bytes"))
     best, fast, slim = (part["mAP"].idxmax() for part in (recall, quick, small))

@@ -41,8 +41,7 @@ SCHEMA = """schema image {
   rank-profile patches {
     inputs { query(q) tensor<float>(x[DIM]) }
     first-phase { expression: 1 - distance(field, vectors) }
-    match-features: closest(vectors)
-  }
+    match-features: closest(vectors) }
 }
 """
 
@@ -58,14 +57,9 @@ class Engine:
     close: Callable[[], object]
 
     def rank(self, query_descriptors: NDArray[np.floating], k: int) -> Ranking:
-        """The first k images of every query, asked one by one.
+        """The first k images of (Q, D) unit rows, asked one by one, as :func:`patchlib.search.rank` gives them.
 
-        Args:
-            query_descriptors: (Q, D) unit rows.
-            k: groups to ask for; engines may return fewer.
-
-        Returns:
-            Ranking (Q, k) as :func:`patchlib.search.rank` gives; image and region -1, score -inf where no group came.
+        Where an engine returns fewer groups than k, the rest has image and region -1 and score -inf.
         """
         rows = np.asarray(query_descriptors, np.float32).tolist()
         found = [sorted(self.ask(row, k), key=lambda hit: (-hit[2], hit[0])) for row in rows]
@@ -77,10 +71,8 @@ def export(features: FeatureSet, path: str | Path) -> Path:
     """Write a feature set as Parquet: ``image_id, patch_id, level, x0, y0, x1, y1, vector``, a row a patch.
 
     ``image_id`` and ``patch_id`` are indices of image and row, as rankings have them; ``level`` is the first grid level
-    0..3 with the patch (of grid features), boxes are xyxy pixels, ``vector`` D float32 numbers.
-
-    Raises:
-        ValueError: pyarrow is not installed.
+    0..3 with the patch (of grid features), boxes are xyxy pixels, ``vector`` D float32 numbers. ValueError where
+    pyarrow is not installed.
     """
     with _installed("pyarrow"):
         import pyarrow as pa
@@ -139,7 +131,7 @@ def load_milvus(uri: str, path: str | Path | None = None, collection: str = "pat
     def insert(rows: dict[str, Any]) -> None:
         client.insert(collection, [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)])
 
-    _fill(path, collection, there, create, insert, shape, client.drop_collection)
+    _fill(client, path, collection, there, create, insert, shape, client.drop_collection)
     client.load_collection(collection)
 
     def ask(query: list[float], k: int) -> list[Hit]:
@@ -177,10 +169,10 @@ def load_qdrant(location: str, path: str | Path | None = None, collection: str =
             client.create_payload_index(collection, "image_id", models.PayloadSchemaType.INTEGER)
 
     def insert(rows: dict[str, Any]) -> None:
-        payloads: list[Any] = [{"image_id": image} for image in rows["image_id"]]
+        payloads = [{"image_id": image} for image in rows["image_id"]]
         client.upsert(collection, models.Batch(ids=rows["patch_id"], vectors=rows["vector"], payloads=payloads))
 
-    _fill(path, collection, there, create, insert, shape, client.delete_collection)
+    _fill(client, path, collection, there, create, insert, shape, client.delete_collection)
 
     def ask(query: list[float], k: int) -> list[Hit]:
         found = client.query_points_groups(collection, "image_id", query, search_params=exact, limit=k, group_size=1)
@@ -192,7 +184,7 @@ def load_qdrant(location: str, path: str | Path | None = None, collection: str =
 def write_vespa(features: FeatureSet, folder: str | Path) -> Path:
     """Write a Vespa application: ``services.xml``, ``schemas/image.sd`` and ``feed.jsonl``, a document an image.
 
-    ``vespa deploy FOLDER; vespa feed FOLDER/feed.jsonl``, and this query ranks images by their best patch, which
+    After ``vespa deploy FOLDER; vespa feed FOLDER/feed.jsonl`` this query ranks images by their best patch, which
     ``matchfeatures`` names in ``closest(vectors)``::
 
         vespa query 'yql=select image_id, matchfeatures from image where {targetHits: 10}nearestNeighbor(vectors, q)' \\
@@ -200,46 +192,45 @@ def write_vespa(features: FeatureSet, folder: str | Path) -> Path:
 
     Source: docs.vespa.ai, "Nearest neighbor search" and the rank features ``distance`` and ``closest``.
     """
-    folder = Path(folder)
-    dim = str(features.descriptors.shape[1])
+    folder, dim = Path(folder), str(features.descriptors.shape[1])
     provenance.write_changed(folder / "services.xml", SERVICES)
     provenance.write_changed(folder / "schemas" / "image.sd", SCHEMA.replace("DIM", dim))
     with provenance.atomic_write(folder / "feed.jsonl", "w") as file:
         for image in range(features.n_images):
             rows = features.rows(image)
             vectors = np.asarray(features.descriptors[rows], np.float32).tolist()
-            blocks = {str(row): vector for row, vector in zip(range(rows.start, rows.stop), vectors, strict=True)}
+            blocks = {str(rows.start + number): vector for number, vector in enumerate(vectors)}
             fields = {"image_id": image, "vectors": {"blocks": blocks}}
             file.write(json.dumps({"put": f"id:patches:image::{image}", "fields": fields}) + "\n")
     return folder
 
 
-def _fill(path: Any, name: str, there: bool, create: Any, insert: Any, shape: Any, drop: Any) -> None:
+def _fill(client: Any, path: Any, name: str, there: bool, create: Any, insert: Any, shape: Any, drop: Any) -> None:
     """Create the collection ``name`` and send all rows of a file; whatever goes wrong, none is left half-loaded."""
-    if path is None:
-        if not there:
+    try:
+        if path is None and not there:
             raise ValueError(f"there is no collection {name!r}; pass the path of a file of engines.export")
-        return
-    with _installed("pyarrow"):
-        from pyarrow import parquet
-    with parquet.ParquetFile(path) as file:
-        wanted = file.metadata.num_rows, file.schema_arrow.field("vector").type.list_size
-        if there:
-            raise ValueError(
-                f"collection {name!r} exists, with {shape()} rows and dimensions; {path} has {wanted}. Choose another "
-                "name, or leave path out to ask it as it is"
-            )
-        try:
-            create(wanted[1])
-            for batch in file.iter_batches(BATCH, columns=["patch_id", "image_id", "vector"]):
-                insert(batch.to_pydict())
-            if shape() != wanted:
-                raise ValueError(
-                    f"collection {name!r} has {shape()} rows and dimensions after loading {path}: {wanted}"
-                )
-        except BaseException:
-            drop(name)
-            raise
+        if path is None:
+            return
+        with _installed("pyarrow"):
+            from pyarrow import parquet
+        with parquet.ParquetFile(path) as file:
+            wanted = file.metadata.num_rows, file.schema_arrow.field("vector").type.list_size
+            told = f"rows and dimensions, {path} has {wanted}"
+            if there:
+                raise ValueError(f"{name!r} exists with {shape()} {told}; take another name, or no path to ask it")
+            try:
+                create(wanted[1])
+                for batch in file.iter_batches(BATCH, columns=["patch_id", "image_id", "vector"]):
+                    insert(batch.to_pydict())
+                if shape() != wanted:
+                    raise ValueError(f"{name!r} came to hold {shape()} {told}; it is dropped")
+            except BaseException:
+                drop(name)
+                raise
+    except BaseException:
+        client.close()
+        raise
 
 
 @contextmanager
@@ -252,7 +243,6 @@ def _installed(package: str) -> Iterator[None]:
 
 @contextmanager
 def _answering(address: str, kind: str) -> Iterator[None]:
-    """Give up an address that does not answer, with an error that names it."""
     try:
         yield
     except Exception as error:  # each library has classes of its own

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from importlib import metadata
@@ -59,18 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             steps[step](asked, Path(folder))
 
 
-def _record() -> tuple[Path, dict[str, Any]]:
-    target = paths.figures() / curves.RECORD
-    return target, provenance.read_json(target) if target.exists() else {}
-
-
 def _keep(step: str, rows: list[dict[str, Any]], **settings: Any) -> None:
     """Put a step's rows into the record, with the machine, the day, and how busy it was."""
-    target, record = _record()
+    record = curves.recorded(paths.figures())
     short = [{key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()} for row in rows]
     about: dict[str, Any] = {"machine": machine.kind(), "system": platform.system(), "date": date.today().isoformat()}
     about |= {"load": round(os.getloadavg()[0], 1), "git_commit": provenance.git_commit()}
-    provenance.write_json(target, record | {step: about | settings | {"rows": short}})
+    provenance.write_json(paths.figures() / curves.RECORD, record | {step: about | settings | {"rows": short}})
 
 
 def _own(asked: argparse.Namespace) -> tuple[Benchmark, FeatureSet]:
@@ -84,19 +80,17 @@ def _sizes(asked: argparse.Namespace, folder: Path) -> None:
     """Databases of growing size, all of real images."""
     data, own = _own(asked)
     settings = {"seed": asked.seed, "features": own.meta["hash"]}
-    known = _record()[1].get("sizes", {})
+    known = curves.recorded(paths.figures()).get("sizes", {})
     rows = known["rows"] if known.items() >= settings.items() else []
     for size in [*(size for size in SIZES if size < asked.images), asked.images]:
         if size in {row["images"] for row in rows}:
             continue
-        start = time.monotonic()
         grown, patches = scenes.database(data, own, size, asked.workers)
-        made = time.monotonic()
+        start = time.monotonic()
         for level in LEVELS:
             rows = rows + of_level(grown, patches.at_level(level), level)
         _keep("sizes", rows, **settings)
-        now = time.monotonic()
-        print(f"{size:,} images: scenes {made - start:.0f} s, measured in {now - made:.0f} s", flush=True)
+        print(f"{size:,} images: measured in {time.monotonic() - start:.0f} s", flush=True)
 
 
 def of_level(data: Benchmark, part: FeatureSet, level: int) -> list[dict[str, Any]]:
@@ -124,7 +118,7 @@ def of_level(data: Benchmark, part: FeatureSet, level: int) -> list[dict[str, An
 def _quality(ranking: Ranking, exact: Ranking, data: Benchmark, part: FeatureSet) -> dict[str, float]:
     scores = 100 * metrics.evaluate(ranking, data, part, k=DEPTH)[["ap", "mloc_score"]].mean()
     reached = np.where(ranking.regions >= 0, ranking.images, -1)[:, :SHORT]  # the others stand in no order
-    right = [np.isin(data.relevant(query)[0], row).mean() for query, row in enumerate(reached)]
+    right = [np.isin(np.unique(data.relevant(query)[0]), row).mean() for query, row in enumerate(reached)]
     same = [np.isin(first, row).mean() for first, row in zip(exact.images[:, :SHORT], reached, strict=True)]
     shares = {"positives": 100 * float(np.mean(right)), "found": 100 * float(np.mean(same))}
     return {"mAP": scores["ap"], "mLocScore": scores["mloc_score"], **shares}
@@ -150,33 +144,25 @@ def _density(asked: argparse.Namespace, folder: Path) -> None:
 def like(patches: FeatureSet, dim: int) -> FeatureSet:
     """Random unit rows of ``dim`` dimensions, as many as there are patches, with the spectrum of real descriptors."""
     rng = np.random.default_rng(0)
-    real = np.asarray(patches.descriptors[:: max(1, len(patches.descriptors) // 10_000)], np.float32)
-    spectrum = np.linalg.eigvalsh(np.cov(real.T)).clip(0)
+    spectrum = np.linalg.eigvalsh(np.cov(np.asarray(patches.descriptors, np.float32).T)).clip(0)
     scale = np.sqrt(np.interp(np.linspace(0, 1, dim), np.linspace(0, 1, len(spectrum)), spectrum)).astype(np.float32)
-    rows = np.empty((len(patches.descriptors), dim), np.float16)
-    for first in range(0, len(rows), 1 << 14):
-        block = rng.standard_normal((len(rows[first : first + (1 << 14)]), dim), np.float32) * scale
-        rows[first : first + (1 << 14)] = block / np.linalg.norm(block, axis=1, keepdims=True)
-    queries = rng.choice(rows, TIMED, replace=False).astype(np.float32)
-    return FeatureSet(rows, patches.boxes, patches.offsets, queries, {"name": f"{dim} dimensions"})
+    rows = rng.standard_normal((len(patches.descriptors), dim), np.float32) * scale
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return FeatureSet(rows, patches.boxes, patches.offsets, rng.choice(rows, TIMED, replace=False))
 
 
 def _engines(asked: argparse.Namespace, folder: Path) -> None:
     """Engines beside exact search on the same patches."""
     whole = _own(asked)[1]
-    count = PATCHES // (len(whole.boxes) // whole.n_images)
-    rows = slice(0, whole.offsets[count])
-    arrays = whole.descriptors[rows], whole.boxes[rows], whole.offsets[: count + 1], whole.query_descriptors[:ASKED]
-    _keep("engines", compare(FeatureSet(*arrays), folder / "engines"))
+    some = whole.keep(np.arange(PATCHES - PATCHES % regions.patch_count(LEVELS[-1])), "some")
+    _keep("engines", compare(replace(some, query_descriptors=some.query_descriptors[:ASKED]), folder / "engines"))
 
 
 def compare(part: FeatureSet, folder: Path, k: int = GROUPS) -> list[dict[str, Any]]:
-    """Each embedded engine beside :func:`patchlib.search.rank`: a row each.
+    """A row for :func:`patchlib.search.rank` and for each embedded engine.
 
-    Returns:
-        ``engine``, ``version``, ``patches``, ``asked`` (k), ``groups`` returned (mean) and ``fewest``, ``overlap`` of
-        the first k images and ``winners`` that are equal among those (percent), ``ms`` a query, ``MB`` on disk,
-        ``build`` seconds.
+    ``asked`` (k), ``groups`` returned (mean) and ``fewest``, ``overlap`` of the first k images and ``winners`` that are
+    equal among those (percent), ``ms`` a query, ``MB`` on disk, ``build`` seconds.
     """
     queries, n = part.query_descriptors, len(part.descriptors)
     exact = search.rank(queries, part, k)
@@ -212,19 +198,14 @@ def _copies(asked: argparse.Namespace, folder: Path) -> None:
         row[data.relevant(query)[0]] = True
     others, queries = POOL - own.n_images, own.query_descriptors
     most = -(-(asked.copies - own.n_images) // others)
-    control, rows = list[dict[str, Any]](), list[dict[str, Any]]()
+    rows: list[dict[str, Any]] = []
     for level in LEVELS:
         common = {"level": f"L{level}", "D": source.index.d, "m": M, "nlist": LARGE_NLIST}
         for name, copies, chosen in (("encoded", 1, others), ("copied", 10, others // 10), ("large", most, others)):
             place = folder / f"L{level}-{name}"
             index = replicate.replicate_codes(source, regions.patch_count(level), own.n_images, copies, place, chosen)
-            if name == "large":
-                rows += [common | _probed(index, queries, relevant, nprobe) for nprobe in PROBES]
-            else:
-                mean = _mean(index.search(queries, DEPTH, PROBES[2]), relevant)
-                control.append(common | {"images": POOL, "nprobe": PROBES[2], "codes": name, "mAP": mean})
+            rows += [common | {"codes": name} | _probed(index, queries, relevant, nprobe) for nprobe in PROBES]
             shutil.rmtree(place)
-        _keep("control", control)
         _keep("copies", rows, pool=POOL)
 
 

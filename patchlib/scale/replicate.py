@@ -8,19 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib.features.feature_set import FeatureSet
 from patchlib.pq import disk_files, on_disk
 from patchlib.pq.disk_files import Entries
 from patchlib.pq.index import PatchIndex
 from patchlib.pq.on_disk import DiskIndex
-
-
-def feature_set(images: NDArray[np.float32], queries: NDArray[np.float32]) -> FeatureSet:
-    """Images (N, P, D) without boxes as a feature set."""
-    n, patches, dim = images.shape
-    boxes = np.broadcast_to(np.zeros(4, np.float32), (n * patches, 4))
-    offsets = np.arange(n + 1, dtype=np.int64) * patches
-    return FeatureSet(images.reshape(-1, dim), boxes, offsets, queries, {"name": f"{n} images"})
 
 
 def replicate_codes(

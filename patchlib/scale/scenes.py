@@ -36,11 +36,8 @@ def database(data: Benchmark, own: FeatureSet, size: int, workers: int | None = 
     Args:
         data: of :func:`patchlib.benchmarks.procedural.load`.
         own: grid features of its images and queries, of a registered encoder.
-        size: images wanted, N.
+        size: images wanted, N, of which the further ones have no file.
         workers: processes; None = one per core. They change the time, not the scenes.
-
-    Returns:
-        The benchmark, whose further images have no file, and float16 features of all N images.
 
     Raises:
         ValueError: fewer images wanted than the benchmark has, or features that are no grid of this benchmark.
@@ -60,10 +57,7 @@ def database(data: Benchmark, own: FeatureSet, size: int, workers: int | None = 
     sizes = np.concatenate([np.empty((0, 2), int), *(part["sizes"] for part in found)])
     table = pd.DataFrame(zip(names, names, *sizes.T, strict=True), columns=IMAGES)
     grown = replace(data, images=pd.concat([data.images, table], ignore_index=True))
-    rows = [
-        np.asarray(own.descriptors, np.float16),
-        *(part["rows"].reshape(-1, part["rows"].shape[2]) for part in found),
-    ]
+    rows = [own.descriptors.astype(np.float16), *(np.concatenate(part["rows"]) for part in found)]
     meta = {**own.meta, "benchmark_hash": grown.hash, "hash": provenance.config_hash([own.meta["hash"], size])}
     meta["name"] = set_name(meta)
     return grown, FeatureSet(np.concatenate(rows), *regions.of_benchmark(grown, level), own.query_descriptors, meta)

@@ -86,8 +86,7 @@ def rank(
         parts: of :func:`of_files` or :func:`of_features`.
         k: how many images to keep; None = all N.
         nprobe: lists that indexes look into; None = all.
-        executor: client of a Dask cluster that sees the files under the same paths; None = that of
-            ``PATCHLIB_SCHEDULER`` where it is set, else here, part by part.
+        executor: client of a Dask cluster that sees the files under the same paths; None = here, part by part.
 
     Returns:
         Ranking of depth min(k, N), images and regions numbered as in the whole database.
@@ -100,7 +99,7 @@ def rank(
     """
     if not parts:
         raise ValueError("no parts to search, expected those of sharded_search.of_files or of_features")
-    executor = cluster.chosen(executor)
+    executor = cluster.chosen(executor)  # PATCHLIB_SCHEDULER may name one
     queries = np.ascontiguousarray(query_descriptors, np.float32)
     n_images = sum(part.last - part.first for part in parts)
     depth = n_images if k is None else min(k, n_images)

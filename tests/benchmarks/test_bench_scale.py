@@ -10,6 +10,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from builders import patches_of
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from patchlib.pq import disk_files
@@ -29,7 +30,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> DiskIndex:
     rng = np.random.default_rng(0)
     themes = rng.standard_normal((500, 64), np.float32)
     images = unit(themes[rng.integers(0, 500, (POOL, PATCHES))] + rng.standard_normal((POOL, PATCHES, 64), np.float32))
-    source = PatchIndex.build(replicate.feature_set(images, images[:40, 0]), nlist=1024, m=16)
+    source = PatchIndex.build(patches_of(images, images[:40, 0]), nlist=1024, m=16)
     folder = tmp_path_factory.mktemp("large")
     np.save(folder / "queries.npy", images[:40, 0])
     return replicate.replicate_codes(source, PATCHES, 0, COPIES, folder)

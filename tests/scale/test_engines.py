@@ -58,7 +58,7 @@ def test_what_is_loaded_can_be_asked_again_and_is_not_loaded_over(patches: Featu
     source, place = engines.export(patches, tmp_path / "patches.parquet"), str(tmp_path / "patches.db")
     engines.load_milvus(place, source).close()
     other = engines.export(resembling(10, 5, 8), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match=r"'patches' exists, with \(2010, 32\) rows and dimensions.* has \(50, 8\)"):
+    with pytest.raises(ValueError, match=r"'patches' exists with \(2010, 32\) rows and dimensions.* has \(50, 8\)"):
         engines.load_milvus(place, other)
     again = engines.load_milvus(place)
     assert again.rank(patches.query_descriptors[:1], 1).images[0, 0] == 0
@@ -84,7 +84,7 @@ def test_nothing_is_left_half_loaded(
         monkeypatch.setattr(client, drop, lambda *a, gone=gone: dropped.append(a[1]) or gone(*a))
     load, place = place_of(name, tmp_path)
     source = engines.export(patches, tmp_path / "patches.parquet")
-    with pytest.raises(ValueError, match=r"'patches' has \(2000, 32\) rows and dimensions after loading.*\(2010, 32\)"):
+    with pytest.raises(ValueError, match=r"'patches' came to hold \(2000, 32\) rows.* has \(2010, 32\)"):
         load(place, source)
     assert dropped == ["patches"]
 
