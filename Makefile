@@ -58,7 +58,7 @@ notebooks: $(STAMP)  ## run the notebooks and refresh their committed outputs in
 benchmark: $(STAMP)  ## measure speed beside the obvious ways, on an idle machine (tests/benchmarks; minutes)
 	@$(RUN) -m pytest tests/benchmarks -q -s $(ARGS)
 
-scale: $(STAMP)  ## measure an index of ten million images here (10 to 30 minutes, 25 GB of disk; notebook 12 reads it)
+scale: $(STAMP)  ## measure 100,000 real images and an index of ten million here (an hour or more, 25 GB; notebook 12 reads it)
 	@$(RUN) -m patchlib.scale.measure $(ARGS)
 
 clean:  ## remove what was made here, except the environment and downloads

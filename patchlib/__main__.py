@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | site | live | search | course | slides | data | encoders``.
+"""The command line: ``python -m patchlib reproduce | extract | search | site | live | course | slides | data | ...``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -15,7 +15,8 @@ from patchlib import __version__
 from patchlib.download import options
 
 EXAMPLES = """examples: patchlib reproduce --only 03 08 --jobs 1; patchlib reproduce --profile workshop --set k=10;
-patchlib reproduce --set benchmark=folder:/home/me/photos --dry-run"""
+patchlib reproduce --set benchmark=folder:/home/me/photos --dry-run; patchlib reproduce --scheduler tcp://10.0.0.1:8786"""
+SCHEDULER = {"metavar": "ADDRESS", "help": "of a Dask cluster that describes the images, e.g. tcp://10.0.0.1:8786"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,6 +62,7 @@ def _parser() -> Parser:
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
+    _add_extract(commands)
     _add_site(commands)
     _add_course(commands)
     return parser
@@ -75,10 +77,24 @@ def _add_reproduce(commands: Any) -> None:
     add("--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="set a notebook parameter")
     add("--jobs", type=int, metavar="N", help="notebooks at a time (default: one a core, as far as memory goes)")
     add("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    add("--scheduler", **SCHEDULER)
     add("--skip-bad", action="store_true", help="leave unreadable images out, and count them")
     add("--in-place", action="store_true", help="refresh the outputs of the committed notebooks")
     add("--dry-run", action="store_true", help="only say what would run")
     reproduce.set_defaults(run=_reproduce)
+
+
+def _add_extract(commands: Any) -> None:
+    about = "describe a benchmark's regions, as the notebooks would, into the cache"
+    extract = commands.add_parser("extract", help=about, allow_abbrev=False)
+    add, where = extract.add_argument, extract.add_mutually_exclusive_group()
+    add("--profile", default="builtin", metavar="P", help="whose settings decide the rest (default: builtin)")
+    add("--benchmark", metavar="B", help="NAME or NAME:FOLDER (default: the profile's)")
+    add("--level", default="L3", metavar="L", help="of the grid, L0..L3 (default: L3)")
+    add("--encoder", metavar="E", help="a name of patchlib encoders (default: the profile's)")
+    where.add_argument("--scheduler", **SCHEDULER)
+    where.add_argument("--workers", type=int, metavar="N", help="threads here (default: one per core)")
+    extract.set_defaults(run=_extract)
 
 
 def _add_site(commands: Any) -> None:
@@ -120,6 +136,7 @@ def _setting(text: str) -> tuple[str, Any]:
 def _reproduce(asked: argparse.Namespace) -> int:
     from patchlib.run import runner
 
+    _use(asked.scheduler)
     overrides = dict(asked.set)
     if "profile" in overrides:
         raise ValueError("the profile is chosen with --profile, not with --set")
@@ -136,6 +153,23 @@ def _reproduce(asked: argparse.Namespace) -> int:
         jobs=asked.jobs,
     )
     return runner.reproduce(run, dry_run=asked.dry_run)
+
+
+def _extract(asked: argparse.Namespace) -> int:
+    from patchlib import profiles
+
+    _use(asked.scheduler)
+    chosen = {"benchmark": asked.benchmark, "encoder": asked.encoder, "workers": asked.workers}
+    made = profiles.open(asked.profile, **chosen).features(asked.level)
+    print(f"{made.meta['name']}: {made.n_images} images, {len(made.boxes)} regions, in the cache")
+    return 0
+
+
+def _use(scheduler: str | None) -> None:
+    if scheduler is not None:
+        from patchlib.features import cluster
+
+        cluster.use(scheduler)
 
 
 def _site(asked: argparse.Namespace) -> int:

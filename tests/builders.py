@@ -86,6 +86,11 @@ def resembling(images: int, per_image: int, dim: int) -> FeatureSet:
     return feature_set(rows, [per_image] * images, rows[:: 10 * per_image])
 
 
+def patches_of(images: np.ndarray, queries: np.ndarray) -> FeatureSet:
+    """Images (N, P, D) as a FeatureSet."""
+    return feature_set(images.reshape(-1, images.shape[2]), [images.shape[1]] * len(images), queries)
+
+
 def encoder_of(function: Any, dim: int, input_size: int = 8, name: str = "stub") -> Encoder:
     """An encoder made of a function of uint8 crops (B, S, S, 3) -> (B, D)."""
     return Encoder(name, dim, input_size, "bilinear", function, {"name": name})

@@ -3,14 +3,12 @@
 :func:`patchlib.features.extract` and :func:`patchlib.scale.sharded_search.rank` take such a client as ``executor``;
 what it stands on is Dask's business (``pip install '.[scale]'``, and ``dask-jobqueue`` or ``dask-kubernetes``)::
 
-    client = Client(LocalCluster(n_workers=2, threads_per_worker=1))                    # dask.distributed
-    slurm = SLURMCluster(queue="gpu", cores=16, processes=1, memory="64GB", walltime="08:00:00",
-                         job_extra_directives=["--gres=gpu:1"])                         # dask_jobqueue
-    slurm.scale(jobs=8)
-    client = Client(slurm)
-    client = Client(KubeCluster(name="patchlib", image="IMAGE WITH PATCHLIB", n_workers=8))  # dask_kubernetes.operator
-    client.wait_for_workers(1)                                                          # however long the queue is
+    client = Client("tcp://scheduler:8786")                                             # dask.distributed
     features.extract(data, "L3", encoders.create("SigLIP", "cuda", dtype="bfloat16"), dtype="float16", executor=client)
+
+From the terminal it is ``python -m patchlib extract --scheduler tcp://scheduler:8786`` and ``reproduce --scheduler``;
+what they set, ``PATCHLIB_SCHEDULER``, stands for an ``executor`` wherever none is given. ``site/clusters.md`` starts
+such a cluster on one machine, with Slurm and on Kubernetes.
 
 Images and the output folder (``PATCHLIB_DATA``, ``PATCHLIB_CACHE``) lie on a drive that all machines see under the same
 path: a worker writes its shards there, the caller makes one array of them, and notebooks started later with the same
@@ -22,10 +20,12 @@ for good, the caller gets a :class:`ClusterError`; a second run goes on where th
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0  # seconds without any worker before a run ends
 POLL = 1.0  # seconds between two looks at the workers
+ANSWER = "4s"  # until an address that does not answer is given up
+ADDRESS = "PATCHLIB_SCHEDULER"  # environment variable
 AHEAD = 2  # tasks given out per thread, so that no worker waits for the next one
 Item = TypeVar("Item")
 AGAIN = "what is finished is kept: see to the cluster and run again"
 LOST = f"the connection to the cluster's scheduler is lost; {AGAIN}"
 
 
-class ClusterError(RuntimeError):
+class ClusterError(ConnectionError):
     """The cluster is gone, or lost the same task again and again."""
 
 
@@ -60,6 +62,35 @@ class Sealed:
             if not hasattr(self, "value"):
                 self.value = pickle.loads(self.content)
             return self.value
+
+
+@lru_cache(1)
+def connect(address: str) -> Client:
+    """The cluster whose scheduler has this address, e.g. ``"tcp://10.0.0.1:8786"``; one connection a process.
+
+    Raises:
+        ClusterError: it does not answer.
+        ValueError: Dask is not installed, or an address that is none.
+    """
+    distributed = _dask()
+    import dask
+
+    try:
+        with dask.config.set({"distributed.comm.timeouts.connect": ANSWER}):
+            return distributed.Client(address, timeout=ANSWER)
+    except OSError as error:
+        raise ClusterError(f"no scheduler answers at {address}; start one with: dask scheduler") from error
+
+
+def use(address: str) -> None:
+    """Give what follows, in this process and those it starts, the cluster of an address; raises as :func:`connect`."""
+    connect(address)
+    os.environ[ADDRESS] = address
+
+
+def chosen(executor: Client | None) -> Client | None:
+    """The executor, or else the cluster that ``PATCHLIB_SCHEDULER`` names, or None."""
+    return connect(os.environ[ADDRESS]) if executor is None and os.environ.get(ADDRESS) else executor
 
 
 def run(
@@ -122,12 +153,16 @@ def threads(client: Client) -> int:
     raise ClusterError(f"the cluster has had no worker for {PATIENCE:.0f} s; {AGAIN}")
 
 
-def _check(client: Any) -> None:
+def _dask() -> Any:
     try:
-        from dask.distributed import Client
+        import distributed
     except ImportError as error:
         raise ValueError("executor needs Dask; install it with: pip install '.[scale]'") from error
-    if not isinstance(client, Client):
+    return distributed
+
+
+def _check(client: Any) -> None:
+    if not isinstance(client, _dask().Client):
         raise ValueError(f"executor is {type(client).__name__}, expected a dask.distributed.Client")
     if client.asynchronous:
         raise ValueError("executor is an asynchronous client; make it with Client(..., asynchronous=False)")

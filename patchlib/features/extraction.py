@@ -21,6 +21,7 @@ from PIL import Image
 from patchlib import images, regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.encoders import Encoder
+from patchlib.features import cluster
 from patchlib.features.feature_set import FeatureSet, load, set_name
 from patchlib.features.shards import Job, Shard, fingerprint, write_missing
 from patchlib.support import machine, paths, provenance
@@ -75,6 +76,7 @@ def extract(
         skip_bad: leave unreadable images out (they get no regions, unreadable queries a zero row) instead of stopping.
         executor: client of a Dask cluster whose workers describe the images, see :mod:`patchlib.features.cluster`;
             images and ``out`` lie on a drive they share. The bytes are those of a run without, on such processors.
+            None = that of ``PATCHLIB_SCHEDULER``, where it is set.
 
     Returns:
         FeatureSet, memory-mapped.
@@ -91,6 +93,7 @@ def extract(
     files = fingerprint(chain(*job.files.values()))
     if resume and _complete(job, files):  # of which nothing is written: its drive may be read-only
         return load(job.folder)
+    executor = cluster.chosen(executor)
     with locked(job.folder):
         if not resume:
             shutil.rmtree(job.folder / "shards", ignore_errors=True)

@@ -97,7 +97,8 @@ def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
         records += [item.record for item in saved]
         for item in saved:
             _publish(item, out)
-    shutil.copyfile(paths.root() / "site" / "protocols.md", out / "protocols.md")
+    for name in ("protocols.md", "clusters.md"):
+        shutil.copyfile(paths.root() / "site" / name, out / name)
     text = (paths.root() / "site" / "index.md").read_text(encoding="utf-8")
     with provenance.atomic_write(out / "index.md", "w") as stream:
         text = text.replace("<!-- opening -->\n", f"{_opening(records, len(files))}\n{first}")

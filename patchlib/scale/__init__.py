@@ -1,4 +1,4 @@
-"""Databases larger than memory: measured curves, replicated codes, searches in parts.
+"""Databases larger than a notebook: 100,000 real images, replicated codes, searches in parts, vector databases.
 
 Begin at :mod:`patchlib.scale.measure`, which is ``make scale``.
 """

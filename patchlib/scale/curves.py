@@ -1,222 +1,158 @@
-"""Accuracy, memory and latency against the size of the database, each number with how it was found.
+"""What ``make scale`` has measured, as tables: levels at equal recall, time and bytes; a fit, and how far it was off.
 
-``measured``: real images. ``simulated``: real images, and negatives drawn from :mod:`patchlib.scale.distractors`.
-``extrapolated``: simulated ones beyond the number drawn, in proportion.
+A row of ``sizes`` is real images: ``images``, ``level``, ``method`` ("exact" or "PQ"), ``m``, ``nlist``, ``nprobe``,
+``bits`` a dimension, ``bytes`` an image, ``mAP`` and ``mLocScore`` at 1k and ``positives`` in the first 100 (percent),
+``found``: percent of exact search's first 100 images, ``ms`` a query on one core, ``build`` seconds.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
-from patchlib import metrics
-from patchlib.pq import file_size
-from patchlib.scale.distractors import Distractors, Task, fit, real_and_simulated, share_above, share_of
-from patchlib.search import Ranking
 from patchlib.support import paths, provenance
 
-DEPTH = 1000  # of AP, as in ILIAS
-RECORD = "scale_machine.json"  # in figures/: what one machine measured at full size
+RECORD = "scale_machine.json"  # in figures/
+KNOWN = 20_000  # images: larger databases are held back from the fit
+INTERVAL = 0.95  # of predictions
+REPEATS = 3  # of a query; the best counts, since other work on the machine only ever adds
 
 
-def accuracy(
-    task: Task, model: Distractors, sizes: Sequence[int], depth: int, drawn: int, workers: int | None = None
-) -> pd.DataFrame:
-    """mAP@depth of exact search in databases of different sizes.
-
-    Up to the number N of real images, a database is a random part of them with all positives of the query in it;
-    beyond, it is all of them and simulated ones.
-
-    Args:
-        task: the real images.
-        model: of the simulated ones.
-        sizes: images in the database, ascending.
-        depth: of AP.
-        drawn: simulated images to draw at most; larger sizes are extrapolated.
-        workers: threads.
-
-    Returns:
-        One row per size and level: ``images``, ``level`` (e.g. ``"L0"``), ``mAP`` (percent), ``kind``.
-    """
-    n_images = len(task.images)
-    order = np.random.default_rng(0).permutation(n_images)
-    more = sorted({min(size - n_images, drawn) for size in sizes if size > n_images})
-    shares = dict(zip(more, share_above(model, task, more, workers), strict=True)) if more else {}
-    rows = []
-    for size in sizes:
-        real, simulated = min(size, n_images), max(size - n_images, 0)
-        above, kind = share_of(task, order[:real]) * (real - task.n_positives[:, None]), "measured"
-        if simulated:
-            above = above + shares[min(simulated, drawn)] * simulated
-            kind = "simulated" if simulated <= drawn else "extrapolated"
-        means = zip(task.levels, task.mean_average_precision(above, depth), strict=True)
-        rows += [{"images": size, "level": level, "mAP": ap, "kind": kind} for level, ap in means]
-    return pd.DataFrame(rows)
+def recorded(folder: Path | None = None) -> dict[str, Any]:
+    """By step ``machine``, ``date``, ``load`` and ``rows``, of the checkout or another folder of figures."""
+    target = (folder or paths.root() / "figures") / RECORD
+    return provenance.read_json(target) if target.exists() else {}
 
 
-def held_out(task: Task, depth: int, seed: int = 0) -> tuple[Distractors, pd.DataFrame]:
-    """Half of the negatives fits a model, the other half says what is true.
+def table(record: dict[str, Any], step: str) -> pd.DataFrame:
+    """The rows of a step: "sizes", "copies", "density" or "engines"; empty if it has not been measured."""
+    return pd.DataFrame(record.get(step, {}).get("rows", []))
+
+
+def latency(search: Callable[[NDArray[np.float32]], Any], queries: NDArray[np.float32]) -> float:
+    """Milliseconds of a query asked alone, all in the cache: the median over queries of the best of three."""
+    search(queries[:1])
+    times = np.empty((len(queries), REPEATS))
+    for row, query in enumerate(queries):
+        for turn in range(REPEATS):
+            start = time.perf_counter()
+            search(query[None])
+            times[row, turn] = time.perf_counter() - start
+    return 1000 * float(np.median(times.min(axis=1)))
+
+
+def fit(sizes: pd.DataFrame, images: Sequence[int]) -> pd.DataFrame:
+    """mAP of exact search by level, logit(mAP) = a + b log(images), from databases of at most ``KNOWN`` images.
 
     Args:
-        task: one with at least some negatives.
-        depth: of AP.
-        seed: of the halves.
+        sizes: see above.
+        images: where to predict.
 
     Returns:
-        The model of one half; mAP@depth among growing parts of the other half and among as many simulated images: a row
-        per number of negatives and level, columns ``negatives``, ``level``, ``measured``, ``simulated`` (percent).
-    """
-    known, others = np.array_split(np.random.default_rng(seed).permutation(task.negatives), 2)
-    model, _ = fit(task, known, depth, seed)
-    sizes = [len(others) // part for part in (8, 4, 2, 1)]
-    means = real_and_simulated(task, model, others, sizes, depth)
-    rows = pd.MultiIndex.from_product([sizes, task.levels], names=["negatives", "level"])
-    columns = {name: values.ravel() for name, values in zip(("measured", "simulated"), means, strict=True)}
-    return model, pd.DataFrame(columns, rows).reset_index()
-
-
-def agreement(task: Task, model: Distractors, others: NDArray[np.float32], depth: int) -> pd.DataFrame:
-    """mAP@depth when real images that nobody has seen join the database, and when as many simulated ones do.
-
-    Args:
-        task: the real images that the model was fitted to.
-        model: of the simulated ones.
-        others: (M, P, D) images that are negatives of every query.
-        depth: of AP.
-
-    Returns:
-        One row per level: ``images`` (all), ``level``, ``measured``, ``simulated`` (percent).
-    """
-    relevant = np.pad(task.relevant, ((0, 0), (0, len(others))))
-    joined = Task(np.concatenate([task.images, others]), task.queries, relevant, task.levels)
-    sizes = [len(joined.images)]
-    measured, simulated = (accuracy(one, model, sizes, depth, len(others)) for one in (joined, task))
-    return measured[["images", "level"]].assign(measured=measured["mAP"], simulated=simulated["mAP"])
-
-
-def mean_average_precision(ranking: Ranking, relevant: NDArray[np.bool_], depth: int) -> float:
-    """mAP@depth in percent of rankings in which the real images come first by number; ``relevant``: (Q, N) of these."""
-    shown = ranking.images[:, :depth]
-    real = shown < relevant.shape[1]
-    positive = real & np.take_along_axis(relevant, np.where(real, shown, 0), axis=1)
-    return 100 * float(np.nanmean(metrics.average_precision(positive, relevant.sum(axis=1), k=depth)))
-
-
-def latency(search: Callable[[NDArray[np.float32]], Any], queries: NDArray[np.float32]) -> dict[str, float]:
-    """Milliseconds per query, all in the cache: one at a time (median, 95th percentile), and together."""
-    search(queries)
-    start = time.perf_counter()
-    search(queries)
-    together = 1000 * (time.perf_counter() - start) / len(queries)
-    times = []
-    for query in queries:
-        start = time.perf_counter()
-        search(query[None])
-        times.append(1000 * (time.perf_counter() - start))
-    return {"ms": float(np.median(times)), "ms_95": float(np.quantile(times, 0.95)), "ms_together": together}
-
-
-def sizes_table(images: Sequence[int], patches: dict[str, int], dim: int, m: int, nlist: int) -> pd.DataFrame:
-    """GB (10^9 bytes) of float32 descriptors and of IVFPQ indexes, by formula; columns level and method."""
-    columns = {
-        (level, method): [size(count * number) / 1e9 for count in images]
-        for level, number in patches.items()
-        for method, size in (
-            ("exact", lambda vectors: file_size.raw_bytes(vectors, dim)),
-            ("PQ", lambda vectors: file_size.index_bytes(vectors, dim, m, nlist)),
-        )
-    }
-    table = pd.DataFrame(columns, index=pd.Index(images, name="images"))
-    return table.rename_axis(columns=["level", "method"])
-
-
-def recorded() -> dict[str, Any]:
-    """What one machine has measured at full size, of the checkout."""
-    return provenance.read_json(paths.root() / "figures" / RECORD)
-
-
-def machine_table(record: dict[str, Any]) -> pd.DataFrame:
-    """What ``python -m patchlib.scale.measure`` has measured: a row per level and number of probed lists.
-
-    Returns:
-        Indexed by (level, nprobe): images, codes, ``GB`` on disk, ``peak GB`` resident while searching, ``ms`` of one
-        query alone with lists in the cache, ``ms together`` of a query among many, ``ms cold`` without, ``found
-        codes``: share of the first 100 images of an exhaustive search through the same codes, ``found exact``: of the
-        first 100 of exact search among the images that were encoded, ``mAP``; percent.
-    """
-    exact = {(row["level"], row["nprobe"]): row["recall"] for row in record["prepared"]["recall"]}
-    rows = {}
-    for level, index in sorted(record["levels"].items()):
-        for probe in index["probes"]:
-            rows[level, probe["nprobe"]] = {
-                "images": index["images"],
-                "codes": index["codes"],
-                "GB": index["bytes"] / 1e9,
-                "peak GB": index["search_peak_gb"],
-                "ms": probe["ms"],
-                "ms together": probe["ms_together"],
-                "ms cold": probe["cold_ms"],
-                "found codes": 100 * probe["recall"],
-                "found exact": 100 * exact[level, probe["nprobe"]],
-                "mAP": probe["mAP"],
-            }
-    return pd.DataFrame(rows).T.rename_axis(["level", "nprobe"]).astype({"images": int, "codes": int})
-
-
-def points(
-    exact: pd.DataFrame,
-    coded: pd.DataFrame,
-    memory: pd.DataFrame,
-    machine: dict[str, Any],
-    levels: dict[str, int],
-    nprobe: int,
-) -> pd.DataFrame:
-    """Everything against the number of images, in one table.
-
-    Args:
-        exact: columns images, level, mAP, kind, ms of exact search here; ms at two levels or more.
-        coded: columns images, level, mAP, ms of compressed indexes here.
-        memory: of :func:`sizes_table`.
-        machine: of :func:`recorded`.
-        levels: patches of every level.
-        nprobe: lists that the machine probed.
-
-    Returns:
-        images, level, method ("exact", "PQ"), source (what belongs on one line), kind; ``mAP`` (percent), ``GB``,
-        ``ms`` a query, ``hours`` of encoding; NaN where there is none. Times of exact search are extrapolated on
-        a line through those measured, against the number of patches; those of encoding in proportion to it. The mAP
-        of recombined codes is left out: many copies make it pessimistic.
+        images, level, ``fitted``, ``low``, ``high`` (of a 95 % prediction interval), ``measured``, and ``error`` of
+        fitted, NaN where nothing was measured; percent.
 
     Raises:
-        ValueError: the machine has not measured with so many lists.
+        ValueError: fewer than three sizes to fit to.
     """
-    measured = machine_table(machine)
-    known = measured.index.get_level_values("nprobe").unique().tolist()
-    if nprobe not in known:
-        raise ValueError(f"nprobe is {nprobe}, but the machine has probed {known} lists; take one of these")
-    there = measured.xs(nprobe, level="nprobe").reset_index()
-    simulated = pd.DataFrame(machine["prepared"]["accuracy"])
-    ahead = pd.MultiIndex.from_product([memory.index, levels], names=["images", "level"]).to_frame(index=False)
-    patches = ahead["images"] * ahead["level"].map(levels)
-    timed = exact.dropna(subset="ms")
-    slope, start = np.polyfit(timed["images"] * timed["level"].map(levels), timed["ms"], 1)
-    hours = patches / machine["prepared"]["encoded_per_second"] / 3600
-    tables = [
-        exact.assign(method="exact", source="here"),
-        coded.assign(method="PQ", source="here", kind="simulated"),
-        simulated[simulated["images"] > exact["images"].max()].assign(method="exact", source="here"),
-        there[["images", "level", "ms", "GB"]].assign(method="PQ", source="machine", kind="simulated"),
-        memory.stack(["level", "method"], future_stack=True)
-        .rename("GB")
-        .reset_index()
-        .assign(source="formula", kind="computed"),
-        ahead.assign(method="exact", source="here", kind="extrapolated", ms=start + slope * patches),
-        ahead.assign(method="PQ", source="machine", kind="extrapolated", hours=hours),
+    rows = []
+    for level, own in sizes[sizes["method"] == "exact"].groupby("level"):
+        known = own[own["images"] <= KNOWN]
+        if len(known) < 3:
+            raise ValueError(f"{len(known)} sizes of at most {KNOWN:,} images were measured, expected at least 3")
+        x, share = np.log(known["images"]), known["mAP"] / 100
+        line = stats.linregress(x, np.log(share / (1 - share)))
+        rest = np.log(share / (1 - share)) - line.intercept - line.slope * x
+        spread = np.sqrt((rest**2).sum() / (len(x) - 2))
+        at = np.log(images)
+        half = stats.t.ppf((1 + INTERVAL) / 2, len(x) - 2) * spread
+        half = half * np.sqrt(1 + 1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+        ends = {"fitted": 0, "low": -half, "high": half}
+        told = {name: 100 / (1 + np.exp(-line.intercept - line.slope * at - off)) for name, off in ends.items()}
+        measured = own.set_index("images")["mAP"].reindex(images).to_numpy()
+        rows.append(pd.DataFrame({"images": images, "level": level, **told, "measured": measured}))
+    table = pd.concat(rows, ignore_index=True)
+    return table.assign(error=table["fitted"] - table["measured"])
+
+
+def at_recall(sizes: pd.DataFrame, found: float, m: int) -> pd.DataFrame:
+    """The cheapest row of every level, of one size and m codes a patch, that finds ``found`` percent.
+
+    Of a level that never finds as much it is the row that finds most.
+    """
+    coded = sizes[(sizes["method"] == "PQ") & (sizes["m"] == m)].sort_values("nprobe")
+    enough = coded[coded["found"] >= found].drop_duplicates("level")
+    most = coded.sort_values("found").drop_duplicates("level", keep="last")
+    return pd.concat([enough, most]).drop_duplicates("level").sort_values("level").set_index("level")
+
+
+def at_most(sizes: pd.DataFrame, column: str, limit: float) -> pd.DataFrame:
+    """The row of every level with the highest mAP among those of one size whose ``column`` is at most ``limit``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (sizes[column] <= limit).any():
+        raise ValueError(f"no level takes at most {limit:g} {column}; the least is {sizes[column].min():.3g}")
+    within = sizes[sizes[column] <= limit].sort_values(["mAP", "ms"], ascending=[False, True])
+    return within.drop_duplicates("level").sort_values("level").set_index("level")
+
+
+def points(sizes: pd.DataFrame, fitted: pd.DataFrame, copies: pd.DataFrame, m: int, nprobe: int) -> pd.DataFrame:
+    """Rows to draw, of a kind "measured", "replicated" (codes come many times: no mAP) or "fitted"."""
+    sizes = sizes.assign(GB=sizes["images"] * sizes["bytes"] / 1e9, kind="measured")
+    coded = sizes[(sizes["m"] == m) & (sizes["nprobe"] == nprobe)]
+    large = copies.assign(method="PQ", kind="replicated", mAP=np.nan)
+    ahead = fitted.rename(columns={"fitted": "mAP"}).assign(method="exact", kind="fitted")
+    columns = ["images", "level", "method", "kind", "mAP", "low", "high", "GB", "ms"]
+    parts = [sizes[sizes["method"] == "exact"], coded, large, ahead]
+    return pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
+
+
+def reversal(copied: pd.Series, lost: pd.Series, real: pd.Series) -> list[str]:
+    """The finest level against the coarsest at equal ``nprobe``, in two sentences.
+
+    Args:
+        copied, real: mAP by level in the large index, and among the most real images.
+        lost: points of it that multiplying codes costs where both can be seen.
+    """
+    low, high = copied.index[0], copied.index[-1]
+    behind = copied[high] < copied[low]
+    copies = "the copies'" if lost[high] > lost[low] else "not the copies'"
+    return [
+        f"At equal nprobe {high} stands {copied[high] - copied[low]:+.1f} points from {low} among copies, "
+        f"{real[high] - real[low]:+.1f} among real images{f': a reversal, {copies} doing' if behind else ''}.",
+        f"Where both can be seen, copies cost {low} {lost[low]:.1f} and {high} {lost[high]:.1f} points: a recombined "
+        f"code can match a query in parts that no image has together, and {high} has more of them an image.",
     ]
-    table = pd.concat(tables, ignore_index=True)
-    return table[table["level"].isin(list(levels))]
+
+
+def recommendation(equal: dict[str, pd.DataFrame], fitted: pd.DataFrame, limits: dict[str, float]) -> list[str]:
+    """Three sentences: which level, within which limits, and how far that is known.
+
+    Args:
+        equal: rows by level at equal "recall", "time" and "bytes", of which ``limits`` are in ms and bytes of an image.
+        fitted: of :func:`fit`, at sizes that were measured and one that was not.
+    """
+    recall, quick, small = (equal[name] for name in ("recall", "time", "bytes"))
+    best, fast, slim = (part["mAP"].idxmax() for part in (recall, quick, small))
+    first, top, coded = recall.iloc[0], recall.loc[best], small.loc[slim]
+    held, ahead = fitted.dropna(subset="error"), fitted[fitted["images"] == fitted["images"].max()].set_index("level")
+    method = f"PQ with m = {coded['m']:.0f}" if coded["method"] == "PQ" else "exact"
+    clear = ahead["low"][best] > ahead["high"].drop(best).max()
+    missed = f"by at most {held['error'].abs().max():.1f} points" if len(held) else "by nobody knows how much"
+    return [
+        f"With time and bytes to spend take {best}: {top['mAP']:.1f} mAP where {first.name} has {first['mAP']:.1f}, "
+        f"for {top['ms'] / first['ms']:.1f} times the time and {top['bytes'] / first['bytes']:.0f} times the bytes.",
+        f"Within {limits['time']:g} ms a query {fast} is best ({quick.loc[fast, 'mAP']:.1f} mAP), within "
+        f"{limits['bytes']:g} bytes an image {slim} ({coded['mAP']:.1f}, {method}).",
+        f"The fit missed sizes held back {missed}; at {ahead['images'].iloc[0]:,} images, which nobody has confirmed, "
+        f"its intervals say that {best} {'keeps its lead' if clear else 'may lose its lead'}.",
+    ]

@@ -1,77 +1,59 @@
-"""Large indexes out of small ones: real and simulated images are encoded, then multiplied without encoding."""
+"""Large indexes out of small ones: real images are encoded, and the wrong ones multiplied without encoding."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib.features.feature_set import FeatureSet
 from patchlib.pq import disk_files, on_disk
 from patchlib.pq.disk_files import Entries
 from patchlib.pq.index import PatchIndex
 from patchlib.pq.on_disk import DiskIndex
-from patchlib.scale.distractors import Distractors, Task
-
-
-def pool(task: Task, model: Distractors, n_simulated: int) -> FeatureSet:
-    """The real images and simulated ones as a feature set: the real ones first."""
-    images = np.concatenate([task.images, model.draw(0, n_simulated)]) if n_simulated else task.images
-    return feature_set(images, task.queries)
-
-
-def feature_set(images: NDArray[np.float32], queries: NDArray[np.float32]) -> FeatureSet:
-    """Images (N, P, D) without boxes as a feature set."""
-    n, patches, dim = images.shape
-    boxes = np.broadcast_to(np.zeros(4, np.float32), (n * patches, 4))
-    offsets = np.arange(n + 1, dtype=np.int64) * patches
-    return FeatureSet(images.reshape(-1, dim), boxes, offsets, queries, {"name": f"{n} images"})
 
 
 def replicate_codes(
     source: PatchIndex,
     patches: int,
-    n_real: int,
+    n_once: int,
     copies: int,
     folder: Path,
-    simulated: int | None = None,
+    others: int | None = None,
     seed: int = 0,
 ) -> DiskIndex:
-    """A large index out of a small one: its simulated images many times over, with recombined codes.
+    """A large index out of a small one: its further images many times over, with recombined codes.
 
     Lists are filled directly, without encoding. In the first copy codes stay as they are; in the others each code is
     put together from two codes of its list, an eighth at a time at random. So lists have realistic lengths, images
     keep patches that resemble each other, and codes remain codes of their list.
 
     Args:
-        source: index of real and simulated images with equally many patches each.
+        source: index of images with equally many patches each.
         patches: keep so many patches of every image: a coarser level.
-        n_real: the first images are real and come once.
-        copies: of the simulated images.
+        n_once: the first images come once: those of the benchmark.
+        copies: of the others.
         folder: where the index goes; must not hold one.
-        simulated: take only so many of them; None = all.
+        others: take only so many of them; None = all.
         seed: of the random numbers.
     """
     import faiss
 
     owned = int(source.offsets[1])
-    simulated = len(source.offsets) - 1 - n_real if simulated is None else simulated
+    others = len(source.offsets) - 1 - n_once if others is None else others
     rng = np.random.default_rng(seed)
-    kept = [_kept(source, number, owned, patches, n_real + simulated) for number in range(source.ivf.nlist)]
-    real = [ids < n_real * patches for _, ids in kept]
+    kept = [_kept(source, number, owned, patches, n_once + others) for number in range(source.ivf.nlist)]
+    once = [ids < n_once * patches for _, ids in kept]
 
     def lists() -> Iterator[Entries]:
-        shifts = np.arange(copies)[:, None] * (simulated * patches)
-        for (codes, ids), own in zip(kept, real, strict=True):
+        shifts = np.arange(copies)[:, None] * (others * patches)
+        for (codes, ids), own in zip(kept, once, strict=True):
             recombined = _recombine(codes[~own], copies, rng).reshape(-1, codes.shape[1])
             numbers = np.concatenate([ids[own], (ids[~own] + shifts).ravel()])
             yield Entries(np.concatenate([codes[own], recombined]), numbers)
 
-    offsets = np.arange(n_real + copies * simulated + 1, dtype=np.int64) * patches
+    offsets = np.arange(n_once + copies * others + 1, dtype=np.int64) * patches
     folder.mkdir(parents=True, exist_ok=True)
     empty = faiss.clone_index(source.index)
     empty.reset()
@@ -99,14 +81,3 @@ def _recombine(codes: NDArray[np.uint8], copies: int, rng: np.random.Generator) 
         other = rng.integers(2, size=(count, blocks, 1), dtype=bool) & (copy > 0)
         result[copy] = np.where(other, words[rng.permutation(count)], words)
     return result
-
-
-@contextmanager
-def temporary_copies(
-    source: PatchIndex, patches: int, n_real: int, copies: int, folder: Path, simulated: int | None = None
-) -> Iterator[DiskIndex]:
-    """As :func:`replicate_codes`, for a while: the folder is removed afterwards."""
-    try:
-        yield replicate_codes(source, patches, n_real, copies, folder, simulated)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -99,6 +99,7 @@ def rank(
     """
     if not parts:
         raise ValueError("no parts to search, expected those of sharded_search.of_files or of_features")
+    executor = cluster.chosen(executor)  # PATCHLIB_SCHEDULER may name one
     queries = np.ascontiguousarray(query_descriptors, np.float32)
     n_images = sum(part.last - part.first for part in parts)
     depth = n_images if k is None else min(k, n_images)

@@ -94,14 +94,16 @@ def test_no_more_is_resident_than_allowed(tmp_path: Path) -> None:
     """64 MB of lists in a process of its own; with 8 MB at a time its memory grows by no more than twice that."""
     code = f"""
 import sys
+sys.path[:0] = {IMPORTED!r}
 from pathlib import Path
 import numpy as np
+from builders import patches_of
 from patchlib.pq import on_disk
 from patchlib.scale import replicate
 from patchlib.pq.index import PatchIndex
 rng = np.random.default_rng(0)
 images = rng.standard_normal((1000, 5, 32), dtype=np.float32)
-source = PatchIndex.build(replicate.feature_set(images, images[:4, 0]), nlist=32, m=8, threads=1)
+source = PatchIndex.build(patches_of(images, images[:4, 0]), nlist=32, m=8, threads=1)
 index = replicate.replicate_codes(source, 5, 0, 800, Path({str(tmp_path)!r}))
 def resident():
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])

@@ -77,7 +77,7 @@ def test_sphinx_has_nothing_to_complain_about(made: Site) -> None:
 def test_every_notebook_has_a_page_and_they_follow_each_other(made: Site) -> None:
     files = [*sorted(paths.notebooks().glob("*.ipynb")), *sorted(paths.notebooks().glob("appendix/*.ipynb"))]
     expected = [file.relative_to(paths.root()).with_suffix(".html").as_posix() for file in files]
-    expected.append("protocols.html")
+    expected += ["protocols.html", "clusters.html"]
     page, order = made.pages[made.home], []
     while following := [link for link in _rel(page.file, "next") if link]:
         page = made.pages[(page.file.parent / following[0]).resolve()]

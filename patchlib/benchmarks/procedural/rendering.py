@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -95,10 +96,8 @@ def in_processes(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int |
     return results
 
 
-def _write_scene(config: ProceduralConfig, root: Path, job: Job) -> None:
-    """Writes one image; its box file is written before it, so that the image says that both are there."""
-    instance, number = job
-    path = root / file_of(instance, number)
+def jpeg(config: ProceduralConfig, instance: int | None, number: int) -> tuple[bytes, NDArray[Any]]:
+    """The content of :func:`file_of`, and the (B, 4) boxes of the instance in it."""
     if instance is not None and number < 0:
         image, quality = make_query(config, instance), 92
         boxes = np.array([(0, 0, *image.size)])
@@ -107,11 +106,19 @@ def _write_scene(config: ProceduralConfig, root: Path, job: Job) -> None:
         key = (_QUALITY, config.seed, config.instances if instance is None else instance, number)
         low, high = config.quality
         image, boxes, quality = scene.image, scene.boxes, int(stream(*key).integers(low, high + 1))
-    if instance is not None:
+    image.save(content := io.BytesIO(), "JPEG", quality=quality)
+    return content.getvalue(), boxes
+
+
+def _write_scene(config: ProceduralConfig, root: Path, job: Job) -> None:
+    """Writes one image; its box file is written before it, so that the image says that both are there."""
+    path = root / file_of(*job)
+    content, boxes = jpeg(config, *job)
+    if job[0] is not None:
         with provenance.atomic_write(path.with_name(f"{path.stem}_bbox.txt"), "w") as file:
             file.writelines(f"{x0} {y0} {x1 - x0} {y1 - y0}\n" for x0, y0, x1, y1 in boxes.tolist())
     with provenance.atomic_write(path) as file:
-        image.save(file, "JPEG", quality=quality)
+        file.write(content)
 
 
 def _write_derived(folder: Path, make: Callable[[Any], Picture], item: tuple[str, Any]) -> BoxList:
