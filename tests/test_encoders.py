@@ -208,7 +208,7 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(shipped: Path, monkeypatc
     def offline(*arguments: object, **options: object) -> None:
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("patchlib.encoders.encoder.build_model", offline)
+    monkeypatch.setattr("patchlib.encoders.networks.build_model", offline)
     with pytest.raises(FileNotFoundError, match=r"VGG16 .*ConnectionError.* or use a built-in encoder: tiny-net"):
         encoders.create("VGG16")
 
@@ -217,7 +217,7 @@ def test_a_gated_model_names_the_page_the_wait_and_a_substitute(monkeypatch: pyt
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError("403: access to the repository is restricted")
 
-    monkeypatch.setattr("patchlib.encoders.encoder.build_model", refused)
+    monkeypatch.setattr("patchlib.encoders.networks.build_model", refused)
     with pytest.raises(
         FileNotFoundError, match=r"DINOv3 .*GatedRepoError.* huggingface\.co/facebook/dinov3-\S+, "
     ) as told:
@@ -383,7 +383,7 @@ def test_threads_that_share_a_gpu_get_the_descriptors_of_the_cpu() -> None:
 def test_a_network_is_built_when_it_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path))
     made = encoders.create("EfficientNet-Lite0")
-    monkeypatch.setattr(encoders.encoder, "build_model", None)  # would fail if it were called
+    monkeypatch.setattr("patchlib.encoders.networks.build_model", None)  # would fail if it were called
     again = encoders.create("EfficientNet-Lite0")
     crops = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), dtype=np.uint8)
     assert again.config == made.config

@@ -143,10 +143,8 @@ def _from_mirror(url: str, part: _Part, retry: RetryPolicy) -> str:
             if part.sha256 in (None, digest):
                 return digest
             part.remove()
-            # a wrong beginning may have been continued: then the whole is worth a try
-            raise (_Transient if offset else _Refused)(
-                f"sends another file: its SHA-256 is {digest}, expected {part.sha256}"
-            )
+            problem = _Transient if offset else _Refused  # a wrong beginning continued: the whole is worth a try
+            raise problem(f"sends another file: its SHA-256 is {digest}, expected {part.sha256}")
         except _Transient as error:
             reason, wait = str(error), error.wait
         if (reached := part.length) > furthest:
@@ -161,6 +159,8 @@ def _from_mirror(url: str, part: _Part, retry: RetryPolicy) -> str:
 def _transfer(url: str, part: _Part, offset: int, tag: str | None, retry: RetryPolicy) -> None:
     """One connection, to the end of the file."""
     connect = {"http": _http, "https": _http, "ftp": _ftp}.get(urlsplit(url).scheme, _local)
+    if connect is not _local and os.environ.get("PATCHLIB_OFFLINE"):
+        raise _Refused("is not asked: PATCHLIB_OFFLINE is set")
     with ExitStack() as stack:
         with _told_apart():
             stream = stack.enter_context(connect(url, offset, tag, retry.timeout))

@@ -3,7 +3,8 @@
 Begin at :func:`create`. Which there are stands in ``encoders.yaml`` and is read by :mod:`patchlib.encoders.specs`.
 """
 
-from patchlib.encoders.encoder import Encoder, build_model, create, export
+from patchlib.encoders.encoder import Encoder, create, export
+from patchlib.encoders.networks import build_model
 from patchlib.encoders.specs import EncoderSpec, card, names, registry, spec
 from patchlib.encoders.text import encode_text
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchlib.encoders import onnx_runtime, specs
-from patchlib.encoders.specs import EncoderSpec, WeightsFile, names, spec
+from patchlib.encoders import networks, onnx_runtime
+from patchlib.encoders.specs import EncoderSpec, spec
 from patchlib.support import provenance
 from patchlib.support.suggest import unknown_name
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16")
 HISTOGRAM_BINS = 8  # per colour channel
-RANDOM = "random-0"  # name of weights drawn with seed 0
-DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -94,8 +90,8 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
             raise ValueError(f"encoder {name!r} has no weights, got {weights}; leave weights out")
         histogram = partial(_histogram, specification)
         return Encoder(name, *parts, histogram, specification.config(), recipe=(name, device, None, dtype))
-    source, file = _source(specification, weights)
-    build = _Once(partial(_network, specification, source, file, device, dtype))
+    source, file = networks.source(specification, weights)
+    build = networks.Once(partial(networks.network, specification, source, file, device, dtype))
     if file is None or file.sha256 is None:  # no hash vouches for them: what is wrong is said now
         build()
     config = {**specification.config(), "weights": source, "dtype": dtype}
@@ -111,7 +107,8 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
 def export(encoder: Encoder) -> Path:
     """A torch encoder of the CPU as an ONNX file in the cache, from bytes to unit rows; made if it is not there."""
     what = spec(encoder.name)
-    return onnx_runtime.export(encoder.build, *_scale_and_shift(what), what.input_size, encoder.config)
+    config = {key: value for key, value in encoder.config.items() if key != "onnx"}
+    return onnx_runtime.export(encoder.build, *_scale_and_shift(what), what.input_size, config)
 
 
 def _again(recipe: tuple[str, str, str | Path | None, str], config_hash: str) -> Encoder:
@@ -120,111 +117,6 @@ def _again(recipe: tuple[str, str, str | Path | None, str], config_hash: str) ->
     if provenance.config_hash(encoder.config) != config_hash:
         raise ValueError(f"encoder {recipe[0]} has other weights or settings on this machine; install the same version")
     return encoder
-
-
-def build_model(specification: EncoderSpec, pretrained: bool = False) -> torch.nn.Module:
-    """The bare torch model of a specification; it maps (B, 3, H, W) to (B, D).
-
-    Random weights are drawn from torch's global generator; :func:`create` seeds a fork of it.
-    """
-    if specification.library == "timm":
-        import timm
-
-        return timm.create_model(
-            specification.model, pretrained=pretrained, **{"num_classes": 0, **specification.kwargs}
-        )
-    import open_clip
-
-    tag = specification.checkpoint if pretrained else None
-    return open_clip.create_model(specification.model, pretrained=tag, **specification.kwargs).visual
-
-
-class _Once:
-    """A network that is made when first asked for; by one of the threads that ask."""
-
-    def __init__(self, make: Callable[[], torch.nn.Module]) -> None:
-        self._make, self._lock = make, Lock()
-        self._model: torch.nn.Module | None = None
-
-    def __call__(self) -> torch.nn.Module:
-        with self._lock:
-            if self._model is None:
-                self._model = self._make()
-        return self._model
-
-
-def _source(specification: EncoderSpec, weights: str | Path | None) -> tuple[str, WeightsFile | None]:
-    """A name of the weights that changes when they do, and their file; None where they are random, or a hub's."""
-    if weights == "random":
-        return RANDOM, None
-    if weights is None and not (specification.built_in or specification.packaged):
-        return specification.checkpoint or specification.model, None
-    file = WeightsFile(Path(weights)) if weights is not None else specs.weights_file(specification)
-    return _verified(file, specification.name), file
-
-
-def _network(
-    specification: EncoderSpec, source: str, file: WeightsFile | None, device: str, dtype: str
-) -> torch.nn.Module:
-    import torch
-
-    if file is None and source != RANDOM:
-        model = _pretrained(specification)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = build_model(specification)
-        if file is not None:
-            _fill(model, file, specification.name)
-    layers: list[Any] = list(model.modules())
-    for layer in layers:
-        if hasattr(layer, "fused_attn"):  # slower than plain attention on a CPU at these sizes
-            layer.fused_attn = not device.startswith("cpu")
-    return model.eval().requires_grad_(False).to(device, getattr(torch, dtype)).to(memory_format=torch.channels_last)
-
-
-def _verified(file: WeightsFile, name: str) -> str:
-    """Name of a weights file by its hash; raises where it is missing, or not the one its card describes."""
-    if not file.path.exists():
-        raise FileNotFoundError(f"weights of {name} not found: {file.path}; {file.remedy}")
-    digest = provenance.sha256_file(file.path)
-    if file.sha256 not in (None, digest):
-        raise ValueError(f"{file.path} is not the file its card describes (sha256 {digest[:12]}...); {file.remedy}")
-    return f"sha256:{digest}"
-
-
-def _pretrained(specification: EncoderSpec) -> torch.nn.Module:
-    try:
-        return build_model(specification, pretrained=True)
-    except Exception as error:  # the hub clients raise many kinds; all mean "no weights"
-        raise FileNotFoundError(
-            f"the weights of {specification.name} ({specification.library} {specification.model}) are neither cached "
-            f"nor to be fetched ({type(error).__name__}); go online once, or pass a file as weights=, or use a "
-            f"built-in encoder: {', '.join(name for name in names() if spec(name).built_in)}"
-            + (f". {specification.gated}" if specification.gated else "")
-        ) from error
-
-
-def _fill(model: torch.nn.Module, file: WeightsFile, name: str) -> None:
-    """Load a state dictionary into ``model``, by the tensors' names or in their order."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = file.path
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, *DAMAGED) as error:
-        kind = type(error).__name__  # torch's own text advises to switch its safety off
-        raise ValueError(f"weights file {path} of {name} is damaged ({kind}); fetch or restore it again") from error
-    if file.in_order:  # the classifier comes last, and a model without one needs it not
-        state = dict(zip(model.state_dict(), state.values(), strict=False))
-    try:
-        model.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        # torch says what does not fit in the lines below the first
-        reason = str(error).split("\n", 1)[-1].strip()[:200]
-        raise ValueError(f"weights file {path} does not fit {name}: {reason}") from error
 
 
 def _forward(

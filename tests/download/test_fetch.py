@@ -239,3 +239,12 @@ def test_chunks_without_an_end_are_cut_off(web, url, get, monkeypatch, out):
     monkeypatch.setattr("patchlib.download.fetch.LARGEST", SIZE - 1)
     with pytest.raises(DownloadError, match=f"sends more than the {SIZE - 1} bytes the file has, or may have"):
         fetch([url], out / "file.bin", None, None, QUICK)
+
+
+def test_offline_no_host_is_asked_and_files_are_read(web, url, get, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATCHLIB_OFFLINE", "1")
+    with pytest.raises(DownloadError, match=r"PATCHLIB_OFFLINE is set\n.*--from FILE"):
+        get(url)
+    assert not web.requests
+    (tmp_path / "copy.bin").write_bytes(BODY)
+    assert get(str(tmp_path / "copy.bin")) == (BODY, str(tmp_path / "copy.bin"))

@@ -78,7 +78,7 @@ def test_a_network_gives_the_plain_loops_descriptors(tiny: Benchmark, tmp_path: 
     )
     torch.manual_seed(0)
     model = encoders.build_model(specification).eval()
-    network = encoder_of(encoder._forward(model, specification, "cpu", "float32"), 96, 32, "net")
+    network = encoder_of(encoder._forward(lambda: model, specification, "cpu", "float32"), 96, 32, "net")
     got = features.extract(tiny, "L3", network, tmp_path)
     rows, queries = plain_loop(tiny, network, 3)
     assert (got.descriptors * rows).sum(axis=1).min() >= 0.999
