@@ -11,6 +11,7 @@ import pandas as pd
 
 from patchlib.benchmarks.benchmark import POSITIVES, Benchmark
 from patchlib.benchmarks.image_files import SUFFIXES, assemble, find_images, nan_boxes
+from patchlib.support.wording import counted
 
 
 def load(root: Path) -> Benchmark:
@@ -27,7 +28,7 @@ def load(root: Path) -> Benchmark:
     photos, others = find_images(root)
     if not photos:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise ValueError(f"{root} holds no photograph ({len(others)} other file(s)); known endings are {kinds}")
+        raise ValueError(f"{root} holds no photograph ({counted(len(others), 'other file')}); it reads {kinds}")
     images = pd.DataFrame({"image_id": photos, "path": photos})
     queries = pd.DataFrame({"query_id": photos, "path": photos, "instance": photos})
     queries[POSITIVES[2:]] = nan_boxes(len(photos))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from patchlib import boxes as box_ops
 from patchlib.images import MEMBER
 from patchlib.support.suggest import unknown_name
+from patchlib.support.wording import counted
 
 BOX = ["x0", "y0", "x1", "y1"]
 IMAGES = ["image_id", "path", "width", "height"]
@@ -192,7 +193,7 @@ def _refuse(name: str, table: pd.DataFrame, bad: pd.Series, problem: str) -> Non
         row = table[bad].astype(object).iloc[0]  # ids that are numbers stay whole
         owner = " / ".join(str(row[key]) for key in ("query_id", "image_id") if key in row)
         box = [float(row[side]) for side in BOX]
-        raise ValueError(f"{name}: box {box} of {owner} {problem} ({int(bad.sum())} such box(es))")
+        raise ValueError(f"{name}: box {box} of {owner} {problem} ({counted(int(bad.sum()), 'such box')})")
 
 
 def clipped_boxes(name: str, table: pd.DataFrame, sizes: NDArray[Any], owner: str) -> NDArray[np.float32]:
@@ -215,6 +216,6 @@ def clipped_boxes(name: str, table: pd.DataFrame, sizes: NDArray[Any], owner: st
     outside = (np.abs(clipped - boxes) > 0).any(axis=1)
     if outside.any():
         first = table[owner][outside].iloc[0]
-        message = f"{int(outside.sum())} box(es) reach beyond their image and were clipped, first in {first}"
+        message = f"{counted(int(outside.sum()), 'box')} clipped to the image, reaching beyond it, first in {first}"
         warnings.warn(f"{name}: {message}", stacklevel=4)
     return clipped

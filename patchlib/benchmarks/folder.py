@@ -39,6 +39,7 @@ import pandas as pd
 
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.image_files import assemble, find_images, to_numbers
+from patchlib.support.wording import counted
 
 LAYOUT = "expected queries/ and database/ with photographs in them; see patchlib.benchmarks.folder"
 
@@ -89,7 +90,7 @@ def _scan(root: Path, part: str, identifier: str) -> tuple[pd.DataFrame, list[st
         raise FileNotFoundError(f"{root / part} is not a folder; {LAYOUT}")
     photos, others = find_images(root / part)
     if not photos:
-        raise ValueError(f"{root / part} holds no photograph ({len(others)} other file(s)); {LAYOUT}")
+        raise ValueError(f"{root / part} holds no photograph ({counted(len(others), 'other file')}); {LAYOUT}")
     rows = [(path, f"{part}/{path}", instance_of(path)) for path in photos]
     return pd.DataFrame(rows, columns=[identifier, "path", "instance"]), others
 
@@ -151,7 +152,7 @@ def _read_csv(table: Path, columns: list[str]) -> pd.DataFrame:
     missing = [column for column in columns if column not in frame]
     if missing:
         raise ValueError(
-            f"{table} lacks the column(s) {', '.join(missing)}: its first line is {','.join(frame.columns)!r}, "
+            f"{table} lacks {', '.join(missing)}: its first line is {','.join(frame.columns)!r}, "
             f"expected {','.join(columns)!r}, separated by commas"
         )
     for column in {"query", "image"} & set(frame.columns):

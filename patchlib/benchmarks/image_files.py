@@ -17,6 +17,7 @@ from patchlib import images
 from patchlib.benchmarks.benchmark import BOX, POSITIVES, Benchmark, clipped_boxes
 from patchlib.support import paths
 from patchlib.support.provenance import atomic_write, config_hash
+from patchlib.support.wording import counted
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"))
 PHONES = (".heic", ".heif", ".avif")  # photographs that Pillow does not read
@@ -72,7 +73,7 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
                 path = (Path(base) / name).relative_to(folder).as_posix()
                 (pictures if Path(name).suffix.lower() in SUFFIXES else others).append(path)
     if unread := sorted(path for path in others if path.lower().endswith(PHONES)):
-        told = f"{len(unread)} photograph(s) in a format that is not read are left out: {first_three(unread)}"
+        told = f"{counted(len(unread), 'photograph')} left out, of a format that is not read: {first_three(unread)}"
         warnings.warn(f"{folder}: {told}; save them as JPEG", stacklevel=3)
     return sorted(pictures), sorted(others)
 
@@ -177,8 +178,8 @@ def assemble(
         if not skip_bad:
             listing = "".join(f"\n  {root / path}" for path in bad[:10]) + ("\n  ..." if bad[10:] else "")
             raise images.ImageError(
-                f"{len(bad)} image(s) of {name} cannot be read, or are below {SMALLEST} pixels a side:{listing}\n"
-                "Replace them, or leave them out with skip_bad=True (--skip-bad)"
+                f"{counted(len(bad), 'image')} of {name} cannot be read, or are below {SMALLEST} pixels a side:"
+                f"{listing}\nReplace them, or leave them out with skip_bad=True (--skip-bad)"
             )
         database, queries = database[~unreadable[0]], queries[~unreadable[1]].copy()
         query_sizes = query_sizes[~unreadable[1]]

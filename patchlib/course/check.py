@@ -19,6 +19,7 @@ from patchlib import boxes as box_ops
 from patchlib import images, metrics, regions, search
 from patchlib.course.verdict import NOT_YET, Case, Failed, NotYet, Passed, called, compare
 from patchlib.studies.bootstrap import bootstrap
+from patchlib.support.wording import counted
 
 Function = Callable[..., Any]
 BOXES = np.array([[0, 0, 4, 4], [2, 1, 6, 4], [4, 0, 8, 4], [1, 1, 3, 3], [6, 6, 9, 8]], np.float32)
@@ -289,7 +290,7 @@ def evidence(yours: Any, table: pd.DataFrame) -> Passed:
     count = len([part for part in re.split(r"[.!?](?:\s+|$)", yours.strip()) if part])
     known = {f"{abs(value):.1f}" for value in table.select_dtypes("number").to_numpy(float).ravel()}
     if count != 3:
-        raise Failed(f"evidence: came back {count} sentence(s), expected 3")
+        raise Failed(f"evidence: came back {counted(count, 'sentence')}, expected 3")
     if not known & set(re.findall(r"\d+\.\d", yours)):
         raise Failed("evidence: no number of the table above is in it, expected at least one, to one decimal")
     if not re.search(r"interval|between|\[", yours):

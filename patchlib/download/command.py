@@ -15,6 +15,7 @@ from patchlib.download.manifest import Entry
 from patchlib.download.store import FetchOptions
 from patchlib.download.unpack import ArchiveError
 from patchlib.support.suggest import unknown_name
+from patchlib.support.wording import counted
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -72,7 +73,7 @@ def _verify(entries: list[Entry], asked: argparse.Namespace) -> int:
             problems = store.verify(entry, asked.data, asked.quick)
             for path, reason in list(problems.items())[:20]:
                 print(f"{entry.name}: {path} {reason}")
-            print(f"{entry.name}: {len(problems) or 'no'} file(s) miss or differ")
+            print(f"{entry.name}: {counted(len(problems), 'file')} missing or different")
             agree.append(not problems)
         agree.append(_counts_agree(entry, asked.data, counts[entry.name]))
     return 0 if all(agree) else 1

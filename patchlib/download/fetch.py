@@ -126,7 +126,7 @@ def fetch(urls: Sequence[str], target: Path, size: int | None, sha256: str | Non
             part.remove()
             return Fetched(target.stat().st_size, digest, url)
     raise DownloadError(
-        f"could not fetch {target.name}; asked {len(urls)} address(es):{reasons}\n"
+        f"could not fetch {target.name}; asked:{reasons}\n"
         "Try again later (what has arrived is kept), or give a copy: --from FILE, FOLDER or URL, or PATCHLIB_MIRROR"
     )
 

@@ -28,6 +28,7 @@ from patchlib.download.fetch import DownloadError, Fetched, RetryPolicy, fetch
 from patchlib.download.manifest import Entry, File, Listing
 from patchlib.download.unpack import ArchiveError, move_in, unpack
 from patchlib.support.provenance import atomic_write, read_json, sha256_file, write_json
+from patchlib.support.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def get(entry: Entry, data: Path, options: FetchOptions) -> int:
             shelf, files = _Shelf(entry, data), _wanted(entry, folder, options)
             missing = [file for file in files if options.force or file.name not in shelf.whole]
             if not missing:
-                print(f"{entry.name}: all {len(files)} file(s) are in {folder}; --force fetches them again")
+                print(f"{entry.name}: all {counted(len(files), 'file')} in {folder}; --force fetches them again")
                 return len(shelf.whole)
             _check_disk(shelf, missing)
             if options.only is None and options.limit is None:
@@ -98,7 +99,7 @@ def get(entry: Entry, data: Path, options: FetchOptions) -> int:
             for number, file in enumerate(missing, 1):
                 print(f"{entry.name}: {file.name} ({number} of {len(missing)})")
                 _get_file(shelf, file, options)
-            print(f"{entry.name}: {len(missing)} file(s) fetched into {folder}")
+            print(f"{entry.name}: {counted(len(missing), 'file')} fetched into {folder}")
             return len(shelf.whole)
     except Timeout:
         raise DownloadError(f"another process is fetching {entry.name} into {folder}; wait for it") from None
@@ -223,7 +224,7 @@ def _check_disk(shelf: _Shelf, files: Sequence[File]) -> None:
     size = tqdm.format_sizeof(sum(lengths.values()), "B") if all(lengths.values()) else "an unknown size"
     free = shutil.disk_usage(shelf.path.parent).free
     room = f"{tqdm.format_sizeof(free, 'B')} free"
-    print(f"{shelf.entry.name}: {len(files)} file(s), {size} to fetch; {room} in {shelf.data}")
+    print(f"{shelf.entry.name}: {counted(len(files), 'file')}, {size} to fetch; {room} in {shelf.data}")
     if needed > free:
         raise DownloadError(
             f"{shelf.entry.name} needs {tqdm.format_sizeof(needed, 'B')} while it unpacks, but {shelf.data} has "

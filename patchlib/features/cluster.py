@@ -29,6 +29,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from patchlib.support.wording import counted
+
 if TYPE_CHECKING:
     from dask.distributed import Client, Future
 
@@ -189,8 +191,8 @@ def _result(future: Future, label: str) -> Any:
         raise ClusterError(LOST) from error
     except KilledWorker as error:
         raise ClusterError(
-            f"a {label} ended {error.allowed_failures + 1} worker(s) one after the other, most likely for lack of "
-            f"memory; what is finished is kept: give workers more memory or fewer threads and run again ({error})"
+            f"a {label} ended {counted(error.allowed_failures + 1, 'worker')} one after another, most likely for lack "
+            f"of memory; what is finished is kept: give workers more memory or fewer threads and run again ({error})"
         ) from error
     except Exception as error:
         error.add_note(f"raised by a {label} on a worker of the cluster; what is finished is kept")

@@ -26,6 +26,7 @@ from patchlib.features.feature_set import FeatureSet, load, set_name
 from patchlib.features.shards import Job, Shard, fingerprint, write_missing
 from patchlib.support import machine, paths, provenance
 from patchlib.support.files import full_disk_explained, locked
+from patchlib.support.wording import counted
 
 if TYPE_CHECKING:
     from dask.distributed import Client
@@ -41,8 +42,8 @@ class BadImages(ValueError):
         self.messages = messages
         listed = "\n  ".join(messages[:20]) + (f"\n  and {len(messages) - 20} more" if len(messages) > 20 else "")
         super().__init__(
-            f"{len(messages)} image(s) cannot be read:\n  {listed}\nEverything else is kept. Replace them and run "
-            "again, or leave them out with --skip-bad (skip_bad=True)"
+            f"{counted(len(messages), 'image')} cannot be read:\n  {listed}\nEverything else is kept. Replace them and "
+            "run again, or leave them out with --skip-bad (skip_bad=True)"
         )
 
 

@@ -22,6 +22,7 @@ from patchlib.run import changes, notebooks, readme
 from patchlib.run.display import Display
 from patchlib.session import Profile
 from patchlib.support import machine, paths, provenance
+from patchlib.support.wording import counted
 
 DEFAULT_PROFILE = "builtin"
 HARMLESS = {"workers"}  # overrides that change no result
@@ -261,7 +262,7 @@ def _estimate(chosen: Sequence[Path], seconds: Mapping[str, float], jobs: int) -
 
 
 def _count(some: Sequence[object]) -> str:
-    return f"{len(some)} notebook{'' if len(some) == 1 else 's'}"
+    return counted(len(some), "notebook")
 
 
 def _short(path: Path) -> str:

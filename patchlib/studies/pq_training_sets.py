@@ -13,6 +13,7 @@ from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.procedural import loader, scenes
 from patchlib.benchmarks.procedural.config import ProceduralConfig
 from patchlib.studies import controlled
+from patchlib.support.wording import counted
 
 if TYPE_CHECKING:
     from patchlib.features.feature_set import FeatureSet
@@ -81,7 +82,7 @@ def halves(benchmark: Benchmark) -> tuple[Benchmark, Benchmark]:
     """
     numbers, names = pd.factorize(benchmark.queries["instance"])
     if len(names) < 2:
-        raise ValueError(f"{benchmark.name} has {len(names)} instance(s), expected at least 2 to be halved")
+        raise ValueError(f"{benchmark.name} has {counted(len(names), 'instance')}, expected at least 2 to be halved")
     even = numbers // max(1, len(names) // 10) % 2 == 0
     first, second = (benchmark.subset(queries=np.flatnonzero(chosen).tolist()) for chosen in (even, ~even))
     return first, second

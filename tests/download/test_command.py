@@ -54,7 +54,7 @@ def test_list_get_verify_cite(data, capsys):
     out = capsys.readouterr().out
     assert "licence: MIT" in out and "free in" in out and "images  expected         6  found         6" in out
     assert data("verify") == 0
-    assert "mini: no file(s) miss or differ" in capsys.readouterr().out
+    assert "mini: 0 files missing or different" in capsys.readouterr().out
     assert data("list", "mini") == 0
     assert "complete" in capsys.readouterr().out
     assert data("cite", "mini", "other") == 0

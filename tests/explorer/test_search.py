@@ -71,7 +71,7 @@ def test_an_unreadable_photograph_is_left_out_and_named(
     ("arguments", "message"),
     [
         (["red.png", "absent"], "absent is not a folder"),
-        (["red.png", "empty"], "holds no photograph (1 other file(s)); known endings are .bmp"),
+        (["red.png", "empty"], "holds no photograph (1 other file); it reads .bmp"),
         (["notes.txt", "photos"], "cannot read image notes.txt"),
         (["absent.jpg", "photos"], "cannot read image absent.jpg: no such file"),
         (["red.png", "photos", "--level", "L3x"], "unknown region strategy 'L3x'"),

@@ -99,7 +99,7 @@ def test_a_task_that_ends_its_workers_is_given_up_and_the_rest_resumed(tiny: Ben
     (tmp_path / "left").mkdir()
     (tmp_path / "left" / "0").touch()
     mortal = encoder_of(partial(dying, left=tmp_path / "left"), 3)
-    message = r"ended 1 worker\(s\) one after the other(.|\n)*run again"
+    message = r"ended 1 worker one after another(.|\n)*run again"
     with (
         dask.config.set(SETTINGS | {"distributed.scheduler.allowed-failures": 0}),
         small_cluster() as client,
@@ -113,13 +113,13 @@ def test_unreadable_images_are_listed_and_the_rest_is_kept(client: Client, tiny:
     good = (tiny.root / "database/005.png").read_bytes()
     for number in (5, 12):
         (tiny.root / f"database/{number:03d}.png").write_bytes(b"no image")
-    with pytest.raises(features.BadImages, match=r"2 image\(s\) cannot be read(.|\n)*005\.png(.|\n)*012\.png"):
+    with pytest.raises(features.BadImages, match=r"2 images cannot be read(.|\n)*005\.png(.|\n)*012\.png"):
         extract(tiny, COLOUR, tmp_path / "there", executor=client)
     kept = list((tmp_path / "there").glob("*/shards/image-*.npy"))
     assert len(kept) == 10 - 2
     (tiny.root / "database/005.png").write_bytes(good)
     times = {path: path.stat().st_mtime_ns for path in kept}
-    with pytest.raises(features.BadImages, match=r"1 image\(s\)"):
+    with pytest.raises(features.BadImages, match=r"1 image "):
         extract(tiny, COLOUR, tmp_path / "there", executor=client)
     assert {path: path.stat().st_mtime_ns for path in kept} == times  # only what was missing was made
     there = extract(tiny, COLOUR, tmp_path / "there", executor=client, skip_bad=True)

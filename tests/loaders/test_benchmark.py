@@ -37,7 +37,7 @@ def test_no_positives_at_all() -> None:
 
 
 def test_boxes_beyond_the_image_are_clipped_with_one_warning() -> None:
-    with pytest.warns(UserWarning, match=r"2 box\(es\) reach beyond their image and were clipped, first in i1"):
+    with pytest.warns(UserWarning, match=r"2 boxes clipped to the image, reaching beyond it, first in i1"):
         benchmark = benchmark_of(3, 1, [(0, 0, HALF), (0, 1, (-5, 0, 50, 120)), (0, 2, (1, 1, 101, 9))])
     assert benchmark.positives[BOX].to_numpy().tolist() == [list(HALF), [0, 0, 50, 100], [1, 1, 100, 9]]
     with warnings.catch_warnings():

@@ -107,7 +107,7 @@ def test_boxes_beyond_the_photograph_are_clipped_with_a_warning(root):
 
 MUG = "database/mug/IMG_1.jpg"
 MISTAKES = [
-    ("boxes", "image,x0,y0,x1", [f"{MUG},1,2,3"], r"lacks the column\(s\) y1.*expected 'image,x0,y0,x1,y1'"),
+    ("boxes", "image,x0,y0,x1", [f"{MUG},1,2,3"], r"lacks y1.*expected 'image,x0,y0,x1,y1'"),
     ("boxes", "image;x0;y0;x1;y1", ["a;1;2;3;4"], "separated by commas"),
     ("boxes", BOXES, ["mug/IMG_1.jpg,1,2,3,4"], f"boxes.csv, line 2: there is no photograph .*did you mean {MUG}"),
     ("boxes", BOXES, [f"{MUG},1,two,3,4"], "line 2: y0 is 'two', expected a number"),
@@ -149,7 +149,7 @@ def test_mistakes_in_the_folder(tmp_path, root):
 def test_unreadable_photographs(root):
     (root / "database/mug/IMG_1.jpg").write_bytes(b"no image")
     (root / "queries/lamp__side.jpg").write_bytes(b"")
-    with pytest.raises(ImageError, match=r"(?s)2 image\(s\) of folder.*mug/IMG_1.jpg.*lamp__side.jpg.*--skip-bad"):
+    with pytest.raises(ImageError, match=r"(?s)2 images of folder.*mug/IMG_1.jpg.*lamp__side.jpg.*--skip-bad"):
         load("folder", root)
     benchmark = load("folder", root, skip_bad=True)
     assert benchmark.meta["skipped"] == ["database/mug/IMG_1.jpg", "queries/lamp__side.jpg"]
@@ -194,6 +194,6 @@ def test_photographs_that_cannot_be_used_are_listed_together_and_left_out(root):
     (root / "database/mug/gone.jpg").symlink_to(root / "nowhere.jpg")
     (root / "database/mug/phone.HEIC").write_bytes(b"x")
     with pytest.warns(UserWarning, match="1 photograph.*not read are left out: mug/phone.HEIC; save them as JPEG"):
-        with pytest.raises(ImageError, match=r"2 image\(s\) of folder(?s:.)*gone.jpg(?s:.)*tiny.png"):
+        with pytest.raises(ImageError, match=r"2 images of folder(?s:.)*gone.jpg(?s:.)*tiny.png"):
             load("folder", root)
         assert load("folder", root, skip_bad=True).meta["skipped"] == ["database/mug/gone.jpg", "database/mug/tiny.png"]

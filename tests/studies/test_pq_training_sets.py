@@ -62,7 +62,7 @@ def test_halves_share_no_instance(n_instances: int, expected: list[int]) -> None
 
 
 def test_one_instance_cannot_be_halved() -> None:
-    with pytest.raises(ValueError, match=r"1 instance\(s\), expected at least 2"):
+    with pytest.raises(ValueError, match=r"1 instance, expected at least 2"):
         pq_training_sets.halves(benchmark_of(2, 2, [(0, 0, None)]))
 
 
