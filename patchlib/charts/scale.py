@@ -30,7 +30,8 @@ def panels(axes: NDArray[Any], points: pd.DataFrame, probes: pd.DataFrame, setti
         setting: what codes are, e.g. ``"m = 64, nprobe = 32"``, for the axes that depend on it.
     """
     for ax, value, label in zip(axes.flat, ("mAP", "GB", "ms"), ("mAP@1k (%)", "GB", "ms a query"), strict=False):
-        curves(ax, points, value).set(ylabel=f"{label}\nPQ: {setting}", yscale="linear" if value == "mAP" else "log")
+        curves(ax, points, value).set_ylabel(f"{label}\nPQ: {setting}", fontsize=8)
+        ax.set_yscale("linear" if value == "mAP" else "log")
     last = axes.flat[-1]
     for level, rows in probes.sort_values("nprobe").groupby("level"):
         last.plot(rows["ms"], rows["found"], **_look(("PQ", "measured"), LEVELS[level]))

@@ -21,7 +21,6 @@ from patchlib.support import paths, provenance
 
 RECORD = "scale_machine.json"  # in figures/
 KNOWN = 20_000  # images: larger databases are held back from the fit
-INTERVAL = 0.95  # of predictions
 REPEATS = 3  # of a query; the best counts, since other work on the machine only ever adds
 
 
@@ -62,7 +61,7 @@ def fit(sizes: pd.DataFrame, images: Sequence[int]) -> pd.DataFrame:
     Raises:
         ValueError: fewer than three sizes to fit to.
     """
-    rows = []
+    parts = []
     for level, own in sizes[sizes["method"] == "exact"].groupby("level"):
         known = own[own["images"] <= KNOWN]
         if len(known) < 3:
@@ -72,14 +71,13 @@ def fit(sizes: pd.DataFrame, images: Sequence[int]) -> pd.DataFrame:
         rest = np.log(share / (1 - share)) - line.intercept - line.slope * x
         spread = np.sqrt((rest**2).sum() / (len(x) - 2))
         at = np.log(images)
-        half = stats.t.ppf((1 + INTERVAL) / 2, len(x) - 2) * spread
+        half = stats.t.ppf(0.975, len(x) - 2) * spread
         half = half * np.sqrt(1 + 1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
         ends = {"fitted": 0, "low": -half, "high": half}
         told = {name: 100 / (1 + np.exp(-line.intercept - line.slope * at - off)) for name, off in ends.items()}
         measured = own.set_index("images")["mAP"].reindex(images).to_numpy()
-        rows.append(pd.DataFrame({"images": images, "level": level, **told, "measured": measured}))
-    table = pd.concat(rows, ignore_index=True)
-    return table.assign(error=table["fitted"] - table["measured"])
+        parts.append(pd.DataFrame({"images": images, "level": level, **told, "measured": measured}))
+    return pd.concat(parts, ignore_index=True).assign(error=lambda rows: rows["fitted"] - rows["measured"])
 
 
 def at_recall(sizes: pd.DataFrame, found: float, m: int) -> pd.DataFrame:
@@ -124,11 +122,11 @@ def reversal(copied: pd.Series, lost: pd.Series, real: pd.Series) -> list[str]:
         lost: points of it that multiplying codes costs where both can be seen.
     """
     low, high = copied.index[0], copied.index[-1]
-    behind = copied[high] < copied[low]
-    copies = "the copies'" if lost[high] > lost[low] else "not the copies'"
+    push = "" if lost[high] > lost[low] else "not "
+    told = f": a reversal, towards which copies do {push}push" if copied[high] < copied[low] else ""
     return [
         f"At equal nprobe {high} stands {copied[high] - copied[low]:+.1f} points from {low} among copies, "
-        f"{real[high] - real[low]:+.1f} among real images{f': a reversal, {copies} doing' if behind else ''}.",
+        f"{real[high] - real[low]:+.1f} among real images{told}.",
         f"Where both can be seen, copies cost {low} {lost[low]:.1f} and {high} {lost[high]:.1f} points: a recombined "
         f"code can match a query in parts that no image has together, and {high} has more of them an image.",
     ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import tempfile
 import time
@@ -64,7 +63,7 @@ def _keep(step: str, rows: list[dict[str, Any]], **settings: Any) -> None:
     """Put a step's rows into the record, with the machine, the day, and how busy it was."""
     record = curves.recorded(paths.figures())
     short = [{key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()} for row in rows]
-    about: dict[str, Any] = {"machine": machine.kind(), "system": platform.system(), "date": date.today().isoformat()}
+    about: dict[str, Any] = {"machine": machine.kind(), "date": date.today().isoformat()}
     about |= {"load": round(os.getloadavg()[0], 1), "git_commit": provenance.git_commit()}
     provenance.write_json(paths.figures() / curves.RECORD, record | {step: about | settings | {"rows": short}})
 
@@ -72,14 +71,13 @@ def _keep(step: str, rows: list[dict[str, Any]], **settings: Any) -> None:
 def _own(asked: argparse.Namespace) -> tuple[Benchmark, FeatureSet]:
     """The built-in benchmark and its finest grid."""
     data = benchmarks.load("procedural", seed=asked.seed, workers=asked.workers)
-    level = f"L{LEVELS[-1]}"
-    return data, features.extract(data, level, encoders.create("cnn-small"), workers=asked.workers)
+    return data, features.extract(data, LEVELS[-1], encoders.create("cnn-small"), workers=asked.workers)
 
 
 def _sizes(asked: argparse.Namespace, folder: Path) -> None:
     """Databases of growing size, all of real images."""
     data, own = _own(asked)
-    settings = {"seed": asked.seed, "features": own.meta["hash"]}
+    settings = {"machine": machine.kind(), "seed": asked.seed, "features": own.meta["hash"]}
     known = curves.recorded(paths.figures()).get("sizes", {})
     rows = known["rows"] if known.items() >= settings.items() else []
     for size in [*(size for size in SIZES if size < asked.images), asked.images]:
@@ -135,9 +133,9 @@ def _density(asked: argparse.Namespace, folder: Path) -> None:
         index = PatchIndex.build(part, nlist=NLIST, m=m, threads=1)
         row = {"D": dim, "m": m, "nlist": NLIST, "nprobe": PROBES[2], "bits": 8 * m / dim, "images": part.n_images}
         row |= {"build": time.perf_counter() - start, "bytes": (m + 8) * each, "bytes exact": 4 * dim * each}
+        row["GB large"] = file_size.index_bytes(each * asked.copies, dim, m, LARGE_NLIST) / 1e9
         find = partial(index.search, k=SHORT, nprobe=PROBES[2], threads=1)
-        large = file_size.index_bytes(each * asked.copies, dim, m, LARGE_NLIST) / 1e9
-        rows.append(row | {"ms": curves.latency(find, part.query_descriptors[:TIMED]), "GB large": large})
+        rows.append(row | {"ms": curves.latency(find, part.query_descriptors[:TIMED])})
     _keep("density", rows, large=asked.copies)
 
 

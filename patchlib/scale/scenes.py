@@ -26,8 +26,7 @@ from patchlib.features.feature_set import FeatureSet, set_name
 from patchlib.support import files, paths, provenance
 
 SHARD = 100  # scenes of a file
-TELL = 10.0  # seconds between two lines of progress
-FORMAT = 1  # of the files; raise it when their content changes
+TELL, FORMAT = 10.0, 1  # seconds between two lines of progress; of the files: raise it when their content changes
 
 
 def database(data: Benchmark, own: FeatureSet, size: int, workers: int | None = None) -> tuple[Benchmark, FeatureSet]:

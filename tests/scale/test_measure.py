@@ -133,9 +133,9 @@ def test_a_reversal_is_laid_to_the_copies_only_where_they_cost_the_finer_level_m
     copied, real = pd.Series({"L0": 12.0, "L3": 9.0}), pd.Series({"L0": 15.0, "L3": 30.0})
     first, second = curves.reversal(copied, pd.Series({"L0": 1.0, "L3": 6.0}), real)
     told = "At equal nprobe L3 stands -3.0 points from L0 among copies, +15.0 among real images"
-    assert first == f"{told}: a reversal, the copies' doing."
+    assert first == f"{told}: a reversal, towards which copies do push."
     assert second.startswith("Where both can be seen, copies cost L0 1.0 and L3 6.0 points")
-    assert "not the copies' doing" in curves.reversal(copied, pd.Series({"L0": 6.0, "L3": 1.0}), real)[0]
+    assert "copies do not push" in curves.reversal(copied, pd.Series({"L0": 6.0, "L3": 1.0}), real)[0]
     assert "reversal" not in curves.reversal(real, pd.Series({"L0": 6.0, "L3": 1.0}), real)[0]
 
 

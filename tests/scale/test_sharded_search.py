@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchlib import search
+from patchlib.features import cluster
 from patchlib.features.feature_set import FeatureSet
 from patchlib.pq.index import PatchIndex
 from patchlib.scale import sharded_search
@@ -92,6 +93,20 @@ def test_feature_sets_one_after_another_on_a_cluster(k: int | None, client: Clie
     files = [written(some(features, a, b), tmp_path / str(a)) for a, b in ((0, 11), (11, 12), (12, 40))]
     found = sharded_search.rank(features.query_descriptors, sharded_search.of_files(files), k, executor=client)
     same(found, search.rank(features.query_descriptors, features, k))
+
+
+def test_a_scheduler_that_the_environment_names(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setenv(cluster.ADDRESS, "tcp://named:8786")
+    monkeypatch.setattr(cluster, "connect", lambda address: asked.append(address) or client)
+    features = coarse(3)
+    parts = sharded_search.of_features(written(features, tmp_path / "set"), 3)
+    same(
+        sharded_search.rank(features.query_descriptors, parts, 5), search.rank(features.query_descriptors, features, 5)
+    )
+    assert asked == ["tcp://named:8786"]
 
 
 @pytest.mark.parametrize(("k", "nprobe"), [(None, None), (5, 2), (200, 1)])
