@@ -108,14 +108,6 @@ def loc_score(
     return _divide((_precision(hits) * weight).sum(axis=-1), n_positives)
 
 
-def mean_loc_score(relevant: ArrayLike, iou: ArrayLike, n_positives: ArrayLike) -> NDArray[np.float64]:
-    """mLocScore = mean of LocScore(d) over d in {0.3, 0.4, 0.5}. Arguments and result as :func:`loc_score`.
-
-    Source: supplement S9; every readable row of Tables 8 and 9 is this mean.
-    """
-    return np.mean([loc_score(relevant, iou, n_positives, t) for t in THRESHOLDS], axis=0)
-
-
 def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: int | None = None) -> pd.DataFrame:
     """All metrics of a ranking, one row per query.
 

@@ -158,6 +158,12 @@ def spread(table: pd.DataFrame, mean: str = "mean") -> pd.DataFrame:
     return table.melt([*table.columns.drop(bounds)], bounds)
 
 
+def points(ax: Axes, x: ArrayLike, table: pd.DataFrame, column: str = "mean", **style: Any) -> None:
+    """A column of a table over ``x``, each value with its interval, ``low`` to ``high``; NaN = none."""
+    spread = np.abs(table[["low", "high"]].to_numpy().T - table[column].to_numpy())
+    ax.errorbar(x, table[column], np.nan_to_num(spread), **{"fmt": "o-", **style})
+
+
 def band(
     ax: Axes, x: ArrayLike, table: pd.DataFrame, label: str, colour: str, style: str = "-", marker: str = ""
 ) -> Axes:

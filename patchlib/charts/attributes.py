@@ -76,10 +76,7 @@ def fit_points(ax: Axes, table: pd.DataFrame) -> Axes:
     """
     for factor, colour in SERIES.items():
         rows = table.xs(factor, level="factor")
-        spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-        ax.errorbar(
-            rows["best IoU"], rows["mean"], spread, fmt="o-", color=colour, label=factor, ms=3.5, elinewidth=0.9
-        )
+        plots.points(ax, rows["best IoU"], rows, color=colour, label=factor, ms=3.5, elinewidth=0.9)
         for label, row in rows.iterrows() if factor != "alignment" else ():
             ax.annotate(
                 label, row[["best IoU", "mean"]], (3, 3), textcoords="offset points", fontsize=6.5, color=colour

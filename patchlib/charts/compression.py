@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import Benchmark
@@ -50,7 +50,7 @@ def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
         published: of :func:`patchlib.paper.published.effect`, indexed by level and benchmark.
     """
     x = np.arange(len(ours))
-    _points(ax, x, ours, "mean", color=CODECS["PQ"], label="ours")
+    plots.points(ax, x, ours, color=CODECS["PQ"], label="ours")
     for name, style in PUBLISHED.items():
         values = published.xs(name, level="benchmark").reindex(ours.index)
         ax.plot(x, values, style, marker="s", ms=3.5, color="#666666", label=f"paper, {name}")
@@ -88,7 +88,7 @@ def codecs(ax: Axes, table: pd.DataFrame, column: str, exact: float) -> Axes:
     spread = table if column == "mAP" else table.assign(low=table[column], high=table[column])
     for name in (name for name in CODECS if name in table.index.get_level_values(1)):
         rows = spread.xs(name, level=1).sort_index()
-        _points(ax, rows.index, rows, column, lw=1.1, ms=3.5, elinewidth=0.9, color=CODECS[name], label=name)
+        plots.points(ax, rows.index, rows, column, lw=1.1, ms=3.5, elinewidth=0.9, color=CODECS[name], label=name)
     ax.axhline(exact, color="black", linewidth=0.8, linestyle="--", label="exact (float32)")
     sizes = table.index.get_level_values(0).unique()
     ax.set(xscale="log", xlabel="bytes per vector (log)", ylabel=f"{column} (%)", ylim=(0, None))
@@ -133,7 +133,7 @@ def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
         if name in rows.index.get_level_values("training_feature"):
             curve = rows.xs(name, level="training_feature").sort_index()
             x = curve.index.to_numpy(float) * 1.02 ** (step - len(SETS) / 2)
-            _points(ax, x, curve, "mAP", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
+            plots.points(ax, x, curve, "mAP", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
     ax.set(xscale="log", xlabel="training vectors (log)", ylabel="mAP (%)", title=f"{m} codes of 8 bits")
     counts = rows.index.get_level_values("vectors")
     ticks = [n for n in TICKS if counts.min() / 1.5 <= n <= 1.5 * counts.max()]
@@ -189,9 +189,3 @@ def retrieved(
 
 def _broken(name: str) -> str:
     return name.replace(", ", ",\n")
-
-
-def _points(ax: Axes, x: NDArray[Any], table: pd.DataFrame, column: str, **style: Any) -> None:
-    """A column of a table with its interval, ``low`` to ``high``; NaN = none."""
-    spread = np.abs(table[["low", "high"]].to_numpy().T - table[column].to_numpy())
-    ax.errorbar(x, table[column], np.nan_to_num(spread), fmt="o-", **style)

@@ -23,9 +23,8 @@ def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame) -> Axes:
         regions: (S,) regions per image.
         table: indexed by strategy; columns ``mean``, ``low``, ``high``; percent.
     """
-    for x, colour, (name, row) in zip(np.asarray(regions, float), COLOURS, table.iterrows(), strict=False):
-        spread = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
-        ax.errorbar(x, row["mean"], spread, fmt="o", color=colour, label=name)
+    for x, colour, name in zip(np.asarray(regions, float), COLOURS, table.index, strict=False):
+        plots.points(ax, [x], table.loc[[name]], fmt="o", color=colour, label=name)
     ax.set(xscale="log", xlabel="regions per image (log)")
     return ax
 

@@ -68,18 +68,12 @@ def gain_curves(axes: Sequence[Axes], curves: Mapping[tuple[str, str], pd.DataFr
     """
     for ax, stage in zip(axes, STAGES, strict=True):
         for name, colour in RERANKERS.items():
-            gain_curve(ax, curves[stage, name], name, colour).set_title(f"first stage: {stage}")
+            plots.band(ax, curves[stage, name].index, curves[stage, name], name, colour)
+            ax.axhline(0, color="black", linewidth=0.6)
+        ax.set(title=f"first stage: {stage}", xlabel="shortlist m", xticks=curves[stage, name].index)
+    axes[0].set_ylabel("gain (points of mAP)")
     axes[0].legend()
-    axes[-1].set_ylabel("")
     return axes
-
-
-def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: str = "-") -> Axes:
-    """Gain over the first stage against the shortlist length, with its interval; ``table`` is indexed by m."""
-    plots.band(ax, table.index, table, label, colour, style)
-    ax.axhline(0, color="black", linewidth=0.6)
-    ax.set(xlabel="shortlist m", ylabel="gain (points of mAP)", xticks=table.index)
-    return ax
 
 
 def costs(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
