@@ -57,7 +57,7 @@ class LocalFeatureSpec:
             encoder: the one named ``encoder``.
             query: the cutouts are queries.
             region: the cutouts are regions of images: seen at the size of a query, stored like an image.
-            **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``crop`` or ``workers``.
+            **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``workers``.
         """
         size = self.query_size if query or region else self.size
         n = self.query_n if query else self.n
