@@ -205,8 +205,8 @@ def first_three(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if names[3:] else "")
 
 
-def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_line: int) -> None:
-    """Make numbers of text, in place.
+def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path) -> None:
+    """Make numbers of text, in place; the index holds the lines of the table.
 
     Raises:
         ValueError: one is no finite number; names the table, the line and the column.
@@ -216,7 +216,7 @@ def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_li
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             got = rows[column].iloc[bad[0]]
-            raise ValueError(f"{table}, line {rows.index[bad[0]] + first_line}: {column} is {got!r}, expected a number")
+            raise ValueError(f"{table}, line {rows.index[bad[0]]}: {column} is {got!r}, expected a number")
         rows[column] = values
 
 
