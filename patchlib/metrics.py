@@ -6,8 +6,6 @@ ranks k_1 < k_2 < ..., and P(k) is the share of positives among the first k imag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from patchlib import boxes as box_ops
 from patchlib import regions
 from patchlib.benchmarks.benchmark import Benchmark
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.search import Ranking
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 
 THRESHOLDS = (0.3, 0.4, 0.5)
 SCORES = ["ap", "loc_score", *(f"loc_score_{t}" for t in THRESHOLDS), "mloc_score"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,11 +21,9 @@ from PIL import Image
 
 from patchlib import images
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 from patchlib.support import paths, provenance
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.search import Ranking
 
 COLUMN, PAGE = 3.4, 7.0  # figure widths in inches: one column, the whole page
 METHODS = {"global": "#D55E00", "Patchify": "#0072B2"}

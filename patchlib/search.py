@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from patchlib.features import FeatureSet
 from patchlib.support import machine
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
 
 BLOCK_BYTES = 10 << 20  # of scores per thread: what the last-level cache holds, so that they never reach memory
 CHUNK_BYTES = 512 << 20  # of best scores and regions kept before they are cut to the first k

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,11 @@ from PIL import Image
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.charts import levels
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
+from patchlib.session import Evaluation
 from patchlib.studies import examples
 from patchlib.support import paths
-
-if TYPE_CHECKING:
-    from IPython import display
-
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
-    from patchlib.session import Evaluation
 
 WIDTH = 840  # pixels of a page in a notebook
 # colours of the cases; the marker tells them apart where colours do not
@@ -144,7 +140,7 @@ def _explain_colours(fig: Figure) -> None:
     fig.legend(handles, list(named.values()), loc="upper right", ncols=4, fontsize=6.5)
 
 
-def small_copy(item: str, caption: str) -> display.Image:
+def small_copy(item: str, caption: str) -> Any:
     """A saved figure of photographs, small enough for a notebook; the caption is its alternative text."""
     from IPython import display
 

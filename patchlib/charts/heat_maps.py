@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,11 +17,9 @@ from PIL import Image
 
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 from patchlib.studies import examples
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
 
 
 def grid(ax: Axes, image: Image.Image, boxes: ArrayLike, scores: ArrayLike, limits: tuple[float, float]) -> Axes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from patchlib import metrics, plots
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.charts.encoders import family_colours
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 from patchlib.studies import bootstrap
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.search import Ranking
 
 
 def parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> Axes:

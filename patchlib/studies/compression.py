@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.pq.index import PatchIndex
 from patchlib.pq.training import VECTORS_PER_LIST, IndexSpec, default_spec
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap
 from patchlib.support import progress
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 Key = TypeVar("Key", bound=Hashable)
 SHARES = (4, 2, 1)  # of the largest m, as 16, 32, 64 in the paper

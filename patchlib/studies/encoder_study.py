@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from patchlib import encoders, metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.studies import attributes, bootstrap
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 
 def sample(benchmark: Benchmark, n_images: int | None, each: int | None = None) -> Benchmark:

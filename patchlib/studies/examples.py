@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,8 @@ from numpy.typing import ArrayLike
 from patchlib import boxes as box_ops
 from patchlib import regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 
 METHODS = ("global", "Patchify")
 SHOWN = 10  # images of a row, as in the paper's figures

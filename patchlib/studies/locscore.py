@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.search import Ranking
 from patchlib.studies import attributes
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 
 def loc_score_curve(

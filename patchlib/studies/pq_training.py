@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from patchlib import boxes as box_ops
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads
 from patchlib.pq.training import IndexSpec, train
 from patchlib.studies import bootstrap, compression
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 MOST = 8192  # vectors a codebook is trained on here; more change little and take long
 SAMPLED = 3000  # vectors of each kind whose loss is measured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,8 @@ from patchlib import regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.procedural import loader, scenes
 from patchlib.benchmarks.procedural.config import ProceduralConfig
+from patchlib.features import FeatureSet
 from patchlib.studies import controlled
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 Extract = Callable[[regions.Strategy, Benchmark], "FeatureSet"]
 CODEWORDS = 256  # of 8 bits; nothing can be trained on fewer vectors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from patchlib import paper
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.reranking import cutouts
 from patchlib.reranking.fusion import grid_search
+from patchlib.reranking.local_features import LocalFeatures
+from patchlib.reranking.matchers import Matcher
 from patchlib.reranking.rerank import Scorer, cached_logits, relevance, score_shortlist
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
 from patchlib.studies.cross_fitting import CrossFit, cross_fitted
 from patchlib.support import provenance
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.reranking.local_features import LocalFeatures
-    from patchlib.reranking.matchers import Matcher
 
 
 def depths(shortlists: Sequence[int], n_images: int) -> tuple[int, ...]:
