@@ -15,14 +15,9 @@ def area(boxes: ArrayLike) -> NDArray[np.float32]:
 
 
 def iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
-    """Intersection over union of every pair.
+    """Intersection over union of every pair of (A, 4) and (B, 4) boxes.
 
-    Args:
-        a: (A, 4) boxes.
-        b: (B, 4) boxes.
-
-    Returns:
-        (A, B) float32 in [0, 1]; 0 where both boxes are empty, NaN where a box holds NaN.
+    (A, B) float32 in [0, 1]; 0 where both boxes are empty, NaN where a box holds NaN.
     """
     a, b = _as_boxes(a), _as_boxes(b)
     return paired_iou(a[:, None, :], b[None, :, :])
@@ -46,15 +41,9 @@ def clip(boxes: ArrayLike, width: ArrayLike, height: ArrayLike) -> Boxes:
 
 
 def centre_distance(boxes: ArrayLike, width: ArrayLike, height: ArrayLike) -> NDArray[np.float32]:
-    """Distance of a box's centre from the image's centre, divided by half the diagonal: 0 centre, 1 corner.
+    """Distance of a box's centre from the image's, divided by half the diagonal: 0 centre, 1 corner. (B, 4) -> (B,).
 
-    Args:
-        boxes: (B, 4).
-        width: image width in pixels, scalar or (B,).
-        height: image height in pixels, scalar or (B,).
-
-    Returns:
-        (B,) float32 in [0, 1] for boxes inside the image.
+    ``width`` and ``height`` of the image in pixels, scalars or (B,).
 
     Source: supplement S3.2, "object distance from image center" (there in pixels).
     """

@@ -42,13 +42,10 @@ class ImageError(ValueError):
 
 
 def read(path: str | Path) -> Image.Image:
-    """Read an image as upright RGB.
+    """Read an image as upright RGB: a file, or a member of a tar file as ``shard.tar::member``.
 
     EXIF orientation is applied; palette, grey, CMYK and 16-bit images are converted; transparent ones are laid on
     white, as a browser would show them.
-
-    Args:
-        path: a file, or a member of a tar file as ``shard.tar::member``.
 
     Raises:
         ImageError: the file is missing, truncated, or not an image.
@@ -113,10 +110,7 @@ def cropped(image: Image.Image, box: NDArray[np.floating] | None) -> Image.Image
 def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Image.Image:
     """An image with a palette of at most 256 colours, without dithering.
 
-    Args:
-        image: of any mode.
-        colours: of the palette, more than are kept.
-        kept: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
+    ``kept``: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
     """
     rgb, palette = image.convert("RGB"), Image.new("P", (1, 1))
     fixed = [ImageColor.getrgb(name)[:3] for name in ("black", "white", *kept)]

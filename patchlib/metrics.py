@@ -62,13 +62,7 @@ def average_precision_trapezoidal(relevant: ArrayLike, n_positives: ArrayLike) -
     """Area under the precision-recall curve by the trapezoidal rule: a different measure than step AP.
 
     AP = (1/R) * sum over positives found of (P(k_i) + P'(k_i)) / 2, P'(k_i) = (i - 1) / (k_i - 1), and 1 at k_i = 1.
-
-    Args:
-        relevant: (..., K) booleans in ranking order.
-        n_positives: (...) R.
-
-    Returns:
-        (...) float64 in [0, 1]; NaN where R is 0.
+    Arguments and result as of :func:`average_precision`.
 
     Source: the protocol of the revisited Oxford and Paris benchmarks (Radenovic et al., CVPR 2018).
     """
@@ -86,13 +80,9 @@ def loc_score(
     With a threshold d the weight is 1 where IoU >= d and 0 elsewhere: LocScore(d). LocScore <= AP always.
 
     Args:
-        relevant: (..., K) booleans in ranking order.
+        relevant, n_positives: as of :func:`average_precision`, and so is the result.
         iou: (..., K) IoU of each image's winning region with its ground-truth box, in [0, 1]; read at positives only.
-        n_positives: (...) R.
         threshold: d in [0, 1], or None for the continuous score.
-
-    Returns:
-        (...) float64 in [0, 1]; NaN where R is 0.
 
     Source: section 3.2 (LocScore), supplement S9 (thresholds, "IoU >= delta").
     """
@@ -152,15 +142,9 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
 def explain(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, query: int) -> pd.DataFrame:
     """The positives of one query as AP and LocScore see them, for working a score by hand.
 
-    Args:
-        ranking: (Q, K) images and winning regions.
-        benchmark: its positives.
-        features: owner of the region boxes.
-        query: row number of the query.
-
     Returns:
-        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1,
-        P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
+        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1, P(k), IoU of
+        the winning region with the best of the image's boxes (NaN without a box).
     """
     positives, truth = benchmark.relevant(query)
     columns = np.flatnonzero(np.isin(ranking.images[query], positives) & (ranking.regions[query] >= 0))

@@ -44,7 +44,6 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, colour
     """Write ``figures/<item>.pdf``, ``.png`` and ``.json``; the figure itself says which data it shows.
 
     Args:
-        fig: the figure.
         item: name of the paper's item, e.g. ``"fig_1_teaser"``.
         record: its label is written into the lower right corner.
         caption: its first sentence is the message; kept in the record, also as alternative text.
@@ -175,15 +174,9 @@ def band(
 def level_curve(
     ax: Axes, table: pd.DataFrame, label: str, colour: str, style: str = "-", annotate: bool = False
 ) -> Axes:
-    """A metric against the level, with its interval as a band.
+    """A metric in percent against the level, with its interval as a band; on demand with its values below the points.
 
-    Args:
-        ax: axes.
-        table: indexed by level; columns ``mean`` and, for a band, ``low`` and ``high``; percent.
-        label: in the legend.
-        colour: of the line.
-        style: of the line, e.g. ``"--"`` for published numbers.
-        annotate: write the values below the points.
+    ``table``: indexed by level; columns ``mean`` and, for a band, ``low`` and ``high``.
     """
     x = np.arange(len(table))
     band(ax, x, table, label, colour, style, "o")

@@ -85,11 +85,7 @@ def load(name: str, /, **overrides: Any) -> Profile:
 
 
 def open(profile: str, /, **overrides: Any) -> Session:
-    """Open a session: settings as :func:`load` reads them, figures in the companion's style.
-
-    Raises:
-        ValueError, FileNotFoundError: as in :func:`load`.
-    """
+    """Open a session: settings as :func:`load` reads them, whose errors it raises; figures in the companion's style."""
     plots.use_style()
     return Session(load(profile, **overrides))
 

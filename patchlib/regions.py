@@ -46,17 +46,12 @@ Strategy = str | int | Callable[[int, int], NDArray[np.float32]] | Regions
 
 
 def grid(width: int, height: int, level: int) -> NDArray[np.float32]:
-    """Patches of level ``level``: the grids 1x1 .. (level+1)x(level+1), coarse to fine, row-major.
+    """Patches of level ``level`` >= 0: the grids 1x1 .. (level+1)x(level+1), coarse to fine, row-major.
 
     Borders are ``round(i * width / g)``, so the patches of one grid tile the image exactly.
 
-    Args:
-        width: image width in pixels.
-        height: image height in pixels.
-        level: >= 0; L0 is the whole image.
-
     Returns:
-        (P, 4) float32, P = 1, 5, 14, 30 for L0..L3.
+        (P, 4) float32, P = 1, 5, 14, 30 for L0..L3; L0 is the whole image.
 
     Raises:
         ValueError: negative level, or an image with fewer pixels a side than the finest grid has cells.
@@ -67,15 +62,9 @@ def grid(width: int, height: int, level: int) -> NDArray[np.float32]:
 
 
 def sliding(width: int, height: int, level: int, stride: float) -> NDArray[np.float32]:
-    """Windows as large as the patches of each grid of a level, moved by ``stride`` times their size.
+    """Windows as large as the patches of each grid of a level, moved by ``stride``, in (0, 1], times their size.
 
     The last window of a row or column lies flush with the border. ``stride=1`` gives :func:`grid`.
-
-    Args:
-        width: image width in pixels.
-        height: image height in pixels.
-        level: as in :func:`grid`.
-        stride: share of the window size, in (0, 1].
 
     Returns:
         (P, 4) float32; at L3 84 windows for stride 0.5 and 276 for stride 0.25.
@@ -147,9 +136,7 @@ def parse(name: str | int) -> Callable[[int, int], NDArray[np.float32]]:
 def of_benchmark(benchmark: Benchmark, strategy: Strategy) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Boxes of every database image.
 
-    Args:
-        benchmark: its N images.
-        strategy: a name for :func:`parse`, a function (width, height) -> (P, 4), or Regions of this benchmark.
+    ``strategy``: a name for :func:`parse`, a function (width, height) -> (P, 4), or Regions of this benchmark.
 
     Returns:
         boxes (R, 4) float32 and offsets (N+1,) int64: image i owns rows ``offsets[i]:offsets[i+1]``.

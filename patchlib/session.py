@@ -138,10 +138,8 @@ class Session:
     ) -> FeatureSet:
         """Descriptors of the regions of each image; computed once, then read from the cache.
 
-        Args:
-            regions: as in :func:`patchlib.features.extract`, e.g. ``"L3"``.
-            data: another benchmark than the session's.
-            encoder: another encoder than the session's.
+        ``data`` and ``encoder`` stand in the place of the session's; ``regions`` as in
+        :func:`patchlib.features.extract`.
         """
         data, encoder = data or self.data, encoder or self.encoder
         patches = features.extract(data, regions, encoder, **self.settings.extraction)
@@ -151,9 +149,8 @@ class Session:
     def evaluate(self, sets: Mapping[str, FeatureSet], data: Benchmark | None = None) -> Evaluation:
         """Rank the images by each feature set and score every query, as deep as the protocol goes.
 
-        Args:
-            sets: feature sets by name, e.g. ``{"global": whole, "Patchify": patches}``.
-            data: another benchmark than the session's.
+        ``sets`` by name, e.g. ``{"global": whole, "Patchify": patches}``; ``data`` stands in the place of the
+        session's.
         """
         data = data or self.data
         depth = self.depth_of(data)

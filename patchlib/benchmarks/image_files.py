@@ -26,12 +26,7 @@ CACHE_FROM = 1000  # below that many images, reading the headers again is faster
 
 
 def locate(part: str, folders: Sequence[Path], name: str) -> Path:
-    """The first of some folders that holds ``part``, a file or folder.
-
-    Args:
-        part: relative path.
-        folders: where it may be.
-        name: of the entry of ``data_manifest.yaml`` that it comes from.
+    """The first of some folders that holds ``part``, a file or folder; ``name`` of the manifest's entry it comes from.
 
     Raises:
         NotFetched: none holds it; says where it was looked for, and which command fetches it.
@@ -58,11 +53,7 @@ def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def find_images(folder: Path) -> tuple[list[str], list[str]]:
-    """Image files below a folder, in alphabetical order of their POSIX paths relative to it.
-
-    Returns:
-        The images, and the other files (neither counts hidden files and folders).
-    """
+    """Image files below a folder, and the other files, but hidden ones: POSIX paths below it, in alphabetical order."""
     pictures: list[str] = []
     others: list[str] = []
     for base, folders, files in os.walk(folder):

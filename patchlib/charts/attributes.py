@@ -69,10 +69,8 @@ def study_panels(axes: NDArray[Any], table: pd.DataFrame, series: Sequence[tuple
 def fit_points(ax: Axes, table: pd.DataFrame) -> Axes:
     """Gain of patches against how well they fit the boxes: a point with its interval for each level of a series.
 
-    Args:
-        ax: axes.
-        table: indexed by factor, some of :data:`SERIES`, and bin; columns ``best IoU`` in percent, ``mean``, ``low``,
-            ``high`` of the gain in points.
+    ``table``: indexed by factor, some of :data:`SERIES`, and bin; columns ``best IoU`` in percent, ``mean``, ``low``,
+    ``high`` of the gain in points.
     """
     for factor, colour in SERIES.items():
         rows = table.xs(factor, level="factor")
@@ -90,10 +88,8 @@ def fit_points(ax: Axes, table: pd.DataFrame) -> Axes:
 def bin_points(ax: Axes, table: pd.DataFrame) -> Axes:
     """Two methods over the bins of an attribute, each bin with its interval; every third and fourth series dotted.
 
-    Args:
-        ax: axes.
-        table: rows of :func:`patchlib.studies.attributes.compare`, whose methods are keys of
-            :data:`patchlib.plots.METHODS`, with a column ``series``, the name in the legend; may be empty.
+    ``table``: rows of :func:`patchlib.studies.attributes.compare`, whose methods are keys of
+    :data:`patchlib.plots.METHODS`, with a column ``series``, the name in the legend; may be empty.
     """
     import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
 

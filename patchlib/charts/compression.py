@@ -40,12 +40,9 @@ def levels(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
-    """What compression changes at each level: ours with its interval, the published changes as lines.
+    """What compression changes at each level, in points: ours with its interval, the published changes as lines.
 
-    Args:
-        ax: axes.
-        ours: indexed by level; columns ``mean``, ``low``, ``high`` in points.
-        published: of :func:`patchlib.paper.published.effect`, indexed by level and benchmark.
+    ``published``: of :func:`patchlib.paper.effect`, indexed by level and benchmark.
     """
     x = np.arange(len(ours))
     plots.points(ax, x, ours, color=CODECS["PQ"], label="ours")
@@ -78,7 +75,6 @@ def codecs(ax: Axes, table: pd.DataFrame, column: str, exact: float) -> Axes:
     """What codes find against their bytes per vector (log axis); mAP with its interval.
 
     Args:
-        ax: axes.
         table: of :func:`patchlib.studies.codecs.table`, codecs of :data:`CODECS`.
         column: ``"mAP"`` or ``"recall"``.
         exact: the same without compression, percent.
@@ -121,10 +117,7 @@ def spectrum(ax: Axes, spectra: Mapping[str, ArrayLike]) -> Axes:
 def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
     """mAP against the number of training vectors (log axis), a curve for each training set, intervals over seeds.
 
-    Args:
-        ax: axes.
-        table: of :func:`patchlib.studies.pq_training.by_seed`, sets of :data:`SETS`.
-        m: codes per vector.
+    ``table``: of :func:`patchlib.studies.pq_training.by_seed`, sets of :data:`SETS`.
     """
     rows = table.xs(m, level="m")
     for step, (name, colour) in enumerate(SETS.items()):
@@ -143,10 +136,7 @@ def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
 def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
     """What codebooks lose, a group of bars for each training set.
 
-    Args:
-        ax: axes.
-        table: indexed by (training set, group), groups of :data:`GROUPS`; may be empty.
-        column: to be drawn.
+    ``table``: indexed by (training set, group), groups of :data:`GROUPS`; may be empty.
     """
     if table.empty:
         return plots.no_boxes(ax)
@@ -159,15 +149,7 @@ def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
 
 
 def region_sheet(axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, title: str, seed: int = 0) -> None:
-    """Regions drawn at random and cut out of their images, one an axis, with a name at the left.
-
-    Args:
-        axes: as many as regions are drawn.
-        benchmark: owner of the images.
-        features: owner of the regions.
-        title: their name.
-        seed: of the draw.
-    """
+    """Regions drawn at random and cut out of their images, one an axis, with a name at the left."""
     owners = features.image_of()
     rows = np.random.default_rng(seed).choice(len(features.boxes), len(axes), replace=False)
     for ax, row in zip(axes, rows, strict=True):

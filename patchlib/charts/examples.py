@@ -38,15 +38,7 @@ MARKS = {
 def first_images(
     axes: NDArray[Any], benchmark: Benchmark, sets: Mapping[str, FeatureSet], evaluation: Evaluation, query_id: str
 ) -> NDArray[Any]:
-    """A query, its scores below it, and its first images: one row of axes a method.
-
-    Args:
-        axes: (methods, 1 + images).
-        benchmark: its images and positives.
-        sets: method -> owner of the winning regions.
-        evaluation: of these sets.
-        query_id: of the query.
-    """
+    """A query, its scores below it, and its first images: a row of ``axes`` (methods, 1 + images) for each set."""
     query = benchmark.query_row(query_id)
     for row, name in zip(axes, sets, strict=True):
         one = evaluation.scores[name].set_index("query_id").loc[query_id]
@@ -66,10 +58,7 @@ def page(
     """Queries with their first ten images, one row a method, as in the paper's qualitative figures.
 
     Args:
-        benchmark: its images and positives.
-        sets: method -> owner of the winning regions.
-        rankings: method -> ranking.
-        scores: method -> table of ``metrics.evaluate``.
+        sets, rankings, scores: by method; owners of the winning regions, rankings, tables of ``metrics.evaluate``.
         chosen: of :func:`patchlib.studies.examples.by_gain` or :func:`patchlib.studies.examples.by_case`.
 
     Source: Figures S10, S11.

@@ -16,13 +16,7 @@ COLOURS = (*plots.LEVELS.values(), "#E69F00", "#CC79A7", "#009E73", "#000000")  
 
 
 def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame) -> Axes:
-    """Accuracy against regions per image (log axis), a point with its interval for every strategy.
-
-    Args:
-        ax: axes.
-        regions: (S,) regions per image.
-        table: indexed by strategy; columns ``mean``, ``low``, ``high``; percent.
-    """
+    """Accuracy (%) against regions per image (log axis), a point with its interval for every strategy of the table."""
     for x, colour, name in zip(np.asarray(regions, float), COLOURS, table.index, strict=False):
         plots.points(ax, [x], table.loc[[name]], fmt="o", color=colour, label=name)
     ax.set(xscale="log", xlabel="regions per image (log)")

@@ -25,7 +25,6 @@ def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, f
     The scale of colours runs from the tenth percentile of all cells to the best one.
 
     Args:
-        ax: axes.
         cells: (cells, Q) AP of :func:`patchlib.reranking.fusion.grid_search`.
         chosen: the halves' cells (m, lambda, gamma), see :func:`patchlib.studies.cross_fitting.cross_fitted`.
     """
@@ -46,13 +45,7 @@ def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, f
 def grid_maps(
     axes: Sequence[Axes], grids: Mapping[tuple[str, str], pd.DataFrame], fits: Mapping[tuple[str, str], CrossFit]
 ) -> Sequence[Axes]:
-    """:func:`grid_map` of AMES on the first stages :data:`STAGES`, side by side.
-
-    Args:
-        axes: one for each.
-        grids: (first stage, re-ranker) -> grid.
-        fits: likewise, the grid cross-fitted.
-    """
+    """:func:`grid_map` of AMES on the first stages :data:`STAGES`, side by side; keys are (first stage, re-ranker)."""
     for ax, stage in zip(axes, STAGES, strict=True):
         grid_map(ax, grids[stage, "AMES"], fits[stage, "AMES"].chosen).set_title(f"{stage} + AMES")
     axes[-1].set_ylabel("")
@@ -60,11 +53,9 @@ def grid_maps(
 
 
 def gain_curves(axes: Sequence[Axes], curves: Mapping[tuple[str, str], pd.DataFrame]) -> Sequence[Axes]:
-    """:func:`gain_curve` of every re-ranker on the first stages :data:`STAGES`, side by side.
+    """Gain of every re-ranker on the first stages :data:`STAGES`, side by side, against the shortlist length.
 
-    Args:
-        axes: one for each.
-        curves: (first stage, re-ranker) -> :func:`patchlib.studies.reranking.gain_by_shortlist`.
+    ``curves``: (first stage, re-ranker) -> :func:`patchlib.studies.reranking.gain_by_shortlist`.
     """
     for ax, stage in zip(axes, STAGES, strict=True):
         for name, colour in RERANKERS.items():
@@ -79,9 +70,7 @@ def gain_curves(axes: Sequence[Axes], curves: Mapping[tuple[str, str], pd.DataFr
 def costs(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
     """Accuracy against bytes and against time: colour tells the re-ranker (grey: none), the marker the first stage.
 
-    Args:
-        axes: two; their legend stands above the figure.
-        table: of :func:`patchlib.studies.reranking_costs.of_methods`, costs > 0.
+    ``table``: of :func:`patchlib.studies.reranking_costs.of_methods`, costs > 0. The legend stands above the figure.
     """
     import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
 
@@ -103,12 +92,10 @@ def examples(
     rows: Mapping[str, int],
     gains: pd.Series,
 ) -> np.ndarray:
-    """Two rows a query: the first images before and after, with the rank each image had before.
+    """Two rows a query: the first images "before" and "after", with the rank each image had before.
 
     Args:
         axes: (2 * queries, 1 + images) axes.
-        benchmark: owner of the images.
-        rankings: "before" and "after".
         rows: title -> row of the query.
         gains: (Q,) AP after minus AP before, in points.
     """

@@ -18,10 +18,7 @@ from patchlib.support.suggest import unknown_name
 
 
 def run(asked: argparse.Namespace) -> int:
-    """Do what the arguments say.
-
-    Returns:
-        0, or 1 when something could not be fetched or differs from what it should be.
+    """Do what the arguments say; 1 when something could not be fetched or differs from what it should be.
 
     Raises:
         ValueError, OSError: a mistake in what was asked, or in the manifest.

@@ -51,9 +51,7 @@ class Listing:
     def read(self, text: str, address: str) -> list[File]:
         """The files that a list names.
 
-        Args:
-            text: the list.
-            address: where it came from: what it names is meant from there, never a file of ours.
+        ``address``: where the list came from: what it names is meant from there, never a file of ours.
 
         Raises:
             ValueError: a line of checksums is none.
@@ -111,13 +109,7 @@ class Entry:
 
 
 def load(path: Path | None = None) -> dict[str, Entry]:
-    """Read and check the manifest.
-
-    Args:
-        path: the file; None = ``data_manifest.yaml`` of the checkout.
-
-    Returns:
-        Entries by name, in the file's order.
+    """Entries of the manifest (None = ``data_manifest.yaml`` of the checkout) by name, in the file's order.
 
     Raises:
         ValueError: names the file, the entry, the key and the value that is wrong.

@@ -53,7 +53,6 @@ def run(query: Path, folder: Path, level: str, encoder: str, top: int) -> Answer
         query: an image file, described as a whole; where it lies in the folder itself, it is no answer.
         folder: photographs, in sub-folders or not. Those that cannot be read are left out.
         level: regions of each photograph, as :func:`patchlib.regions.parse` reads them.
-        encoder: a name of the encoders' registry.
         top: how many images to return, at most.
 
     Raises:

@@ -118,11 +118,7 @@ class SearchSession:
         self._encoder, self._features, self._codes = cache(encoders.create), cache(self._read), cache(self._build)
 
     def run(self, benchmark: str) -> Session:
-        """The session of a benchmark.
-
-        Raises:
-            ValueError: the profile lists no such benchmark.
-        """
+        """The session of a benchmark; a ValueError where the profile lists no such benchmark."""
         if benchmark not in self.runs:
             raise ValueError(unknown_name("benchmark", benchmark, self.runs))
         return self.runs[benchmark]
@@ -150,12 +146,7 @@ class SearchSession:
         return Answer(name, picture, descriptor, run.data, features, ranking, run.data.relevant(query), scores)
 
     def ask_photo(self, setup: Setup, content: bytes, name: str) -> Answer:
-        """Search for a photo of one's own, described as a whole.
-
-        Args:
-            setup: what to search in, and how.
-            content: bytes of an image file; EXIF orientation is applied.
-            name: of the file, for messages.
+        """Search for a photo of one's own, described as a whole, from the bytes of its file; errors call it ``name``.
 
         Raises:
             ImageError: the file is no image, or damaged.

@@ -49,16 +49,10 @@ class Proposals:
 
 
 def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, workers: int | None = None) -> Proposals:
-    """Propose regions for every database image; computed once, then read from the cache.
+    """Propose at most ``limit`` regions for every database image; computed once, then read from the cache.
 
     An image in which nothing is found, or that cannot be read, is described as a whole. The extraction of features
     names the unreadable ones.
-
-    Args:
-        benchmark: its images.
-        proposer: of :func:`selective_search` or :func:`grounding_dino`, or one's own.
-        limit: boxes kept per image, >= 1.
-        workers: threads; None = one per core.
 
     Source: supplement S5 ("Region proposals").
     """

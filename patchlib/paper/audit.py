@@ -95,10 +95,7 @@ def effects(
 ) -> pd.DataFrame:
     """Rows of a published table above others, for all that both exist for.
 
-    Args:
-        table: its name.
-        pairs: name -> what should be better and what it is compared with, see :func:`patchlib.paper.effect`.
-        metrics: e.g. ``"mAP"``.
+    ``pairs``: name -> what should be better and what it is compared with, see :func:`patchlib.paper.effect`.
     """
     parts = {
         (metric, name): paper.effect(table, metric, more, less)

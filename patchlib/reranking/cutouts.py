@@ -32,13 +32,7 @@ def queries(benchmark: Benchmark) -> pd.DataFrame:
 def winning_regions(
     ranking: Ranking, features: FeatureSet, benchmark: Benchmark, m: int
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """The regions that won the first m ranks, each region once.
-
-    Args:
-        ranking: (Q, K) of the first stage.
-        features: owner of the regions.
-        benchmark: owner of the images.
-        m: shortlist length.
+    """The regions that won the first m ranks, each region once; ``features`` own them.
 
     Returns:
         The cutouts, grouped by image, and (Q, m) the row of each rank's cutout, for ``rerank.score_shortlist``.

@@ -21,12 +21,9 @@ COLUMNS, WIDTH = 3, 260  # of the gallery; pixels
 
 
 def filled(text: str, figures: Path, source: Path | None = None) -> str:
-    """``text`` with every block filled anew.
+    """``text`` of the README with every block filled anew from the folder of figures.
 
-    Args:
-        text: of the README.
-        figures: folder of what the notebooks saved.
-        source: folder of the notebooks; None = the checkout's.
+    ``source``: folder of the notebooks; None = the checkout's.
 
     Raises:
         FileNotFoundError: a block names a table or figure that no notebook has written.

@@ -82,7 +82,6 @@ def measure(
 
     Args:
         features: what is indexed, and the queries.
-        benchmark: its positives.
         spec: of the index; None = :func:`rule`.
         k: depth of AP; None = the whole ranking.
         train_on: of :meth:`PatchIndex.build`; None = the features.
@@ -108,16 +107,10 @@ def overview(results: Mapping[Key, Result]) -> pd.DataFrame:
 
 
 def summary(exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result]) -> pd.DataFrame:
-    """Table 5: every level exact and compressed.
-
-    Args:
-        exact: level -> table of ``metrics.evaluate``.
-        coded: level -> result of the compressed index.
+    """Table 5: every level, exact (table of ``metrics.evaluate``) and compressed.
 
     Returns:
         DataFrame indexed by (level, pq): mAP, LocScore, mLocScore in percent.
-
-    Source: Table 5.
     """
     rows: dict[tuple[str, str], pd.DataFrame] = {}
     for level, scores in exact.items():
@@ -152,8 +145,7 @@ def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArr
 
     Args:
         index: with the factory :data:`patchlib.pq.training.PLAIN`.
-        vector: (D,).
-        query: (D,).
+        vector, query: (D,).
 
     Returns:
         DataFrame indexed by part ("list", "1", ..., str(m)): ``code``, ``squared_error`` of the part after coding (of
@@ -200,12 +192,8 @@ def probing(
 
     Args:
         index: of the features.
-        features: owner of the queries.
-        benchmark: its positives.
         exact: ranking without any compression.
-        top: images whose recall is taken.
         k: depth of AP.
-        workers: searches at a time.
 
     Returns:
         DataFrame indexed by nprobe (powers of four, and all lists), in percent: ``scanned`` (share of all codes),

@@ -28,11 +28,10 @@ def collect(
         benchmark: what is indexed.
         patches: its L3 features.
         extract: (regions, benchmark) -> features, by the encoder of the patches; e.g. that of a session.
-        workers: processes that render.
 
     Returns:
-        Name -> owner of the images, features: "L0" .. "L3"; with boxes "G.T."; of a procedural benchmark also
-        "G.T., new scenes" and "G.T., other instances". Sets of fewer than 256 vectors are left out.
+        Name -> owner of the images, features: "L0" .. "L3"; with boxes "G.T."; of a procedural benchmark also "G.T.,
+        new scenes" and "G.T., other instances". Sets of fewer than 256 vectors are left out.
     """
     sets = {f"L{level}": (benchmark, patches.at_level(level)) for level in regions.LEVELS}
     if benchmark.has_boxes:

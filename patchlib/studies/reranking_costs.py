@@ -25,23 +25,19 @@ def of_stages(
     sizes: Mapping[str, int],
     n_images: int,
     n_queries: int,
-    watch: machine.Stopwatch | None = None,
+    watch: machine.Stopwatch,
 ) -> pd.DataFrame:
-    """What first stages cost.
+    """What first stages cost: ``bytes per image`` and ``ms per query``, indexed by first stage.
 
     Args:
-        searches: name -> search for all queries.
+        searches: name -> search for all queries, ``n_queries``.
         sizes: name -> bytes of what is searched.
-        n_images: of the database.
-        n_queries: that one call of a search serves.
-        watch: of a session, which knows what was timed before; None = take all times now.
-
-    Returns:
-        DataFrame indexed by first stage: ``bytes per image``, ``ms per query``.
+        watch: of a session, which knows what was timed before.
     """
-    watch, costs = watch or machine.Stopwatch(), {}
-    for name, work in searches.items():
-        costs[name] = sizes[name] / n_images, watch.take(name, machine.milliseconds, work, n_queries)
+    costs = {
+        name: (sizes[name] / n_images, watch.take(name, machine.milliseconds, work, n_queries))
+        for name, work in searches.items()
+    }
     return pd.DataFrame(costs, index=COST).T
 
 
@@ -51,26 +47,20 @@ def of_scorers(
     queries: Mapping[str, LocalFeatures],
     images: LocalFeatures,
     rows: NDArray[np.integer],
-    device: str = "cpu",
-    watch: machine.Stopwatch | None = None,
+    device: str,
+    watch: machine.Stopwatch,
 ) -> pd.DataFrame:
-    """What scorers cost on top of a first stage.
+    """What scorers cost on top of a first stage: ``bytes per image`` and ``ms per query``, indexed by scorer.
 
     Args:
-        scorers: name -> scorer.
         sizes: name -> bytes of a database image.
-        queries: name -> its local descriptors of the queries.
-        images: local descriptors of the database images.
+        queries, images: local descriptors, of the queries by name of the scorer.
         rows: (Q, m) shortlists; the first few are scored.
-        device: of the scorers.
         watch: as in :func:`of_stages`.
-
-    Returns:
-        DataFrame indexed by scorer: ``bytes per image``, ``ms per query``.
     """
     from patchlib.reranking.rerank import score_shortlist  # torch
 
-    few, watch, costs = rows[:FEW], watch or machine.Stopwatch(), {}
+    few, costs = rows[:FEW], {}
     for name, scorer in scorers.items():
         asked = queries[name].subset(np.arange(len(few)))
         work = partial(score_shortlist, scorer, asked, images, few, device=device)

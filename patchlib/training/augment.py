@@ -78,7 +78,6 @@ def prepare(folder: Path, instances: int, scenes: int = 3000) -> TrainingSet:
 
     Args:
         folder: where ``objects-<instances>.npy`` and ``scenes-<scenes>.npy`` go.
-        instances: I.
         scenes: scenes that four patches each are cut from.
     """
     return TrainingSet(

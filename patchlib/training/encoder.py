@@ -96,12 +96,7 @@ def build(config: TrainingConfig) -> torch.nn.Module:
 
 
 def train(config: TrainingConfig, pictures: TrainingSet, device: str = "cpu") -> tuple[torch.nn.Module, pd.DataFrame]:
-    """Trains an encoder from scratch.
-
-    Args:
-        config: settings.
-        pictures: at least ``config.instances`` objects.
-        device: torch device.
+    """Trains an encoder from scratch on at least ``config.instances`` objects.
 
     Returns:
         The model in evaluation mode, and the curve: DataFrame[step, loss, seconds], one row per 50 steps.
@@ -127,17 +122,9 @@ def train(config: TrainingConfig, pictures: TrainingSet, device: str = "cpu") ->
 def save(
     model: torch.nn.Module, config: TrainingConfig, curve: pd.DataFrame, folder: Path, name: str, device: str = "cpu"
 ) -> Path:
-    """Write weights, card and curve of a training run, as the registry of encoders reads them.
+    """Write weights, card and curve of a training run, as the registry of encoders reads them; returns the card's path.
 
-    Args:
-        model, curve: what :func:`train` returned.
-        config: what it was trained with.
-        folder: where the files go, see :func:`patchlib.training.cards.write`.
-        name: registry name.
-        device: what it was trained on, for the card.
-
-    Returns:
-        Path of the card.
+    ``device``: what it was trained on, for the card.
     """
     timm_name, kwargs = ARCHITECTURES[config.architecture]
     card = {

@@ -48,11 +48,9 @@ def minimise(
     clip: float = math.inf,
     measure: Callable[[], Mapping[str, float]] | None = None,
 ) -> pd.DataFrame:
-    """Train a network in place.
+    """Train a network, which is in training mode, in place.
 
     Args:
-        model: in training mode.
-        schedule: settings.
         objective: from the step, counted from 1, to scalars of a fresh batch, ``loss`` among them.
         every: steps between two rows of the curve.
         clip: largest norm of the gradient.

@@ -97,13 +97,8 @@ class TrainingLists:
     rankings: dict[str, NDArray[np.int32]]
 
     def draw(self, query: int, config: MatcherConfig, easy: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """(length,) database images, the positive first.
-
-        Args:
-            query: row of the queries.
-            config: settings.
-            easy: share of the negatives that come from anywhere.
-            rng: source of randomness.
+        """(length,) database images for a row of the queries, the positive first; a share ``easy`` of them from
+        anywhere.
         """
         stage = STAGES[rng.integers(len(STAGES))]
         positives = self.positives[query]
@@ -117,12 +112,7 @@ class TrainingLists:
 
 
 def world(config: MatcherConfig, workers: int | None = None) -> Benchmark:
-    """The training scenes, rendered into the cache on first use: objects and scenes that no benchmark may have.
-
-    Args:
-        config: settings.
-        workers: processes; None = one per core.
-    """
+    """The training scenes, rendered into the cache on first use: objects and scenes that no benchmark may have."""
     drawn, chosen = objects(config)
     size = {"instances": config.instances, "scenes": config.scenes, "distractors": config.distractors}
     root = paths.cache() / "training" / f"scenes-{provenance.config_hash(size | {'seen': _seen(config)})}"

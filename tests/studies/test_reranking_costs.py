@@ -7,6 +7,7 @@ import pandas as pd
 
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.studies import reranking_costs
+from patchlib.support.machine import Stopwatch
 
 
 def test_costs_add_up() -> None:
@@ -32,8 +33,9 @@ def test_time_is_taken_of_a_few_queries() -> None:
         scored.append(pair[2].shape)
         return pair[2].sum(dim=(1, 2))
 
-    cost = reranking_costs.of_scorers({"sum": scorer}, {"sum": 12}, {"sum": queries}, images, np.zeros((6, 5), int))
+    given = ({"sum": scorer}, {"sum": 12}, {"sum": queries}, images, np.zeros((6, 5), int))
+    cost = reranking_costs.of_scorers(*given, "cpu", Stopwatch())
     assert set(scored) == {(5, 2, 3)} and len(scored) == 2 * reranking_costs.FEW  # the first call warms up
     assert cost.loc["sum", "bytes per image"] == 12 and cost.loc["sum", "ms per query"] > 0
-    first = reranking_costs.of_stages({"L0": lambda: scored.clear()}, {"L0": 900}, n_images=9, n_queries=6)
+    first = reranking_costs.of_stages({"L0": lambda: scored.clear()}, {"L0": 900}, 9, 6, Stopwatch())
     assert not scored and first.loc["L0", "bytes per image"] == 100

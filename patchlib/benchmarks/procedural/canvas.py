@@ -76,11 +76,7 @@ class Canvas:
 def paste(image: Image.Image, piece: Placed, light: tuple[int, int], standing: bool = False) -> None:
     """Paints a sprite with its shadow: on the ground if it stands, else on what is behind it.
 
-    Args:
-        image: the scene, painted on.
-        piece: the sprite and its place.
-        light: direction of the shadow, in 32nds of the sprite's size to the right and down.
-        standing: the sprite stands on a ground.
+    ``light``: direction of the shadow, in 32nds of the sprite's size to the right and down.
     """
     sprite, x, y = piece
     wide, high = sprite.size
@@ -116,7 +112,6 @@ def photograph(
     """What a camera makes of a painted scene: uneven light, colour cast, exposure, contrast, blur, grain.
 
     Args:
-        image: RGB scene.
         rng: stream of the camera.
         lighting: strength of light, cast, exposure and contrast; 0 = none, 1 = the benchmark's.
         blur: probability of a visible blur.
