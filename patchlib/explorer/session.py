@@ -26,43 +26,28 @@ FINEST = 3
 
 @dataclass(frozen=True)
 class Setup:
-    """What to search in, and how.
+    """What to search in, and how."""
 
-    Attributes:
-        benchmark: one of the profile's.
-        encoder: a name of the encoders' registry.
-        level: 0..3.
-        index: ``"exact"`` or ``"PQ"`` (IVFPQ; all lists are probed, so the codes are the only approximation).
-    """
-
-    benchmark: str
-    encoder: str
-    level: int = FINEST
+    benchmark: str  # one of the profile's
+    encoder: str  # a name of the encoders' registry
+    level: int = FINEST  # 0..3
+    # ``"exact"`` or ``"PQ"`` (IVFPQ; all lists are probed, so the codes are the only approximation)
     index: str = "exact"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One query and its ranking.
+    """One query and its ranking."""
 
-    Attributes:
-        name: of the query: its id, or the file of one's own photo.
-        picture: what was described.
-        descriptor: (D,) of the query.
-        benchmark: what was searched.
-        features: owner of the regions.
-        ranking: (1, N) of all images.
-        positives: (B,) images with repetition, (B, 4) their boxes; None for one's own photo.
-        scores: row of ``metrics.evaluate``; None for one's own photo or a query without positives.
-    """
-
-    name: str
-    picture: Image.Image
-    descriptor: NDArray[np.float32]
-    benchmark: Benchmark
-    features: FeatureSet
-    ranking: Ranking
+    name: str  # of the query: its id, or the file of one's own photo
+    picture: Image.Image  # what was described
+    descriptor: NDArray[np.float32]  # (D,) of the query
+    benchmark: Benchmark  # what was searched
+    features: FeatureSet  # owner of the regions
+    ranking: Ranking  # (1, N) of all images
+    # (B,) images with repetition, (B, 4) their boxes; None for one's own photo
     positives: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    # row of ``metrics.evaluate``; None for one's own photo or a query without positives
     scores: pd.Series | None = None
 
     def kind(self, image: int) -> str | None:

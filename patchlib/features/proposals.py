@@ -25,19 +25,13 @@ LIMIT = 20  # boxes an image; supplement S5
 
 @dataclass(frozen=True)
 class Proposer:
-    """Something that proposes regions.
+    """Something that proposes regions."""
 
-    Attributes:
-        name: becomes the name of the region strategy.
-        propose: image -> (P, 4) boxes in its pixels, best first; P may be 0.
-        config: everything that decides the boxes.
-        parallel: whether several threads may call ``propose``.
-    """
-
-    name: str
+    name: str  # becomes the name of the region strategy
+    # image -> (P, 4) boxes in its pixels, best first; P may be 0
     propose: Callable[[Image.Image], NDArray[np.floating]]
-    config: dict[str, Any]
-    parallel: bool = True
+    config: dict[str, Any]  # everything that decides the boxes
+    parallel: bool = True  # whether several threads may call ``propose``
 
 
 @dataclass(frozen=True)

@@ -35,21 +35,14 @@ ROUNDING = 1e-6  # binary fractions
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A statement and its cases.
-
-    Attributes:
-        name: short.
-        where: section or table.
-        says: the statement, close to the paper's words.
-        cases: makes the evidence: one row a case, its index names the case, column ``agrees`` says whether it does.
-        reading: how to read what does not agree, or what follows.
-    """
+    """A statement and its cases."""
 
     name: str
-    where: str
-    says: str
+    where: str  # section or table
+    says: str  # the statement, close to the paper's words
+    # makes the evidence: one row a case, its index names the case, column ``agrees`` says whether it does
     cases: Callable[[], pd.DataFrame]
-    reading: str = ""
+    reading: str = ""  # how to read what does not agree, or what follows
 
 
 def checks() -> list[Check]:

@@ -23,21 +23,13 @@ NONE = "–"  # in the place of a number that does not exist
 
 @dataclass(frozen=True, kw_only=True)
 class PaperItem:
-    """Tables or figures of the paper that belong together.
+    """Tables or figures of the paper that belong together."""
 
-    Attributes:
-        name: e.g. ``"Tables 8, 9"``.
-        shows: what they are about.
-        notebook: number of the notebook that answers.
-        counterpart: our table or figure.
-        statements: what they say.
-    """
-
-    name: str
-    shows: str
-    notebook: str
-    counterpart: str
-    statements: Sequence[Picture]
+    name: str  # e.g. ``"Tables 8, 9"``
+    shows: str  # what they are about
+    notebook: str  # number of the notebook that answers
+    counterpart: str  # our table or figure
+    statements: Sequence[Picture]  # what they say
 
 
 def items() -> list[PaperItem]:

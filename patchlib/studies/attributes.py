@@ -30,15 +30,10 @@ SCORES = {"mAP (%)": "ap", "LocScore (%)": "loc_score"}
 
 @dataclass(frozen=True)
 class Bins:
-    """Which positives belong to which bin.
+    """Which positives belong to which bin."""
 
-    Attributes:
-        labels: of the bins, in order; a bin may be empty.
-        members: DataFrame[query_id, image_id, value, bin], one row per positive; ``bin`` counts from 0.
-    """
-
-    labels: tuple[str, ...]
-    members: pd.DataFrame
+    labels: tuple[str, ...]  # of the bins, in order; a bin may be empty
+    members: pd.DataFrame  # DataFrame[query_id, image_id, value, bin], one row per positive; ``bin`` counts from 0
 
     @property
     def sizes(self) -> list[int]:

@@ -29,17 +29,11 @@ EXPANSION = 3  # images that a query is expanded with
 
 @dataclass(frozen=True)
 class ScoringVariant:
-    """A way to rank, and the strengths to try.
+    """A way to rank, and the strengths to try."""
 
-    Attributes:
-        rank: (features, strength) -> Ranking of all images.
-        strengths: in ascending order, 0 (the paper's score) first.
-        symbol: of the strength, for an axis.
-    """
-
-    rank: Callable[[FeatureSet, float], Ranking]
-    strengths: tuple[float, ...]
-    symbol: str
+    rank: Callable[[FeatureSet, float], Ranking]  # (features, strength) -> Ranking of all images
+    strengths: tuple[float, ...]  # in ascending order, 0 (the paper's score) first
+    symbol: str  # of the strength, for an axis
 
 
 def with_global(features: FeatureSet, weight: float) -> Ranking:

@@ -28,15 +28,10 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.27, 0.27, 0.27)  # of the encoders' inputs
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Prepared pictures.
+    """Prepared pictures."""
 
-    Attributes:
-        objects: (I, V, 96, 96, 4) uint8 RGBA, V views of I instances.
-        scenes: (S, side, side, 3) uint8 patches of scenes that show no instance.
-    """
-
-    objects: NDArray[np.uint8]
-    scenes: NDArray[np.uint8]
+    objects: NDArray[np.uint8]  # (I, V, 96, 96, 4) uint8 RGBA, V views of I instances
+    scenes: NDArray[np.uint8]  # (S, side, side, 3) uint8 patches of scenes that show no instance
 
 
 def object_key(index: int) -> tuple[int, int]:
@@ -101,22 +96,13 @@ def _prepared(path: Path, make: Callable[[int, int], NDArray[np.uint8]], count: 
 
 @dataclass
 class Composer:
-    """Puts batches of views together on a device.
-
-    Attributes:
-        pictures: the training set.
-        instances: how many of its instances are used, the first ones.
-        side: of the views, pixels.
-        device: torch device.
-        generator: torch's random stream, on the device.
-        rng: numpy's random stream.
-    """
+    """Puts batches of views together on a device."""
 
     pictures: TrainingSet
-    instances: int
-    side: int
+    instances: int  # how many of its instances are used, the first ones
+    side: int  # of the views, pixels
     device: str
-    generator: torch.Generator
+    generator: torch.Generator  # on the device
     rng: np.random.Generator
 
     def uniform(self, count: int, low: float, high: float) -> torch.Tensor:

@@ -36,24 +36,16 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(loop.Schedule):
-    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`.
+    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`."""
 
-    Attributes:
-        architecture: a key of ``ARCHITECTURES``.
-        instances: how many different objects are ever shown; the first ones of the training seeds, so that smaller
-            sets are part of larger ones. A multiple of 4.
-        batch: instances per step, a multiple of 4 (each shown twice).
-        empty: patches without an instance per step.
-        input_size: side of the crops, pixels.
-        temperature: of the loss.
-    """
-
-    architecture: str = "cnn-small"
+    architecture: str = "cnn-small"  # a key of ``ARCHITECTURES``
+    # how many different objects are ever shown; the first ones of the training seeds, so that smaller sets are part of
+    # larger ones. A multiple of 4.
     instances: int = 8000
-    batch: int = 112
-    empty: int = 48
-    input_size: int = 80
-    temperature: float = 0.08
+    batch: int = 112  # instances per step, a multiple of 4 (each shown twice)
+    empty: int = 48  # patches without an instance per step
+    input_size: int = 80  # side of the crops, pixels
+    temperature: float = 0.08  # of the loss
     steps: int = 4000
     learning_rate: float = 2e-3
     weight_decay: float = 0.05

@@ -13,21 +13,13 @@ import torch
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Settings that every training run has.
-
-    Attributes:
-        steps: optimiser steps.
-        learning_rate: peak of AdamW's cosine schedule after ``warm_up`` steps.
-        weight_decay: of AdamW.
-        warm_up: steps.
-        seed: of weights and batches.
-    """
+    """Settings that every training run has."""
 
     steps: int
-    learning_rate: float
-    weight_decay: float
+    learning_rate: float  # peak of AdamW's cosine schedule after ``warm_up`` steps
+    weight_decay: float  # of AdamW
     warm_up: int
-    seed: int = 0
+    seed: int = 0  # of weights and batches
 
     def __post_init__(self) -> None:
         if self.steps < 1:

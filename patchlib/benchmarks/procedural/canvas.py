@@ -34,21 +34,14 @@ class Placed(NamedTuple):
 
 @dataclass
 class Canvas:
-    """The picture being painted, and which pixels show which appearance of the instance.
+    """The picture being painted, and which pixels show which appearance of the instance."""
 
-    Attributes:
-        image: RGB.
-        light: direction of the shadows, as :func:`paste` has it.
-        stands: heights that things stand on: none, a horizon, or boards.
-        masks: per appearance of the instance, what of it can still be seen.
-        totals: solid pixels of each appearance.
-    """
-
-    image: Image.Image
-    light: tuple[int, int]
-    stands: list[int]
+    image: Image.Image  # RGB
+    light: tuple[int, int]  # direction of the shadows, as :func:`paste` has it
+    stands: list[int]  # heights that things stand on: none, a horizon, or boards
+    # per appearance of the instance, what of it can still be seen
     masks: list[Image.Image] = field(default_factory=list)
-    totals: list[int] = field(default_factory=list)
+    totals: list[int] = field(default_factory=list)  # solid pixels of each appearance
 
     def add(self, piece: Placed, instance: bool = False) -> None:
         grounded = any(abs(piece.base - stand) <= 2 for stand in self.stands)
