@@ -34,7 +34,6 @@ class File:
     approximate_bytes: int | None = None
     sha256: str | None = None
     unpack: str | None = None
-    unpacked_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
