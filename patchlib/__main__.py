@@ -3,8 +3,6 @@
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

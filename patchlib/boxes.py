@@ -1,7 +1,5 @@
 """Boxes: float xyxy in pixels of the original image (after EXIF orientation), shape (B, 4)."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

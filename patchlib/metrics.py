@@ -4,8 +4,6 @@ Symbols: a ranking lists images, best first. R is the number of positives of the
 ranks k_1 < k_2 < ..., and P(k) is the share of positives among the first k images, so P(k_i) = i / k_i.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray

@@ -3,8 +3,6 @@
 Panels of one family of figures are in :mod:`patchlib.charts`.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ A profile is a small YAML file. The shipped ones are ``patchlib/profiles/*.yaml`
 may start from another profile with ``extends: NAME``. A notebook opens one: ``run = profiles.open(profile)``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path

@@ -5,8 +5,6 @@ that :func:`of_benchmark` accepts: a name such as ``"L3"``, a function of (width
 one benchmark, where they depend on what an image shows.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The session loads what the settings name, benchmark, encoder and features, score
 with a record of what it was made from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Photographs shrunk into collages of others, at a place that no grid knows, their boxes too."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

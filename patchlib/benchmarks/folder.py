@@ -27,8 +27,6 @@ path inside the folder. A query with a box is cut to it. Positives without a box
     queries/mug.jpg,database/mug/IMG_0117.jpg
 """
 
-from __future__ import annotations
-
 import csv
 import difflib
 import io

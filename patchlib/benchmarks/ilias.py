@@ -13,8 +13,6 @@ The 100 million distractors of the full set are never one table. :func:`parts` y
 extraction and indexing shard by shard, here or on many machines; :func:`load` refuses more than ten million images.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path

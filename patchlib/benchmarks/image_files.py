@@ -1,7 +1,5 @@
 """What the loaders share: finding images, their sizes, box files beside them, and the assembly of the benchmark."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterable, Sequence

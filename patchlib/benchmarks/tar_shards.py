@@ -4,8 +4,6 @@ ILIAS publishes its 100 million distractors as 1,000 tar files of 100,000 photog
 ``shard.tar::member`` points into a shard. What a shard holds is read once and kept as a table in the cache.
 """
 
-from __future__ import annotations
-
 import os
 import tarfile
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Charts of what a study bins: scores by bin, and pictures of the bins."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The chart of notebook 14: published effects beside ours."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 

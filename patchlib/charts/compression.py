@@ -1,7 +1,5 @@
 """Charts of the compression studies; each draws into the axis it is given."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

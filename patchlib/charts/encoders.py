@@ -1,7 +1,5 @@
 """Charts of encoders: levels one by one, and accuracy against the size of the pretraining set."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where the similarity lies: the patches of an image coloured by their cosine to the query."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

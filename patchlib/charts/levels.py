@@ -1,7 +1,5 @@
 """Charts of the grid levels: what each buys beside the paper's, which queries gain, which grids win."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

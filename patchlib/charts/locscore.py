@@ -1,7 +1,5 @@
 """Charts of LocScore: its parts, its curve over the threshold, the ceiling of the grid, equal AP in other places."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

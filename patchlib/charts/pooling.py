@@ -1,7 +1,5 @@
 """Charts of other scores out of the same patches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Charts of region strategies: what each looks at in one image, and accuracy against cost."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

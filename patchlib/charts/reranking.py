@@ -1,7 +1,5 @@
 """Charts of re-ranking: the grid as a heat map, gains by shortlist length, what they cost, what moves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import product
 

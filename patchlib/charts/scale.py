@@ -1,7 +1,5 @@
 """Charts against the size of the database; each point shows how it was found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

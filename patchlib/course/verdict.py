@@ -1,7 +1,5 @@
 """How a check speaks: green when all cases agree, red with one sentence on the first that does not."""
 
-from __future__ import annotations
-
 import copy
 import html
 import traceback

@@ -1,7 +1,5 @@
 """What ``python -m patchlib data list | get | verify | cite`` does; :mod:`patchlib.download.options` reads the line."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import textwrap

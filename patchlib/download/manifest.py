@@ -3,8 +3,6 @@
 Where the names of files are the publisher's to give, the manifest has the address of the publisher's list.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

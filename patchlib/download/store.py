@@ -8,8 +8,6 @@ Where the manifest has no SHA-256, because the publisher gives none, the first f
 pinned in ``data_manifest.lock`` beside the data; another file under that name is refused later.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

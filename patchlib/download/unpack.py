@@ -5,8 +5,6 @@ lead out: a link to a file of the same archive becomes a copy of it, any other i
 folder beside their place and are moved there when all of them are right.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import lzma

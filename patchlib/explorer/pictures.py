@@ -1,7 +1,5 @@
 """The explorer's pictures: thumbnails with boxes, the patches of one image, all of it as one figure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

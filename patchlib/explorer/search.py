@@ -4,8 +4,6 @@ The folder is described once, into the cache; from then on neither torch nor a p
 answer takes about a second.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io

@@ -1,7 +1,5 @@
 """One query at a time against a chosen benchmark, encoder, level and index: what the explorer asks, without widgets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any

@@ -4,8 +4,6 @@
 ``proposals`` and its weights. Both are used through :func:`of_benchmark`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ nothing depends on our encoders or benchmark. A case that does not agree is a fa
 anybody's care: ``reading`` names the harmless explanation where there is one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Paper versus ours: the statements of ``items.yaml`` beside the records in ``figures/``. Nothing is measured here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ One CSV per table in ``paper/tables/``, and ``numbers.csv`` for what figures, te
 surely it was read, see the README there; cells that could not be read are empty, uncertain ones carry a note.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Magnitudes are subtracted only where the benchmark is the same; elsewhere an *ef
 is compared by its sign.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache

@@ -4,8 +4,6 @@ A table of cutouts is a DataFrame[cutout_id, benchmark, path, x0, y0, x1, y1]: a
 full path, and a box in pixels of the original image; a NaN box is the whole image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -5,8 +5,6 @@ first-stage score and l the local logit. Images beyond the shortlist keep their 
 the whole grid is then evaluated from them; which cell to report is for other queries to decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

@@ -4,8 +4,6 @@ The built-in one is a small AMES that we trained; its weights, card and training
 published one is the network of Suma et al. on DINOv2 tokens, to be downloaded.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ A *scorer* is a function (query, query_mask, database, database_mask) -> (B,) of
 :mod:`patchlib.reranking.fusion` combines them with the first stage's scores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a run has changed among figures and tables, and whether that is within what processors may move."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from pathlib import Path

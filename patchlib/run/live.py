@@ -4,8 +4,6 @@ The page ranks precomputed descriptors and describes pictures of one's own by th
 its weights in half precision, which is how they ship. Every file is the page's own: no request leaves its host.
 """
 
-from __future__ import annotations
-
 import shutil
 from contextlib import suppress
 from functools import partial

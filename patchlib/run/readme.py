@@ -5,8 +5,6 @@
 link to its notebook.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterator, Mapping

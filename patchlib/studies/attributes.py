@@ -4,8 +4,6 @@ A :class:`Bins` says which positives belong to which bin of an attribute. :func:
 positives outside the bin are taken out of the ranking, they do not count as negatives.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping

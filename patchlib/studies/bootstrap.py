@@ -1,7 +1,5 @@
 """Intervals for means over queries, by resampling the queries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Lightness of CIE Lab: how bright an image is, and the same image, or a whole benchmark, brighter or darker."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

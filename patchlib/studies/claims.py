@@ -1,7 +1,5 @@
 """Claims of the paper as per-query differences that are positive where a claim is true, and what the data say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

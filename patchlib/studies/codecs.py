@@ -1,7 +1,5 @@
 """Codes beside product quantization: by their true bytes, what they find, how fast; and why a projection may help."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import partial
 

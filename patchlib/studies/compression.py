@@ -4,8 +4,6 @@ Every index here is trained and searched on one thread, and several run at a tim
 that way, and its result does not depend on the number of cores.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed

@@ -8,8 +8,6 @@ A level is a range of sizes or places, in which every instance has one drawn for
 share could fit a cell of the grid, and the grid would be measured in the place of the attribute.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple

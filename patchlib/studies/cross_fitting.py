@@ -1,7 +1,5 @@
 """Fair choices: an option is chosen on one half of the instances and reported on the other."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

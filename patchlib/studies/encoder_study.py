@@ -1,7 +1,5 @@
 """What studies of encoders share: a small benchmark, the encoders that are there, scores by level, tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which queries a page of examples shows: by a stated rule, each example with the number of queries it stands for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """LocScore looked into: its whole curve, and queries that AP cannot tell apart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -4,8 +4,6 @@ Each is a function of a feature set and one number, its strength; strength 0 is 
 patches. So whatever chooses a strength may also choose to leave the idea alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 

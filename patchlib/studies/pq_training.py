@@ -4,8 +4,6 @@ A codebook is judged by all codes: every indexed region is coded, decoded and se
 of the index with all lists probed does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """Vectors to train codebooks on: patches of every level, ground-truth crops, new scenes, other instances."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The study of re-ranking: logits for several first stages at once, and accuracy that no query chose for itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

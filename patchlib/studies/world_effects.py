@@ -1,7 +1,5 @@
 """The main effects of the pages, each measured on one :class:`patchlib.studies.worlds.Visit`: points per query."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

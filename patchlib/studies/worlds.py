@@ -1,7 +1,5 @@
 """Does an effect hold beyond the data it was seen on? Three worlds, an encoder trained by us and a pretrained one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

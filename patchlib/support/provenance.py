@@ -4,8 +4,6 @@ An artefact's name is a readable stem and eight hex digits of its canonical conf
 lies beside it and is compared when the artefact is read, so two settings can never share a file unnoticed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

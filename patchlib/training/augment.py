@@ -4,8 +4,6 @@ Pictures of objects and patches of scenes are rendered once; every step then pla
 place, turn, clutter, occluder, light.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What is kept of a trained network: weights, a card that says how they came about, the curve, measured accuracy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

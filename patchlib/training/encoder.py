@@ -5,8 +5,6 @@ descriptors together while it pushes those of all others apart, siblings and emp
 contrastive loss).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

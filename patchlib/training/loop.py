@@ -1,7 +1,5 @@
 """The training loop of both networks: AdamW, warm-up and cosine decay of the learning rate, and a curve."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping

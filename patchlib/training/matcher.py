@@ -3,8 +3,6 @@
 The network is to put the positive of a list first, and every positive pair above zero.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A list holds one image that shows the query's instance, and images that a first 
 not.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import islice
 

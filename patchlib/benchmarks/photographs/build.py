@@ -5,8 +5,6 @@
 change the column ``path`` and run this again: it prints the hashes that ``published.yaml`` pins.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 import tarfile

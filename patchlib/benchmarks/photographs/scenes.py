@@ -1,7 +1,5 @@
 """Composed of photographs: each photograph a part of a larger picture made of other photographs."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 All of it is done in Pillow's integer operations.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import dataclass, field

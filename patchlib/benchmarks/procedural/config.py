@@ -1,7 +1,5 @@
 """Settings of a procedural benchmark, and what follows from them before anything is drawn."""
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import dataclass

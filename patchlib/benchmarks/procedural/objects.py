@@ -4,8 +4,6 @@ Families share everything but print; siblings of a family differ in at least `SI
 object seen from the front.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -1,7 +1,5 @@
 """Pictures rendered to files, in this process or in several: those of a procedural benchmark, and derived ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@ A scene is painted from back to front. Each of its parts draws from a stream of 
 (the object's size, say) while all the others stay as they are.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence
