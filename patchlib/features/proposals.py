@@ -19,6 +19,9 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.support import machine, paths, progress, provenance
 
 LIMIT = 20  # boxes an image; supplement S5
+# of selective search: longer side of the image that it looks at, where larger finds more and takes longer; IoU with a
+# larger box from which on a box is dropped; area of the smallest box, share of the image
+SIDE, OVERLAP, SMALLEST = 160, 0.5, 0.004
 
 
 @dataclass(frozen=True)
@@ -65,29 +68,24 @@ def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, w
     return Proposals(regions.Regions(proposer.name, *regions.stack(filled)), int((np.diff(offsets) == 0).sum()))
 
 
-def selective_search(side: int = 160, overlap: float = 0.5, smallest: float = 0.004) -> Proposer:
+def selective_search() -> Proposer:
     """Class-agnostic proposals of OpenCV's selective search, large ones first, as its own order is random.
-
-    Args:
-        side: the image's longer side is reduced to so many pixels first; larger finds more and takes longer.
-        overlap: IoU with a larger box from which on a box is dropped.
-        smallest: area of the smallest box, share of the image.
 
     Source: Uijlings et al., Selective Search for Object Recognition, IJCV 2013 ("single strategy" of OpenCV).
     """
     import cv2
 
-    config = {"side": side, "overlap": overlap, "smallest": smallest, "opencv": cv2.__version__}
+    config = {"side": SIDE, "overlap": OVERLAP, "smallest": SMALLEST, "opencv": cv2.__version__}
 
     def propose(image: Image.Image) -> NDArray[np.float64]:
-        scale = min(1.0, side / max(image.size))
+        scale = min(1.0, SIDE / max(image.size))
         small = image.resize([max(1, round(length * scale)) for length in image.size])
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
         search.setBaseImage(np.asarray(small.convert("RGB"))[:, :, ::-1].copy())
         search.switchToSingleStrategy()
         boxes = np.asarray(search.process(), np.float64).reshape(-1, 4)  # x, y, width, height
         boxes[:, 2:] += boxes[:, :2]
-        return _distinct(boxes * np.tile(np.divide(image.size, small.size), 2), image.size, overlap, smallest)
+        return _distinct(boxes * np.tile(np.divide(image.size, small.size), 2), image.size)
 
     return Proposer("selective-search", propose, config)
 
@@ -167,16 +165,14 @@ def _propose_all(
     return per_image
 
 
-def _distinct(
-    boxes: NDArray[np.float64], size: tuple[int, int], overlap: float, smallest: float
-) -> NDArray[np.float64]:
+def _distinct(boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
     """Boxes that are neither tiny nor the whole image nor slivers, large ones first, without near-duplicates."""
     import torch
     from torchvision.ops import nms
 
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9)
     area = sides.prod(axis=1) / (size[0] * size[1])
-    plausible = (area >= smallest) & (area < 0.95) & (sides.max(axis=1) < 4 * sides.min(axis=1))
+    plausible = (area >= SMALLEST) & (area < 0.95) & (sides.max(axis=1) < 4 * sides.min(axis=1))
     boxes, area = boxes[plausible], area[plausible]
     order = np.lexsort((*boxes.T, -area))  # ties by coordinates, for OpenCV's order is random
-    return boxes[order][nms(torch.from_numpy(boxes[order]), torch.from_numpy(area[order]), overlap).numpy()]
+    return boxes[order][nms(torch.from_numpy(boxes[order]), torch.from_numpy(area[order]), OVERLAP).numpy()]

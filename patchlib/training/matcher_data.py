@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from patchlib import encoders, features, search
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import image_sizes
+from patchlib.benchmarks.image_files import image_table
 from patchlib.benchmarks.procedural.config import TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.rendering import file_of, name_of, render_all
 from patchlib.encoders import specs
@@ -105,9 +105,7 @@ def world(config: MatcherConfig, workers: int | None = None) -> Benchmark:
         {"query_id": name_of(i), "image_id": file_of(i, j), **whole} for i in chosen for j in range(config.scenes)
     ]
     files = [file_of(i, j) for i, j in jobs if j >= 0]
-    sizes = image_sizes(root, files)
-    images = pd.DataFrame({"image_id": files, "path": files, "width": sizes[:, 0], "height": sizes[:, 1]})
-    return Benchmark("training", root, images, pd.DataFrame(queries), pd.DataFrame(positives))
+    return Benchmark("training", root, image_table(root, files), pd.DataFrame(queries), pd.DataFrame(positives))
 
 
 def _seen(config: MatcherConfig) -> int:
