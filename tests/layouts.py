@@ -1,7 +1,5 @@
 """INSTRE and ILIAS in miniature, in their published layouts with their quirks; features with wished-for scores."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Box arithmetic."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Average precision and LocScore: against the definitions, the published codes, and by hand."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

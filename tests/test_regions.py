@@ -1,7 +1,5 @@
 """Grids, sliding windows, ground-truth regions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from builders import benchmark_of

@@ -3,8 +3,6 @@
 Ten million images are measured by ``make scale``, which takes half an hour.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import faiss

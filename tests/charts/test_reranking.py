@@ -1,7 +1,5 @@
 """Charts of re-ranking say what the numbers say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt

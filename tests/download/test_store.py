@@ -1,7 +1,5 @@
 """From a manifest to verified files: mirrors, copies at hand, pins, interrupted calls, full disks."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

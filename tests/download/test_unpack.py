@@ -1,7 +1,5 @@
 """Hostile and damaged archives: nothing outside the folder, nothing half."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """ILIAS in its published layout: core, groups, text queries, and distractors in shards."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 

@@ -1,7 +1,5 @@
 """Local descriptors: which cells are kept, resumption, and the errors."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

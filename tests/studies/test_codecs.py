@@ -1,7 +1,5 @@
 """Codes by their true bytes, what they find, and the spectrum behind them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import faiss

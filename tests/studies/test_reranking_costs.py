@@ -1,7 +1,5 @@
 """Costs of re-ranking: what is stored, what is timed, and their sums."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
