@@ -110,7 +110,10 @@ def cropped(image: Image.Image, box: NDArray[np.floating] | None) -> Image.Image
 def paletted(image: Image.Image, colours: int, kept: Sequence[str] = ()) -> Image.Image:
     """An image with a palette of at most 256 colours, without dithering.
 
-    ``kept``: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
+    Args:
+        image: of any mode.
+        colours: of the palette, more than are kept.
+        kept: colours such as ``"#0072B2"`` that stay as they are, however rare; so do black and white.
     """
     rgb, palette = image.convert("RGB"), Image.new("P", (1, 1))
     fixed = [ImageColor.getrgb(name)[:3] for name in ("black", "white", *kept)]

@@ -1,5 +1,7 @@
 """Panels of examples: rankings beside each other, similarity over the patches, and the rule that chose them."""
 
+from __future__ import annotations
+
 import io
 import textwrap
 from collections.abc import Mapping

@@ -125,7 +125,7 @@ def distinct(table: pd.DataFrame) -> pd.DataFrame:
     if effects.empty:
         return effects
     ascending = effects["p"].sort_values(kind="stable")
-    corrected = (ascending * range(len(ascending), 0, -1)).cummax()
+    corrected = (ascending * [*range(len(ascending), 0, -1)]).cummax()
     effects.insert(4, "Holm", corrected.reindex(effects.index) < 0.05)
     return effects.fillna(NONE)
 

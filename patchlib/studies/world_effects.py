@@ -1,15 +1,17 @@
 """The main effects of the pages, each measured on one :class:`patchlib.studies.worlds.Visit`: points per query."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from patchlib.regions import PATCHES
 from patchlib.reranking import cutouts
-from patchlib.reranking.matchers import Matcher
 from patchlib.session import Session
 from patchlib.studies import attributes, compression, locscore, pooling, pq_training, pq_training_sets, reranking
 from patchlib.studies.bootstrap import paired
@@ -18,6 +20,9 @@ from patchlib.studies.encoder_study import by_level
 from patchlib.studies.pq_training import Trial
 from patchlib.studies.region_strategies import at_equal_numbers
 from patchlib.studies.worlds import Visit
+
+if TYPE_CHECKING:
+    from patchlib.reranking.matchers import Matcher
 
 SMALL, LARGE = 0.1, 0.4  # box area as a share of the image: below, above
 FAR = 0.3  # centre distance in half diagonals: above
