@@ -31,7 +31,7 @@ def load(name: str, options: dict[str, Any], download: bool | None = None) -> Be
         return benchmarks.load(name, **options)
     entries = manifest.load()
     for entry in entries.values():
-        if entry.layout == name and store.Shelf(entry, paths.data()).unfinished:
+        if entry.layout == name and store.is_unfinished(entry, paths.data()):
             _fetch(entry, download)
     fetched: list[str] = []
     while True:

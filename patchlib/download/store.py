@@ -63,11 +63,6 @@ class Shelf:
         return {name: facts for name, facts in self.files.items() if not facts.get("pending")}
 
     @property
-    def unfinished(self) -> bool:
-        """Whether a fetch of all the entry's files was begun and did not end."""
-        return self.listed is not None and len(self.whole) < self.listed
-
-    @property
     def state(self) -> str:
         """A word or two for ``data list``: "-", "3 of 1000 files", "complete"."""
         done, total = len(self.whole), self.listed or (None if self.entry.listing else len(self.entry.files))
@@ -112,6 +107,12 @@ def get(entry: Entry, data: Path, options: FetchOptions) -> int:
             return len(shelf.whole)
     except Timeout:
         raise DownloadError(f"another process is fetching {entry.name} into {folder}; wait for it") from None
+
+
+def is_unfinished(entry: Entry, data: Path) -> bool:
+    """Whether a fetch of all the entry's files was begun and did not end."""
+    shelf = Shelf(entry, data)
+    return shelf.listed is not None and len(shelf.whole) < shelf.listed
 
 
 def verify(entry: Entry, data: Path, quick: bool = False) -> dict[str, str]:
