@@ -3,8 +3,6 @@
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -17,6 +15,10 @@ from patchlib.download import options
 EXAMPLES = """examples: patchlib reproduce --only 03 08 --jobs 1; patchlib reproduce --profile workshop --set k=10;
 patchlib reproduce --set benchmark=folder:/home/me/photos --dry-run; patchlib reproduce --scheduler tcp://10.0.0.1:8786"""
 SCHEDULER = {"metavar": "ADDRESS", "help": "of a Dask cluster that describes the images, e.g. tcp://10.0.0.1:8786"}
+SEARCHES = "Search a folder of photographs for what a picture shows; see which patch of each was most similar."
+WHY = """\
+Why EfficientNet-Lite0: by it patches (L3) gain over whole images on the photographs that ship, as they were shot and
+composed into larger pictures; by cnn-small, trained on drawings, on the latter alone (notebook 03)."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,14 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    from patchlib.explorer import command as explorer
-
     parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     options.add_parsers(commands)
-    explorer.add_parser(commands)
+    _add_search(commands)
     _add_live(commands)
     encoders = commands.add_parser("encoders", help="list the encoders")
     encoders.set_defaults(run=_encoders)
@@ -113,6 +113,19 @@ def _add_course(commands: Any) -> None:
     slides.set_defaults(run=_slides)
 
 
+def _add_search(commands: Any) -> None:
+    search = commands.add_parser("search", help="search one's own photographs", description=SEARCHES, epilog=WHY)
+    add = search.add_argument
+    add("query", type=Path, metavar="QUERY", help="a picture of what to look for")
+    add("folder", type=Path, metavar="FOLDER", help="photographs; described on first use, then read from the cache")
+    add("--level", default="L3", metavar="L", help="patches of each photograph, L0 to L3 (default: %(default)s)")
+    about = "default: %(default)s; all: python -m patchlib encoders"
+    add("--encoder", default="EfficientNet-Lite0", metavar="E", help=about)
+    add("--top", type=int, default=10, metavar="N", help="images to show (default: %(default)s)")
+    add("--html", type=Path, metavar="FILE", help="write the answer as one page, too")
+    search.set_defaults(run=_search)
+
+
 def _add_live(commands: Any) -> None:
     live = commands.add_parser("live", help="make the page on which patches search, and show it", allow_abbrev=False)
     live.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/live)")
@@ -144,15 +157,8 @@ def _reproduce(asked: argparse.Namespace) -> int:
         overrides["workers"] = asked.workers
     if asked.skip_bad:
         overrides["skip_bad"] = True
-    run = runner.Run(
-        profile=asked.profile,
-        overrides=overrides,
-        only=asked.only,
-        out=asked.out,
-        in_place=asked.in_place,
-        jobs=asked.jobs,
-    )
-    return runner.reproduce(run, dry_run=asked.dry_run)
+    taken = {name: getattr(asked, name) for name in ("profile", "only", "out", "in_place", "jobs")}
+    return runner.reproduce(runner.Run(overrides=overrides, **taken), dry_run=asked.dry_run)
 
 
 def _extract(asked: argparse.Namespace) -> int:
@@ -201,6 +207,20 @@ def _slides(asked: argparse.Namespace) -> int:
 
     pages = slides.build((asked.out or paths.root() / "build" / "slides").resolve())
     print("wrote slides; open one in a browser:", *(page.as_uri() for page in pages), sep="\n  ")
+    return 0
+
+
+def _search(asked: argparse.Namespace) -> int:
+    from patchlib.explorer import search
+
+    answer = search.run(asked.query, asked.folder, asked.level, asked.encoder, asked.top)
+    said = f"{answer.total} photographs in {asked.folder}, {asked.level} by {asked.encoder}"
+    print(said, *search.table(answer), sep="\n")
+    for name in answer.left_out:
+        print(f"patchlib: left out, cannot be read: {asked.folder / name}", file=sys.stderr)
+    if asked.html:
+        search.write_page(answer, asked.query, asked.folder, said, asked.html)
+        print(f"wrote {asked.html}")
     return 0
 
 

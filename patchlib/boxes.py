@@ -1,11 +1,10 @@
 """Boxes: float xyxy in pixels of the original image (after EXIF orientation), shape (B, 4)."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Boxes = NDArray[np.float32]
+MARGIN = 0.1  # by which a square around a box is longer than its longer side
 
 
 def area(boxes: ArrayLike) -> NDArray[np.float32]:
@@ -14,14 +13,9 @@ def area(boxes: ArrayLike) -> NDArray[np.float32]:
 
 
 def iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
-    """Intersection over union of every pair.
+    """Intersection over union of every pair of (A, 4) and (B, 4) boxes.
 
-    Args:
-        a: (A, 4) boxes.
-        b: (B, 4) boxes.
-
-    Returns:
-        (A, B) float32 in [0, 1]; 0 where both boxes are empty, NaN where a box holds NaN.
+    (A, B) float32 in [0, 1]; 0 where both boxes are empty, NaN where a box holds NaN.
     """
     a, b = _as_boxes(a), _as_boxes(b)
     return paired_iou(a[:, None, :], b[None, :, :])
@@ -45,15 +39,9 @@ def clip(boxes: ArrayLike, width: ArrayLike, height: ArrayLike) -> Boxes:
 
 
 def centre_distance(boxes: ArrayLike, width: ArrayLike, height: ArrayLike) -> NDArray[np.float32]:
-    """Distance of a box's centre from the image's centre, divided by half the diagonal: 0 centre, 1 corner.
+    """Distance of a box's centre from the image's, divided by half the diagonal: 0 centre, 1 corner. (B, 4) -> (B,).
 
-    Args:
-        boxes: (B, 4).
-        width: image width in pixels, scalar or (B,).
-        height: image height in pixels, scalar or (B,).
-
-    Returns:
-        (B,) float32 in [0, 1] for boxes inside the image.
+    ``width`` and ``height`` of the image in pixels, scalars or (B,).
 
     Source: supplement S3.2, "object distance from image center" (there in pixels).
     """
@@ -64,25 +52,15 @@ def centre_distance(boxes: ArrayLike, width: ArrayLike, height: ArrayLike) -> ND
     return np.hypot(x, y) / (np.hypot(width, height) / 2)
 
 
-def square(boxes: ArrayLike, width: float, height: float, margin: float = 0.1) -> Boxes:
-    """Grow boxes by ``margin`` and make them square, kept inside the image where they fit.
+def square(boxes: ArrayLike, width: float, height: float) -> Boxes:
+    """Squares around boxes (B, 4), a :data:`MARGIN` longer than their longer side, inside the image (pixels) where they
+    fit.
 
-    The side is ``(1 + margin) * max(width, height)`` of the box. A square that would leave the image is moved inside;
-    one larger than the image is cut to it, which is the only case where the result is not square.
-
-    Args:
-        boxes: (B, 4).
-        width: image width in pixels.
-        height: image height in pixels.
-        margin: share by which the longer side grows, >= 0.
-
-    Returns:
-        (B, 4) float32.
+    A square that would leave the image is moved inside; one larger than the image is cut to it, which is the only case
+    where the result is not square.
     """
-    if margin < 0:
-        raise ValueError(f"margin is {margin}, expected >= 0")
     b = _as_boxes(boxes)
-    side = (1 + margin) * np.maximum(b[:, 2] - b[:, 0], b[:, 3] - b[:, 1])
+    side = (1 + MARGIN) * np.maximum(b[:, 2] - b[:, 0], b[:, 3] - b[:, 1])
     columns = []
     for low, high, limit in ((b[:, 0], b[:, 2], width), (b[:, 1], b[:, 3], height)):
         extent = np.minimum(side, limit)

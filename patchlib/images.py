@@ -42,13 +42,10 @@ class ImageError(ValueError):
 
 
 def read(path: str | Path) -> Image.Image:
-    """Read an image as upright RGB.
+    """Read an image as upright RGB: a file, or a member of a tar file as ``shard.tar::member``.
 
     EXIF orientation is applied; palette, grey, CMYK and 16-bit images are converted; transparent ones are laid on
     white, as a browser would show them.
-
-    Args:
-        path: a file, or a member of a tar file as ``shard.tar::member``.
 
     Raises:
         ImageError: the file is missing, truncated, or not an image.

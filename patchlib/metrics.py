@@ -4,10 +4,6 @@ Symbols: a ranking lists images, best first. R is the number of positives of the
 ranks k_1 < k_2 < ..., and P(k) is the share of positives among the first k images, so P(k_i) = i / k_i.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from patchlib import boxes as box_ops
 from patchlib import regions
 from patchlib.benchmarks.benchmark import Benchmark
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.search import Ranking
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 
 THRESHOLDS = (0.3, 0.4, 0.5)
 SCORES = ["ap", "loc_score", *(f"loc_score_{t}" for t in THRESHOLDS), "mloc_score"]
@@ -66,13 +60,7 @@ def average_precision_trapezoidal(relevant: ArrayLike, n_positives: ArrayLike) -
     """Area under the precision-recall curve by the trapezoidal rule: a different measure than step AP.
 
     AP = (1/R) * sum over positives found of (P(k_i) + P'(k_i)) / 2, P'(k_i) = (i - 1) / (k_i - 1), and 1 at k_i = 1.
-
-    Args:
-        relevant: (..., K) booleans in ranking order.
-        n_positives: (...) R.
-
-    Returns:
-        (...) float64 in [0, 1]; NaN where R is 0.
+    Arguments and result as of :func:`average_precision`.
 
     Source: the protocol of the revisited Oxford and Paris benchmarks (Radenovic et al., CVPR 2018).
     """
@@ -90,13 +78,9 @@ def loc_score(
     With a threshold d the weight is 1 where IoU >= d and 0 elsewhere: LocScore(d). LocScore <= AP always.
 
     Args:
-        relevant: (..., K) booleans in ranking order.
+        relevant, n_positives: as of :func:`average_precision`, and so is the result.
         iou: (..., K) IoU of each image's winning region with its ground-truth box, in [0, 1]; read at positives only.
-        n_positives: (...) R.
         threshold: d in [0, 1], or None for the continuous score.
-
-    Returns:
-        (...) float64 in [0, 1]; NaN where R is 0.
 
     Source: section 3.2 (LocScore), supplement S9 (thresholds, "IoU >= delta").
     """
@@ -106,14 +90,6 @@ def loc_score(
         raise ValueError("iou is NaN at a positive; leave positives without a box out of the ranking first")
     weight = iou if threshold is None else (iou >= threshold) & hits
     return _divide((_precision(hits) * weight).sum(axis=-1), n_positives)
-
-
-def mean_loc_score(relevant: ArrayLike, iou: ArrayLike, n_positives: ArrayLike) -> NDArray[np.float64]:
-    """mLocScore = mean of LocScore(d) over d in {0.3, 0.4, 0.5}. Arguments and result as :func:`loc_score`.
-
-    Source: supplement S9; every readable row of Tables 8 and 9 is this mean.
-    """
-    return np.mean([loc_score(relevant, iou, n_positives, t) for t in THRESHOLDS], axis=0)
 
 
 def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: int | None = None) -> pd.DataFrame:
@@ -165,15 +141,9 @@ def evaluate(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, k: in
 def explain(ranking: Ranking, benchmark: Benchmark, features: FeatureSet, query: int) -> pd.DataFrame:
     """The positives of one query as AP and LocScore see them, for working a score by hand.
 
-    Args:
-        ranking: (Q, K) images and winning regions.
-        benchmark: its positives.
-        features: owner of the region boxes.
-        query: row number of the query.
-
     Returns:
-        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1,
-        P(k), IoU of the winning region with the best of the image's boxes (NaN without a box).
+        DataFrame[rank, image_id, precision, iou], one row per positive found, best first: rank k from 1, P(k), IoU of
+        the winning region with the best of the image's boxes (NaN without a box).
     """
     positives, truth = benchmark.relevant(query)
     columns = np.flatnonzero(np.isin(ranking.images[query], positives) & (ranking.regions[query] >= 0))

@@ -3,12 +3,10 @@
 Panels of one family of figures are in :mod:`patchlib.charts`.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,11 +19,9 @@ from PIL import Image
 
 from patchlib import images
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 from patchlib.support import paths, provenance
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.search import Ranking
 
 COLUMN, PAGE = 3.4, 7.0  # figure widths in inches: one column, the whole page
 METHODS = {"global": "#D55E00", "Patchify": "#0072B2"}
@@ -44,7 +40,6 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, photog
     """Write ``figures/<item>.pdf``, ``.png`` or ``.jpg``, and ``.json``; the figure itself says which data it shows.
 
     Args:
-        fig: the figure.
         item: name of the paper's item, e.g. ``"fig_1_teaser"``.
         record: its label is written into the lower right corner.
         caption: its first sentence is the message; kept in the record, also as alternative text.
@@ -159,6 +154,12 @@ def spread(table: pd.DataFrame, mean: str = "mean") -> pd.DataFrame:
     return table.melt([*table.columns.drop(bounds)], bounds)
 
 
+def points(ax: Axes, x: ArrayLike, table: pd.DataFrame, column: str = "mean", **style: Any) -> None:
+    """A column of a table over ``x``, each value with its interval, ``low`` to ``high``; NaN = none."""
+    spread = np.abs(table[["low", "high"]].to_numpy().T - table[column].to_numpy())
+    ax.errorbar(x, table[column], np.nan_to_num(spread), **{"fmt": "o-", **style})
+
+
 def band(
     ax: Axes, x: ArrayLike, table: pd.DataFrame, label: str, colour: str, style: str = "-", marker: str = ""
 ) -> Axes:
@@ -172,15 +173,9 @@ def band(
 def level_curve(
     ax: Axes, table: pd.DataFrame, label: str, colour: str, style: str = "-", annotate: bool = False
 ) -> Axes:
-    """A metric against the level, with its interval as a band.
+    """A metric in percent against the level, with its interval as a band; on demand with its values below the points.
 
-    Args:
-        ax: axes.
-        table: indexed by level; columns ``mean`` and, for a band, ``low`` and ``high``; percent.
-        label: in the legend.
-        colour: of the line.
-        style: of the line, e.g. ``"--"`` for published numbers.
-        annotate: write the values below the points.
+    ``table``: indexed by level; columns ``mean`` and, for a band, ``low`` and ``high``.
     """
     x = np.arange(len(table))
     band(ax, x, table, label, colour, style, "o")

@@ -4,8 +4,6 @@ A profile is a small YAML file. The shipped ones are ``patchlib/profiles/*.yaml`
 may start from another profile with ``extends: NAME``. A notebook opens one: ``run = profiles.open(profile)``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -85,11 +83,7 @@ def load(name: str, /, **overrides: Any) -> Profile:
 
 
 def open(profile: str, /, **overrides: Any) -> Session:
-    """Open a session: settings as :func:`load` reads them, figures in the companion's style.
-
-    Raises:
-        ValueError, FileNotFoundError: as in :func:`load`.
-    """
+    """Open a session: settings as :func:`load` reads them, whose errors it raises; figures in the companion's style."""
     plots.use_style()
     return Session(load(profile, **overrides))
 

@@ -5,8 +5,6 @@ that :func:`of_benchmark` accepts: a name such as ``"L3"``, a function of (width
 one benchmark, where they depend on what an image shows.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,17 +44,12 @@ Strategy = str | int | Callable[[int, int], NDArray[np.float32]] | Regions
 
 
 def grid(width: int, height: int, level: int) -> NDArray[np.float32]:
-    """Patches of level ``level``: the grids 1x1 .. (level+1)x(level+1), coarse to fine, row-major.
+    """Patches of level ``level`` >= 0: the grids 1x1 .. (level+1)x(level+1), coarse to fine, row-major.
 
     Borders are ``round(i * width / g)``, so the patches of one grid tile the image exactly.
 
-    Args:
-        width: image width in pixels.
-        height: image height in pixels.
-        level: >= 0; L0 is the whole image.
-
     Returns:
-        (P, 4) float32, P = 1, 5, 14, 30 for L0..L3.
+        (P, 4) float32, P = 1, 5, 14, 30 for L0..L3; L0 is the whole image.
 
     Raises:
         ValueError: negative level, or an image with fewer pixels a side than the finest grid has cells.
@@ -67,15 +60,9 @@ def grid(width: int, height: int, level: int) -> NDArray[np.float32]:
 
 
 def sliding(width: int, height: int, level: int, stride: float) -> NDArray[np.float32]:
-    """Windows as large as the patches of each grid of a level, moved by ``stride`` times their size.
+    """Windows as large as the patches of each grid of a level, moved by ``stride``, in (0, 1], times their size.
 
     The last window of a row or column lies flush with the border. ``stride=1`` gives :func:`grid`.
-
-    Args:
-        width: image width in pixels.
-        height: image height in pixels.
-        level: as in :func:`grid`.
-        stride: share of the window size, in (0, 1].
 
     Returns:
         (P, 4) float32; at L3 84 windows for stride 0.5 and 276 for stride 0.25.
@@ -96,51 +83,29 @@ def sliding(width: int, height: int, level: int, stride: float) -> NDArray[np.fl
     return _windows(int(width), int(height), int(level), float(stride)).copy()
 
 
-def ground_truth(
-    boxes: NDArray[np.float32], width: int, height: int, margin: float = 0.1, tight: bool = False
-) -> NDArray[np.float32]:
-    """Regions around ground-truth boxes: grown by ``margin`` and made square, or the tight boxes.
+def ground_truth(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Regions around ground-truth boxes (B, 4): squares a tenth longer than the longer side, borders on whole pixels.
 
-    A tight box squeezed to the encoder's square input distorts the object and costs accuracy, hence the default.
-
-    Args:
-        boxes: (B, 4) ground-truth boxes.
-        width: image width in pixels.
-        height: image height in pixels.
-        margin: growth of the longer side.
-        tight: the boxes as they are instead.
-
-    Returns:
-        (B, 4) float32, borders on whole pixels, at least one pixel a side.
+    A tight box squeezed to the encoder's square input distorts the object and costs accuracy.
     """
-    regions = np.asarray(boxes, np.float32) if tight else box_ops.square(boxes, width, height, margin)
-    return box_ops.whole_pixels(regions, width, height)
+    return box_ops.whole_pixels(box_ops.square(boxes, width, height), width, height)
 
 
-def ground_truth_regions(
-    benchmark: Benchmark, otherwise: str = "L3", margin: float = 0.1, tight: bool = False
-) -> Regions:
+def ground_truth_regions(benchmark: Benchmark) -> Regions:
     """The best that any proposer could do: positives are described by their ground-truth boxes alone.
 
-    Images without a box, which no one can propose an instance in, are described by ``otherwise``, so that they have
-    as many chances to look right as under a grid.
-
-    Args:
-        benchmark: its boxes; an image that is a positive of several queries has all of them.
-        otherwise: strategy of the images without a box.
-        margin: of :func:`ground_truth`.
-        tight: of :func:`ground_truth`.
+    An image that is a positive of several queries has the boxes of all. Images without a box, which no one can propose
+    an instance in, are described by L3, so that they have as many chances to look right as under a grid.
 
     Source: supplement S5 takes detected boxes as an upper bound; this one needs no detector.
     """
     known = benchmark.positives.dropna(subset=BOX).drop_duplicates(["image_id", *BOX])
     truth = {image: group[BOX].to_numpy(np.float32) for image, group in known.groupby("image_id")}
-    make, per_image = parse(otherwise), []
+    per_image = []
     for image, width, height in benchmark.images[["image_id", "width", "height"]].itertuples(index=False):
-        boxes = truth.get(image)
-        size = (int(width), int(height))
-        per_image.append(make(*size) if boxes is None else ground_truth(boxes, *size, margin, tight))
-    return Regions("ground-truth-tight" if tight else "ground-truth", *stack(per_image))
+        boxes, size = truth.get(image), (int(width), int(height))
+        per_image.append(grid(*size, LEVELS[-1]) if boxes is None else ground_truth(boxes, *size))
+    return Regions("ground-truth", *stack(per_image))
 
 
 def name_of(strategy: Strategy) -> str:
@@ -169,9 +134,7 @@ def parse(name: str | int) -> Callable[[int, int], NDArray[np.float32]]:
 def of_benchmark(benchmark: Benchmark, strategy: Strategy) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Boxes of every database image.
 
-    Args:
-        benchmark: its N images.
-        strategy: a name for :func:`parse`, a function (width, height) -> (P, 4), or Regions of this benchmark.
+    ``strategy``: a name for :func:`parse`, a function (width, height) -> (P, 4), or Regions of this benchmark.
 
     Returns:
         boxes (R, 4) float32 and offsets (N+1,) int64: image i owns rows ``offsets[i]:offsets[i+1]``.

@@ -1,7 +1,5 @@
 """Tables as data first: csv and markdown beside a record, percentages with a stated precision."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from patchlib.features import FeatureSet
 from patchlib.support import machine
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
 
 BLOCK_BYTES = 10 << 20  # of scores per thread: what the last-level cache holds, so that they never reach memory
 CHUNK_BYTES = 512 << 20  # of best scores and regions kept before they are cut to the first k
@@ -98,11 +95,7 @@ def recall(found: Ranking, truth: Ranking, top: int) -> float:
 def best_regions(
     queries: NDArray[np.float32], features: FeatureSet, start: int, stop: int, workers: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Best score and region of the images ``start:stop`` for every query.
-
-    Returns:
-        scores (Q, stop - start) float32 and regions (Q, stop - start) int32, in image order.
-    """
+    """Best score and region of the images ``start:stop`` for every query: (Q, stop - start), in image order."""
     scores = np.full((len(queries), stop - start), -np.inf, np.float32)
     regions = np.full((len(queries), stop - start), -1, np.int32)
     transposed = np.ascontiguousarray(queries.T)
@@ -119,16 +112,12 @@ def best_regions(
 
 
 def order_images(scores: NDArray[np.float32], regions: NDArray[np.int32], first_image: int, depth: int) -> Ranking:
-    """Sort images by descending score, ties by ascending image index.
+    """Sort images by descending score, ties by ascending image index; ``scores`` and ``regions`` are not changed.
 
     Args:
-        scores: (Q, n) in image order.
-        regions: (Q, n) winning regions.
+        scores, regions: (Q, n) in image order; winning regions.
         first_image: image index of column 0.
-        depth: how many images to keep.
-
-    Returns:
-        Ranking of depth min(depth, n); ``scores`` and ``regions`` are not changed.
+        depth: how many images to keep, at most.
     """
     n = scores.shape[1]
     depth = min(depth, n)
@@ -180,13 +169,7 @@ def _blocks(offsets: NDArray[np.int64], start: int, stop: int, n_queries: int) -
 def merge(rankings: Sequence[Ranking], depth: int) -> Ranking:
     """One ranking out of several of different images: higher score first, then lower image index.
 
-    Args:
-        rankings: each (Q, K_i), over images that no other has.
-        depth: how many images to keep.
-
-    Returns:
-        Ranking of depth min(depth, sum of K_i). Where every K_i is ``depth`` or all that a ranking's images give, it is
-        that of all images.
+    Where each (Q, K_i) is ``depth`` deep or holds all that its images give, the result is that of all images.
     """
     images, scores, regions = (
         np.concatenate([getattr(ranking, name) for ranking in rankings], axis=1)

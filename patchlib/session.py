@@ -4,8 +4,6 @@ The session loads what the settings name, benchmark, encoder and features, score
 with a record of what it was made from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -38,49 +36,29 @@ INDIFFERENT = ("name", "workers", "download")  # settings that decide no number
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Settings of a run; null in a profile's file stands for the default.
+    """Settings of a run; null in a profile's file stands for the default."""
 
-    Attributes:
-        name: profile name (the stem of its file).
-        benchmark: the benchmark in use.
-        benchmark_options: its loader's keywords, ``root`` among them if it lies elsewhere.
-        benchmarks: the benchmarks the profile lists, the default one first.
-        encoder: the encoder in use, a name of the encoders' registry.
-        encoders: those that the comparisons of encoders run.
-        pair: the two encoders of the study of size, place and brightness; None = the first two of ``encoders``.
-        levels: two or more grid levels to study, ascending, of 0..3.
-        matcher: what re-ranks: ``"built-in"``, or ``"published"``, the network of the AMES authors.
-        device: torch device, e.g. ``"cpu"`` or ``"cuda"``.
-        workers: processes or threads; by default one per core.
-        batch: crops in one forward.
-        dtype: of the stored descriptors, ``"float32"`` or ``"float16"``.
-        k: depth of AP; None = what the benchmark's protocol says.
-        sample: images of the studies that describe each image many times; None = all.
-        worlds: images of each of the other worlds that a page's effects are measured in; 0 = none.
-        resamples: bootstrap resamples of a confidence interval.
-        skip_bad: leave unreadable images out, and count them, instead of stopping.
-        download: fetch a benchmark that is missing; None = up to 1 GB.
-    """
-
-    name: str
-    benchmark: str
+    name: str  # the stem of its file
+    benchmark: str  # in use
+    # its loader's keywords, ``root`` among them if it lies elsewhere
     benchmark_options: dict[str, Any] = field(default_factory=dict)
-    benchmarks: tuple[str, ...]
-    encoder: str
-    encoders: tuple[str, ...]
+    benchmarks: tuple[str, ...]  # that the profile lists, the default one first
+    encoder: str  # in use, a name of the encoders' registry
+    encoders: tuple[str, ...]  # those that the comparisons of encoders run
+    # the two encoders of the study of size, place and brightness; None = the first two of ``encoders``
     pair: tuple[str, ...]
-    levels: tuple[int, ...]
-    matcher: str = "built-in"
-    device: str
-    workers: int
-    batch: int
-    dtype: str
-    k: int | None = None
-    sample: int | None = None
-    worlds: int = 0
-    resamples: int
-    skip_bad: bool = False
-    download: bool | None = None
+    levels: tuple[int, ...]  # two or more grid levels to study, ascending, of 0..3
+    matcher: str = "built-in"  # what re-ranks: ``"built-in"``, or ``"published"``, the network of the AMES authors
+    device: str  # torch device, e.g. ``"cpu"`` or ``"cuda"``
+    workers: int  # processes or threads; by default one per core
+    batch: int  # crops in one forward
+    dtype: str  # of the stored descriptors, ``"float32"`` or ``"float16"``
+    k: int | None = None  # depth of AP; None = what the benchmark's protocol says
+    sample: int | None = None  # images of the studies that describe each image many times; None = all
+    worlds: int = 0  # images of each of the other worlds that a page's effects are measured in; 0 = none
+    resamples: int  # bootstrap resamples of a confidence interval
+    skip_bad: bool = False  # leave unreadable images out, and count them, instead of stopping
+    download: bool | None = None  # fetch a benchmark that is missing; None = up to 1 GB
 
     @property
     def label(self) -> str:
@@ -140,10 +118,8 @@ class Session:
     ) -> FeatureSet:
         """Descriptors of the regions of each image; computed once, then read from the cache.
 
-        Args:
-            regions: as in :func:`patchlib.features.extract`, e.g. ``"L3"``.
-            data: another benchmark than the session's.
-            encoder: another encoder than the session's.
+        ``data`` and ``encoder`` stand in the place of the session's; ``regions`` as in
+        :func:`patchlib.features.extract`.
         """
         data, encoder = data or self.data, encoder or self.encoder
         patches = features.extract(data, regions, encoder, **self.settings.extraction)
@@ -153,9 +129,8 @@ class Session:
     def evaluate(self, sets: Mapping[str, FeatureSet], data: Benchmark | None = None) -> Evaluation:
         """Rank the images by each feature set and score every query, as deep as the protocol goes.
 
-        Args:
-            sets: feature sets by name, e.g. ``{"global": whole, "Patchify": patches}``.
-            data: another benchmark than the session's.
+        ``sets`` by name, e.g. ``{"global": whole, "Patchify": patches}``; ``data`` stands in the place of the
+        session's.
         """
         data = data or self.data
         depth = self.depth_of(data)

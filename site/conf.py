@@ -1,7 +1,5 @@
 """Sphinx's settings for the site (make site). All that a page needs lies beside it: it is read from disk, offline."""
 
-from __future__ import annotations
-
 import re
 
 from docutils import nodes

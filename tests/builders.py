@@ -1,7 +1,5 @@
 """Small benchmarks, feature sets and encoders for the tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

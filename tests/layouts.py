@@ -1,7 +1,5 @@
 """INSTRE, ILIAS and R-Oxford in miniature, as published, quirks included; features with wished-for scores."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import tarfile
@@ -93,12 +91,11 @@ ILIAS = {
         "pos/P001_00.jpg": "10 10 10 10",
     },
 }
-# id as in positive_ids.txt: scale, clutter; two values stand exactly on a bound
-ILIAS_POSITIVES = {
-    "bold_bimp_000/pos/P000_00.jpg": (0.25, 18),
-    "bold_bimp_000/pos/P000_01.jpg": (0.06880213760855043, 0),
-    "zippy_caf#U00e9_001/pos/P001_00.jpg": (0.05, 60),
-}
+POSITIVE_IDS = """\
+bold_bimp_000/pos/P000_00.jpg,0.25,18
+bold_bimp_000/pos/P000_01.jpg,0.06880213760855043,0
+zippy_caf#U00e9_001/pos/P001_00.jpg,0.05,60
+"""
 
 
 def write_ilias(root: Path, lists: bool = True, more: int = 0) -> Path:
@@ -119,8 +116,7 @@ def write_ilias(root: Path, lists: bool = True, more: int = 0) -> Path:
     if lists:
         ids = root / "image_ids"
         ids.mkdir(parents=True)
-        rows = [f"{name},{scale},{clutter}\n" for name, (scale, clutter) in ILIAS_POSITIVES.items()]
-        (ids / "positive_ids.txt").write_text("".join(rows))
+        (ids / "positive_ids.txt").write_text(POSITIVE_IDS)
         queries = ["bold_bimp_000/query/Q000_00.jpg", "zippy_caf#U00e9_001/query/Q001_00.jpg"]
         queries.append("zippy_caf#U00e9_001/query/Q001_01.jpg")
         (ids / "image_query_ids.txt").write_text("".join(f"{name},first\n" for name in reversed(queries)))

@@ -1,7 +1,5 @@
 """The internet, played on the loopback, on its bad days: an HTTP and an FTP server that misbehave as told."""
 
-from __future__ import annotations
-
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator

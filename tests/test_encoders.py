@@ -1,7 +1,5 @@
 """Encoders: the registry, weights, the histogram, and what encode gives."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The files that say what is installed and which commands there are agree with each other and with the code."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Every kind of image file comes out as upright 8-bit RGB, or is named; crops are Pillow's, on any processor."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

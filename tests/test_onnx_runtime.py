@@ -1,7 +1,5 @@
 """Encoders by ONNX Runtime: the descriptors of torch, exported once, and what happens to a damaged export."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Iterator
 from pathlib import Path

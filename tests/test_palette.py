@@ -1,7 +1,5 @@
 """The fixed colours can be told apart with red-blind and green-blind eyes too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Figures: files, records, and panels that draw what they are told."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Grids, sliding windows, ground-truth regions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from builders import benchmark_of
@@ -94,9 +92,8 @@ def test_impossible_grids(arguments: tuple[int, int, int, float], message: str) 
 def test_ground_truth_regions() -> None:
     box = np.array([[40, 40, 60, 50]], np.float32)
     assert regions.ground_truth(box, 100, 100).tolist() == [[39, 34, 61, 56]]  # side 1.1 * 20 = 22 around (50, 45)
-    assert regions.ground_truth(box + 0.4, 100, 100, tight=True).tolist() == [[40, 40, 60, 50]]
     speck = np.array([[99.8, 0.1, 100, 0.3]], np.float32)
-    assert regions.ground_truth(speck, 100, 100, tight=True).tolist() == [[99, 0, 100, 1]]
+    assert regions.ground_truth(speck, 100, 100).tolist() == [[99, 0, 100, 1]]
 
 
 def test_names_of_strategies() -> None:
@@ -133,12 +130,10 @@ def test_an_image_too_small_for_the_grid_is_named() -> None:
 
 def test_ground_truth_regions_of_a_benchmark_fall_back_to_a_grid() -> None:
     data = benchmark_of(3, 2, [(0, 0, (10, 10, 20, 30)), (0, 0, (40, 0, 50, 10)), (1, 2, None)], side=60)
-    found = regions.ground_truth_regions(data, otherwise="L1", margin=0)
-    # square of the longer side (20) around the centre (15, 20); the second box is a square already
-    assert found.boxes[:2].tolist() == [[5, 10, 25, 30], [40, 0, 50, 10]]
-    assert found.offsets.tolist() == [0, 2, 2 + 5, 2 + 5 + 5]
-    tight = regions.ground_truth_regions(data, tight=True)
-    assert tight.boxes[0].tolist() == [10, 10, 20, 30] and tight.name != found.name
+    found = regions.ground_truth_regions(data)
+    # a square of 1.1 times the longer side (20) around the centre (15, 20); the second one is moved inside
+    assert found.boxes[:2].tolist() == [[4, 9, 26, 31], [40, 0, 51, 11]]
+    assert found.offsets.tolist() == [0, 2, 2 + 30, 2 + 30 + 30]
     boxes, offsets = regions.of_benchmark(data, found)
     assert boxes is found.boxes and (offsets == found.offsets).all()
 

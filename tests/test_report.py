@@ -1,7 +1,5 @@
 """Tables as files: the same numbers in csv, markdown and record."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Exact search against a plain loop over queries, images and regions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from builders import feature_set

@@ -1,7 +1,5 @@
 """The session of a notebook: settings, features, scores, and records that name what was really used."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What passes as the same output of a notebook, and what does not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

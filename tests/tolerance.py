@@ -6,8 +6,6 @@ second in cells that say so by a tag: ``tolerance=1.5`` lets their decimals diff
 printed, and a verdict become open or cease to be.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

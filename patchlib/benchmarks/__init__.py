@@ -1,7 +1,5 @@
 """Benchmarks: one record, one loader per published layout."""
 
-from __future__ import annotations
-
 import inspect
 from importlib import import_module
 from pathlib import Path

@@ -3,8 +3,6 @@
 A folder that says what shows what is :mod:`patchlib.benchmarks.folder`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

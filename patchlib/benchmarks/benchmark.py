@@ -110,11 +110,7 @@ class Benchmark:
         return self._full(self.images["path"].iloc[index])
 
     def query_row(self, query_id: str) -> int:
-        """Row number of a query in ``queries``.
-
-        Raises:
-            ValueError: no query has this id.
-        """
+        """Row number of a query in ``queries``; a ValueError where no query has this id."""
         rows = np.flatnonzero(self.queries["query_id"] == query_id)
         if not len(rows):
             raise ValueError(unknown_name("query", query_id, self.queries["query_id"]))

@@ -1,7 +1,5 @@
 """Photographs shrunk into collages of others, at a place that no grid knows, their boxes too."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,23 +16,14 @@ _THUMBNAIL = 320  # their longer side, pixels
 
 
 class Collage(NamedTuple):
-    """What a collage is made of.
+    """What a collage is made of."""
 
-    Attributes:
-        path: the photograph.
-        boxes: (B, 4) in its pixels; None = none to carry along. Of a query, its one box (4,).
-        scale: side of the photograph as a share of the collage's side, in (0, 1].
-        around: photographs that fill the rest; none = the photograph alone, cut to its box: a query.
-        number: of the collage; decides the place and which photographs lie around.
-        side: longer side of the collage in pixels; None = as large as the photograph.
-    """
-
-    path: str
-    boxes: NDArray[np.float32] | None
-    scale: float
-    around: tuple[str, ...]
-    number: int
-    side: int | None = None
+    path: str  # the photograph
+    boxes: NDArray[np.float32] | None  # (B, 4) in its pixels; None = none to carry along. Of a query, its one box (4,).
+    scale: float  # side of the photograph as a share of the collage's side, in (0, 1]
+    around: tuple[str, ...]  # photographs that fill the rest; none = the photograph alone, cut to its box: a query
+    number: int  # of the collage; decides the place and which photographs lie around
+    side: int | None = None  # longer side of the collage in pixels; None = as large as the photograph
 
 
 def make(job: Collage) -> Picture:

@@ -27,8 +27,6 @@ path inside the folder. A query with a box is cut to it. Positives without a box
     queries/mug.jpg,database/mug/IMG_0117.jpg
 """
 
-from __future__ import annotations
-
 import csv
 import difflib
 import io
@@ -121,7 +119,7 @@ def _read_boxes(root: Path, queries: pd.DataFrame, database: pd.DataFrame) -> pd
         return pd.DataFrame(columns=["image", *BOX, "instance"]).astype({"image": str})
     boxes = _read_csv(table, ["image", *BOX])
     _check_known(table, boxes["image"], pd.concat([queries["path"], database["path"]]))
-    to_numbers(boxes, BOX, table, first_line=0)
+    to_numbers(boxes, BOX, table)
     boxes[BOX] = boxes[BOX].astype("float32")
     if "instance" in boxes:
         given = boxes["instance"].dropna()

@@ -5,8 +5,6 @@ training split (10 of each of 31 cartons; x0, y0, x1, y1 in pixels of a photogra
 row a visible product), so that LocScore can be measured there. The other positives have no box and count for AP only.
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -7,17 +7,14 @@
     ilias/image_ids/*.txt                     optional; without them the folders say what there is
     ilias/yfcc100m/*.tar                      optional; distractors, read in place
 
-A box file has one line a box, ``x y width height``, and often several. ``positive_ids.txt`` gives, after each id, the
-object's share of the image and a count of clutter; ILIAS reports results for four groups of each.
+A box file has one line a box, ``x y width height``, and often several. An id list may say more after each id.
 
 The 100 million distractors of the full set are never one table. :func:`parts` yields one benchmark a shard, for
 extraction and indexing shard by shard, here or on many machines; :func:`load` refuses more than ten million images.
 """
 
-from __future__ import annotations
-
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,15 +36,12 @@ from patchlib.benchmarks.image_files import (
     nan_boxes,
     positives_table,
     read_xywh,
-    to_numbers,
 )
 from patchlib.benchmarks.tar_shards import count_missing, read_distractors, read_keys
 from patchlib.support import paths
 
 CORE = "ilias_core"
 MAX_IMAGES = 10_000_000
-SCALE_BOUNDS = (0.06880213760855043, 0.13526567164179104, 0.2729876723163842)  # share of the image's area
-CLUTTER_BOUNDS = (18, 33, 53)
 
 
 def load(
@@ -64,9 +58,8 @@ def load(
         skip_bad: leave out unreadable images instead of stopping.
 
     Returns:
-        The benchmark, positives first. ``meta["k"]`` is 1000; ``meta["groups"]`` is a DataFrame[image_id, scale,
-        clutter, scale_group, clutter_group] of the positives (groups 0..3, by ``meta["bounds"]``), empty where there is
-        no id list. Text queries are counted in ``meta["found"]``; :func:`with_text_queries` asks by them.
+        The benchmark, positives first; ``meta["k"]`` is 1000. Text queries are counted in ``meta["found"]``;
+        :func:`with_text_queries` asks by them.
 
     Raises:
         FileNotFoundError: the core, an image, an id list or the shards are missing.
@@ -143,11 +136,6 @@ def encoded(name: str) -> str:
     return "".join(character if character.isascii() else f"#U{ord(character):04x}" for character in name)
 
 
-def groups(scale: NDArray[np.float64], bounds: tuple[float, ...]) -> NDArray[np.int64]:
-    """Group 0..3 of each value; a value equal to a bound belongs to the group above it."""
-    return np.searchsorted(np.asarray(bounds, np.float64), scale, side="right")
-
-
 def _core(
     root: Path | None, query_box: str, distractors: str | Path
 ) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -157,10 +145,8 @@ def _core(
     root = locate(CORE, [root, root.parent] if root.name == CORE else [root], "ilias-core")
     files, others = find_images(root / CORE)
     on_disk = {encoded(path): path for path in files}
-    database, listed = _ids(root, "positive_ids.txt", [name for name in on_disk if _kind(name) == "pos"])
-    query_ids, _ = _ids(root, "image_query_ids.txt", [name for name in on_disk if _kind(name) == "query"])
-    images = _rows(root, database["id"].tolist(), on_disk, "image_id")
-    queries = _rows(root, query_ids["id"].tolist(), on_disk, "query_id")
+    images = _rows(root, _ids(root, "positive_ids.txt", on_disk, "pos"), on_disk, "image_id")
+    queries = _rows(root, _ids(root, "image_query_ids.txt", on_disk, "query"), on_disk, "query_id")
     queries["instance"] = queries["query_id"].str.split("/").str[0]
     queries[BOX] = nan_boxes(len(queries))
     if query_box == "box":
@@ -172,8 +158,6 @@ def _core(
             "text queries": len(_texts(others)),
             "images in pos/ that no id list names": sum(_kind(name) == "pos" for name in on_disk) - len(images),
         },
-        "groups": _groups(database) if listed else _groups(database[:0]),
-        "bounds": {"scale": list(SCALE_BOUNDS), "clutter": list(CLUTTER_BOUNDS)},
     }
     images[["width", "height"]] = image_sizes(root, images["path"].tolist())
     return root, images, queries, positives, meta
@@ -185,20 +169,15 @@ def _kind(name: str) -> str:
     return parts[1] if len(parts) == 3 else ""
 
 
-def _ids(root: Path, name: str, on_disk: list[str]) -> tuple[pd.DataFrame, bool]:
-    """Ids of an id list (with scale and clutter, if it has them), else those found on disk; sorted."""
+def _ids(root: Path, name: str, on_disk: Iterable[str], kind: str) -> list[str]:
+    """Ids of an id list, the first column of its table, else those of this kind found on disk; sorted."""
     table = root / "image_ids" / name
     if not table.is_file():
-        return pd.DataFrame({"id": sorted(on_disk)}), False
-    rows = pd.read_csv(table, header=None, dtype=str, skipinitialspace=True)
-    names = ["id", "scale", "clutter"] if name.startswith("positive") else ["id"]
-    if rows.shape[1] < len(names) or rows[: len(names)].isna().to_numpy().any():
-        raise ValueError(
-            f"{table}: expected lines of {', '.join(names)}, separated by commas; its first is {rows[:1].values}"
-        )
-    rows = rows.iloc[:, : len(names)].set_axis(names, axis=1)
-    to_numbers(rows, names[1:], table, first_line=1)
-    return rows.sort_values("id", kind="stable", ignore_index=True), True
+        return sorted(found for found in on_disk if _kind(found) == kind)
+    ids = pd.read_csv(table, header=None, dtype=str, skipinitialspace=True)[0]
+    if ids.isna().any():
+        raise ValueError(f"{table}: expected lines that begin with an id, followed by a comma or nothing")
+    return sorted(ids)
 
 
 def _rows(root: Path, ids: list[str], on_disk: dict[str, str], column: str) -> pd.DataFrame:
@@ -223,13 +202,6 @@ def _positives(root: Path, images: pd.DataFrame, queries: pd.DataFrame) -> pd.Da
     instances = images[["image_id"]].assign(instance=images["image_id"].str.split("/").str[0])
     pairs = queries[["query_id", "instance"]].merge(instances, on="instance")
     return positives_table((row.query_id, row.image_id, boxes[row.image_id]) for row in pairs.itertuples())
-
-
-def _groups(database: pd.DataFrame) -> pd.DataFrame:
-    table = database.reindex(columns=["id", "scale", "clutter"]).rename(columns={"id": "image_id"})
-    table["scale_group"] = groups(table["scale"].to_numpy(np.float64), SCALE_BOUNDS)
-    table["clutter_group"] = groups(table["clutter"].to_numpy(np.float64), CLUTTER_BOUNDS)
-    return table
 
 
 def _keys(root: Path, distractors: str | Path) -> NDArray[np.bytes_] | None:

@@ -1,7 +1,5 @@
 """What the loaders share: finding images, their sizes, box files beside them, and the assembly of the benchmark."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -27,12 +25,7 @@ CACHE_FROM = 1000  # below that many images, reading the headers again is faster
 
 
 def locate(part: str, folders: Sequence[Path], name: str) -> Path:
-    """The first of some folders that holds ``part``, a file or folder.
-
-    Args:
-        part: relative path.
-        folders: where it may be.
-        name: of the entry of ``data_manifest.yaml`` that it comes from.
+    """The first of some folders that holds ``part``, a file or folder; ``name`` of the manifest's entry it comes from.
 
     Raises:
         NotFetched: none holds it; says where it was looked for, and which command fetches it.
@@ -59,11 +52,7 @@ def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def find_images(folder: Path) -> tuple[list[str], list[str]]:
-    """Image files below a folder, in alphabetical order of their POSIX paths relative to it.
-
-    Returns:
-        The images, and the other files (neither counts hidden files and folders).
-    """
+    """Image files below a folder, and the other files, but hidden ones: POSIX paths below it, in alphabetical order."""
     pictures: list[str] = []
     others: list[str] = []
     for base, folders, files in os.walk(folder):
@@ -206,8 +195,8 @@ def first_three(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if names[3:] else "")
 
 
-def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_line: int) -> None:
-    """Make numbers of text, in place.
+def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path) -> None:
+    """Make numbers of text, in place; the index holds the lines of the table.
 
     Raises:
         ValueError: one is no finite number; names the table, the line and the column.
@@ -217,7 +206,7 @@ def to_numbers(rows: pd.DataFrame, columns: Sequence[str], table: Path, first_li
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             got = rows[column].iloc[bad[0]]
-            raise ValueError(f"{table}, line {rows.index[bad[0]] + first_line}: {column} is {got!r}, expected a number")
+            raise ValueError(f"{table}, line {rows.index[bad[0]]}: {column} is {got!r}, expected a number")
         rows[column] = values
 
 

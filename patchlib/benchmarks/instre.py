@@ -13,8 +13,6 @@ INSTRE-M image belong to two objects: the first to the one whose INSTRE-S1 folde
 A query from INSTRE-M covers both.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from pathlib import Path

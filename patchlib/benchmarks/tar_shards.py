@@ -4,8 +4,6 @@ ILIAS publishes its 100 million distractors as 1,000 tar files of 100,000 photog
 ``shard.tar::member`` points into a shard. What a shard holds is read once and kept as a table in the cache.
 """
 
-from __future__ import annotations
-
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -23,14 +21,9 @@ from patchlib.support.provenance import atomic_write, config_hash
 
 
 def read_distractors(folder: Path, root: Path, keys: NDArray[np.bytes_] | None = None) -> Iterator[pd.DataFrame]:
-    """Tables like those of :func:`read_shard`: one a tar shard of a folder, or one of all its loose images.
+    """Tables of :func:`read_shard`: one a tar shard of a folder, in alphabetical order, or one of all its loose images.
 
-    Args:
-        folder: the folder, or one shard.
-        root, keys: as in :func:`read_shard`.
-
-    Yields:
-        Shards in alphabetical order; nothing when the folder holds neither.
+    ``folder`` may be one shard, too; nothing comes where it holds neither.
     """
     shards = [folder] if folder.suffix == ".tar" and folder.is_file() else sorted(folder.glob("*.tar"))
     for shard in shards:
@@ -48,16 +41,15 @@ def key_of(member: str) -> str:
 
 
 def read_shard(shard: Path, root: Path, keys: NDArray[np.bytes_] | None = None) -> pd.DataFrame:
-    """Photographs of a shard as rows of a benchmark's ``images``.
+    """Photographs of a shard as rows of a benchmark's ``images``, in the shard's order.
 
     Args:
-        shard: the tar file.
         root: folder that paths are to be relative to.
         keys: sorted keys of the photographs wanted, see :func:`read_keys`; None = all.
 
     Returns:
-        DataFrame[image_id, path, width, height] in the shard's order; ``image_id`` is ``shard.tar/key``. Width and
-        height are 0 where a photograph's header cannot be read.
+        DataFrame[image_id, path, width, height]; ``image_id`` is ``shard.tar/key``. Width and height are 0 where a
+        photograph's header cannot be read.
 
     Raises:
         ValueError: the shard is damaged; names it.

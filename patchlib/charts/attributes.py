@@ -1,7 +1,5 @@
 """Charts of what a study bins: scores by bin, and pictures of the bins."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,17 +67,12 @@ def study_panels(axes: NDArray[Any], table: pd.DataFrame, series: Sequence[tuple
 def fit_points(ax: Axes, table: pd.DataFrame) -> Axes:
     """Gain of patches against how well they fit the boxes: a point with its interval for each level of a series.
 
-    Args:
-        ax: axes.
-        table: indexed by factor, some of :data:`SERIES`, and bin; columns ``best IoU`` in percent, ``mean``, ``low``,
-            ``high`` of the gain in points.
+    ``table``: indexed by factor, some of :data:`SERIES`, and bin; columns ``best IoU`` in percent, ``mean``, ``low``,
+    ``high`` of the gain in points.
     """
     for factor, colour in SERIES.items():
         rows = table.xs(factor, level="factor")
-        spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-        ax.errorbar(
-            rows["best IoU"], rows["mean"], spread, fmt="o-", color=colour, label=factor, ms=3.5, elinewidth=0.9
-        )
+        plots.points(ax, rows["best IoU"], rows, color=colour, label=factor, ms=3.5, elinewidth=0.9)
         for label, row in rows.iterrows() if factor != "alignment" else ():
             ax.annotate(
                 label, row[["best IoU", "mean"]], (3, 3), textcoords="offset points", fontsize=6.5, color=colour
@@ -93,10 +86,8 @@ def fit_points(ax: Axes, table: pd.DataFrame) -> Axes:
 def bin_points(ax: Axes, table: pd.DataFrame) -> Axes:
     """Two methods over the bins of an attribute, each bin with its interval; every third and fourth series dotted.
 
-    Args:
-        ax: axes.
-        table: rows of :func:`patchlib.studies.attributes.compare`, whose methods are keys of
-            :data:`patchlib.plots.METHODS`, with a column ``series``, the name in the legend; may be empty.
+    ``table``: rows of :func:`patchlib.studies.attributes.compare`, whose methods are keys of
+    :data:`patchlib.plots.METHODS`, with a column ``series``, the name in the legend; may be empty.
     """
     import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
 

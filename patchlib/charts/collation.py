@@ -1,7 +1,5 @@
 """The chart of notebook 14: published effects beside ours."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -14,9 +12,7 @@ COLOURS = {"trend": METHODS["Patchify"], "open": "#777777", "differs": METHODS["
 def effect_chart(ax: Axes, rows: pd.DataFrame) -> Axes:
     """Published effects and ours, a line a statement: direction is what can be compared, magnitude is not.
 
-    Args:
-        ax: axes.
-        rows: of :func:`patchlib.paper.compare.measured`.
+    ``rows``: of :func:`patchlib.paper.compare.measured`.
     """
     rows = rows.assign(y=range(len(rows))[::-1])
     pairs = zip(rows["y"], rows["effects"], strict=True)

@@ -1,23 +1,19 @@
 """Charts of the compression studies; each draws into the axis it is given."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.paper import table_7
 from patchlib.pq import file_size
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
+from patchlib.search import Ranking
 
 CODECS = {"PQ": "#0072B2", "OPQ+PQ": "#56B4E9", "PCA+PQ": "#009E73", "SQ8": "#E69F00", "SQ4": "#D55E00",
           "RaBitQ": "#CC79A7"}  # fmt: skip
@@ -42,15 +38,12 @@ def levels(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def changes(ax: Axes, ours: pd.DataFrame, published: pd.Series) -> Axes:
-    """What compression changes at each level: ours with its interval, the published changes as lines.
+    """What compression changes at each level, in points: ours with its interval, the published changes as lines.
 
-    Args:
-        ax: axes.
-        ours: indexed by level; columns ``mean``, ``low``, ``high`` in points.
-        published: of :func:`patchlib.paper.published.effect`, indexed by level and benchmark.
+    ``published``: of :func:`patchlib.paper.effect`, indexed by level and benchmark.
     """
     x = np.arange(len(ours))
-    _points(ax, x, ours, "mean", color=CODECS["PQ"], label="ours")
+    plots.points(ax, x, ours, color=CODECS["PQ"], label="ours")
     for name, style in PUBLISHED.items():
         values = published.xs(name, level="benchmark").reindex(ours.index)
         ax.plot(x, values, style, marker="s", ms=3.5, color="#666666", label=f"paper, {name}")
@@ -80,7 +73,6 @@ def codecs(ax: Axes, table: pd.DataFrame, column: str, exact: float) -> Axes:
     """What codes find against their bytes per vector (log axis); mAP with its interval.
 
     Args:
-        ax: axes.
         table: of :func:`patchlib.studies.codecs.table`, codecs of :data:`CODECS`.
         column: ``"mAP"`` or ``"recall"``.
         exact: the same without compression, percent.
@@ -88,7 +80,7 @@ def codecs(ax: Axes, table: pd.DataFrame, column: str, exact: float) -> Axes:
     spread = table if column == "mAP" else table.assign(low=table[column], high=table[column])
     for name in (name for name in CODECS if name in table.index.get_level_values(1)):
         rows = spread.xs(name, level=1).sort_index()
-        _points(ax, rows.index, rows, column, lw=1.1, ms=3.5, elinewidth=0.9, color=CODECS[name], label=name)
+        plots.points(ax, rows.index, rows, column, lw=1.1, ms=3.5, elinewidth=0.9, color=CODECS[name], label=name)
     ax.axhline(exact, color="black", linewidth=0.8, linestyle="--", label="exact (float32)")
     sizes = table.index.get_level_values(0).unique()
     ax.set(xscale="log", xlabel="bytes per vector (log)", ylabel=f"{column} (%)", ylim=(0, None))
@@ -123,17 +115,14 @@ def spectrum(ax: Axes, spectra: Mapping[str, ArrayLike]) -> Axes:
 def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
     """mAP against the number of training vectors (log axis), a curve for each training set, intervals over seeds.
 
-    Args:
-        ax: axes.
-        table: of :func:`patchlib.studies.pq_training.by_seed`, sets of :data:`SETS`.
-        m: codes per vector.
+    ``table``: of :func:`patchlib.studies.pq_training.by_seed`, sets of :data:`SETS`.
     """
     rows = table.xs(m, level="m")
     for step, (name, colour) in enumerate(SETS.items()):
         if name in rows.index.get_level_values("training_feature"):
             curve = rows.xs(name, level="training_feature").sort_index()
             x = curve.index.to_numpy(float) * 1.02 ** (step - len(SETS) / 2)
-            _points(ax, x, curve, "mAP", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
+            plots.points(ax, x, curve, "mAP", ms=3.5, lw=1.1, elinewidth=0.9, color=colour, label=name)
     ax.set(xscale="log", xlabel="training vectors (log)", ylabel="mAP (%)", title=f"{m} codes of 8 bits")
     counts = rows.index.get_level_values("vectors")
     ticks = [n for n in TICKS if counts.min() / 1.5 <= n <= 1.5 * counts.max()]
@@ -145,10 +134,7 @@ def training_curves(ax: Axes, table: pd.DataFrame, m: int) -> Axes:
 def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
     """What codebooks lose, a group of bars for each training set.
 
-    Args:
-        ax: axes.
-        table: indexed by (training set, group), groups of :data:`GROUPS`; may be empty.
-        column: to be drawn.
+    ``table``: indexed by (training set, group), groups of :data:`GROUPS`; may be empty.
     """
     if table.empty:
         return plots.no_boxes(ax)
@@ -161,15 +147,7 @@ def error_bars(ax: Axes, table: pd.DataFrame, column: str) -> Axes:
 
 
 def region_sheet(axes: Sequence[Axes], benchmark: Benchmark, features: FeatureSet, title: str, seed: int = 0) -> None:
-    """Regions drawn at random and cut out of their images, one an axis, with a name at the left.
-
-    Args:
-        axes: as many as regions are drawn.
-        benchmark: owner of the images.
-        features: owner of the regions.
-        title: their name.
-        seed: of the draw.
-    """
+    """Regions drawn at random and cut out of their images, one an axis, with a name at the left."""
     owners = features.image_of()
     rows = np.random.default_rng(seed).choice(len(features.boxes), len(axes), replace=False)
     for ax, row in zip(axes, rows, strict=True):
@@ -189,9 +167,3 @@ def retrieved(
 
 def _broken(name: str) -> str:
     return name.replace(", ", ",\n")
-
-
-def _points(ax: Axes, x: NDArray[Any], table: pd.DataFrame, column: str, **style: Any) -> None:
-    """A column of a table with its interval, ``low`` to ``high``; NaN = none."""
-    spread = np.abs(table[["low", "high"]].to_numpy().T - table[column].to_numpy())
-    ax.errorbar(x, table[column], np.nan_to_num(spread), fmt="o-", **style)

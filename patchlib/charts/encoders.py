@@ -1,7 +1,5 @@
 """Charts of encoders: levels one by one, and accuracy against the size of the pretraining set."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,9 +49,8 @@ def pretraining(ax: Axes, table: pd.DataFrame) -> Axes:
     ``table``: of :func:`patchlib.studies.pretraining_table`; may be empty.
     """
     for number, ((kind, _), rows) in enumerate(table.groupby(["type", "model"], sort=False)):
-        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mAP"].to_numpy())
-        key: dict[str, Any] = {"color": KINDS[kind], "label": kind if number < len(KINDS) else None}
-        ax.errorbar(rows["size"], rows["mAP"], spread, fmt="o-", markersize=4, **key)
+        label = kind if number < len(KINDS) else None
+        plots.points(ax, rows["size"], rows, "mAP", markersize=4, color=KINDS[kind], label=label)
         if kind == "local":
             end = (rows["size"].iloc[-1], rows["mAP"].iloc[-1])
             aside = (5, -8 if len(ax.texts) % 2 else 3)  # names of neighbours stand apart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,11 @@ from PIL import Image
 from patchlib import plots
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.charts import levels
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
+from patchlib.session import Evaluation
 from patchlib.studies import examples
 from patchlib.support import paths
-
-if TYPE_CHECKING:
-    from IPython import display
-
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
-    from patchlib.session import Evaluation
 
 WIDTH = 840  # pixels of a page in a notebook
 # colours of the cases; the marker tells them apart where colours do not
@@ -41,15 +37,7 @@ MARKS = {
 def first_images(
     axes: NDArray[Any], benchmark: Benchmark, sets: Mapping[str, FeatureSet], evaluation: Evaluation, query_id: str
 ) -> NDArray[Any]:
-    """A query, its scores below it, and its first images: one row of axes a method.
-
-    Args:
-        axes: (methods, 1 + images).
-        benchmark: its images and positives.
-        sets: method -> owner of the winning regions.
-        evaluation: of these sets.
-        query_id: of the query.
-    """
+    """A query, its scores below it, and its first images: a row of ``axes`` (methods, 1 + images) for each set."""
     query = benchmark.query_row(query_id)
     for row, name in zip(axes, sets, strict=True):
         one = evaluation.scores[name].set_index("query_id").loc[query_id]
@@ -69,10 +57,7 @@ def page(
     """Queries with their first ten images, one row a method, as in the paper's qualitative figures.
 
     Args:
-        benchmark: its images and positives.
-        sets: method -> owner of the winning regions.
-        rankings: method -> ranking.
-        scores: method -> table of ``metrics.evaluate``.
+        sets, rankings, scores: by method; owners of the winning regions, rankings, tables of ``metrics.evaluate``.
         chosen: of :func:`patchlib.studies.examples.by_gain` or :func:`patchlib.studies.examples.by_case`.
 
     Source: Figures S10, S11.
@@ -143,7 +128,7 @@ def _explain_colours(fig: Figure) -> None:
     fig.legend(handles, list(named.values()), loc="upper right", ncols=4, fontsize=6.5)
 
 
-def small_copy(item: str, caption: str) -> display.Image:
+def small_copy(item: str, caption: str) -> Any:
     """A saved figure of photographs, small enough for a notebook; the caption is its alternative text."""
     from IPython import display
 

@@ -1,9 +1,6 @@
 """Where the similarity lies: the patches of an image coloured by their cosine to the query."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,23 +15,13 @@ from PIL import Image
 
 from patchlib import images, plots
 from patchlib.benchmarks.benchmark import BOX, Benchmark
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 from patchlib.studies import examples
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
 
 
 def grid(ax: Axes, image: Image.Image, boxes: ArrayLike, scores: ArrayLike, limits: tuple[float, float]) -> Axes:
-    """The regions of one grid coloured by their score, the number in each.
-
-    Args:
-        ax: axes.
-        image: the database image.
-        boxes: (P, 4) regions that do not overlap.
-        scores: (P,) cosines.
-        limits: cosines of the darkest and the brightest colour.
-    """
+    """The regions of one grid coloured by their cosine, the number in each; ``limits`` of the colours."""
     plots.picture(ax, image.convert("L").convert("RGB"))
     colours, norm, scores = plt.get_cmap(plots.HEAT), Normalize(*limits), np.asarray(scores, float)
     size = next(size for most, size in ((4, 10), (9, 8), (np.inf, 5.5)) if len(scores) <= most)
@@ -54,12 +41,10 @@ def patches(
     scores: pd.DataFrame,
     limits: tuple[float, float] | None = None,
 ) -> Sequence[Axes]:
-    """All patches of one image, one grid an axis; the winning one framed.
+    """All patches of one image, one grid an axis; the winning one framed. Axes that are left over stay empty.
 
     Args:
-        axes: one for each grid; what is left over stays empty.
-        benchmark: its images.
-        image: index of the image.
+        image: its index.
         scores: of :func:`patchlib.studies.examples.patch_scores`.
         limits: scores of the darkest and the brightest colour; None = the image's own.
     """
@@ -79,11 +64,7 @@ def patches(
 def page(benchmark: Benchmark, features: FeatureSet, ranking: Ranking, queries: Mapping[str, int]) -> Figure:
     """For each query the best-ranked positive and the best-ranked negative, on one scale of colours.
 
-    Args:
-        benchmark: its images and positives.
-        features: owner of the patches.
-        ranking: of the database.
-        queries: what is said of a query -> its row number.
+    ``queries``: what is said of a query -> its row number.
     """
     rows = [(name, query, examples.best_of_each_kind(ranking, benchmark, query)) for name, query in queries.items()]
     count = sum(len(kinds) for *_, kinds in rows)

@@ -1,7 +1,5 @@
 """Charts of the grid levels: what each buys beside the paper's, which queries gain, which grids win."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,13 +9,9 @@ from patchlib import paper, plots
 
 
 def beside_paper(ax: Axes, ours: pd.DataFrame, metric: str, label: str) -> Axes:
-    """A metric by level: ours with its interval, in grey the paper's SigLIP at the same levels.
+    """A metric by level, in percent: ours with its interval, in grey the paper's SigLIP at the same levels.
 
-    Args:
-        ax: axes.
-        ours: indexed by level; columns ``mean``, ``low``, ``high``; percent.
-        metric: a column of :func:`patchlib.paper.backbone_levels`, e.g. ``"mAP"``.
-        label: of ours.
+    ``metric``: a column of :func:`patchlib.paper.backbone_levels`, e.g. ``"mAP"``.
     """
     plots.level_curve(ax, ours, label, plots.METHODS["Patchify"], annotate=True)
     for benchmark, style in (("INSTRE", ":"), ("ILIAS", "--")):
@@ -40,9 +34,7 @@ def gains(ax: Axes, differences: ArrayLike) -> Axes:
 def winning_grids(ax: Axes, share: pd.DataFrame) -> Axes:
     """From which grid the winning regions come; a line where the grid's share of all cells would put it by chance.
 
-    Args:
-        ax: axes.
-        share: of :func:`patchlib.metrics.winning_grids`, percent.
+    ``share``: of :func:`patchlib.metrics.winning_grids`, percent.
     """
     share.plot.bar(ax=ax, rot=0, color=[plots.METHODS["Patchify"], "#999999"], ylabel="share (%)")
     used = np.flatnonzero(share.any(axis=1))[-1] + 1  # grids of the features; finer ones have no region at all

@@ -1,9 +1,6 @@
 """Charts of LocScore: its parts, its curve over the threshold, the ceiling of the grid, equal AP in other places."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,11 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from patchlib import metrics, plots
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.charts.encoders import family_colours
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 from patchlib.studies import bootstrap
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.search import Ranking
 
 
 def parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> Axes:
@@ -38,11 +33,7 @@ def parts(ax: Axes, ranks: ArrayLike, precision: ArrayLike, iou: ArrayLike) -> A
 def area(ax: Axes, relevant: ArrayLike, iou: ArrayLike, n_positives: int) -> Axes:
     """LocScore(d) of one ranking against d, the area below it, and the three thresholds of mLocScore.
 
-    Args:
-        ax: axes.
-        relevant: (K,) booleans in ranking order.
-        iou: (K,) of the winning regions.
-        n_positives: R.
+    Arguments as of :func:`patchlib.metrics.loc_score`.
     """
     thresholds = np.linspace(0, 1, 401)
     curve = [metrics.loc_score(relevant, iou, n_positives, threshold=d) for d in thresholds]
@@ -58,11 +49,7 @@ def area(ax: Axes, relevant: ArrayLike, iou: ArrayLike, n_positives: int) -> Axe
 def curves(ax: Axes, thresholds: ArrayLike, values: Mapping[str, NDArray[np.float64]], resamples: int) -> Axes:
     """LocScore(d) against d with its interval, a line a level.
 
-    Args:
-        ax: axes.
-        thresholds: (T,) values of d.
-        values: level -> (Q, T) of :func:`patchlib.studies.loc_score_curve`.
-        resamples: of the bootstrap.
+    ``values``: level -> (Q, T) of :func:`patchlib.studies.loc_score_curve` at the thresholds (T,).
     """
     for level, curve in values.items():
         table = bootstrap.intervals(dict(zip(map(str, np.asarray(thresholds)), 100 * curve.T, strict=True)), resamples)
@@ -73,12 +60,9 @@ def curves(ax: Axes, thresholds: ArrayLike, values: Mapping[str, NDArray[np.floa
 
 
 def reach(ax: Axes, reachable: Mapping[str, pd.DataFrame], thresholds: ArrayLike) -> Axes:
-    """Share of the boxes that some region fits with IoU >= d, a line a level.
+    """Share of the boxes that some region fits with IoU >= d, a line a level, at the thresholds (T,).
 
-    Args:
-        ax: axes.
-        reachable: level -> :func:`patchlib.studies.attributes.reachable`, may be empty.
-        thresholds: (T,) values of d.
+    ``reachable``: level -> :func:`patchlib.studies.attributes.reachable`, may be empty.
     """
     thresholds = np.asarray(thresholds, float)
     for level, boxes in reachable.items():
@@ -91,9 +75,7 @@ def reach(ax: Axes, reachable: Mapping[str, pd.DataFrame], thresholds: ArrayLike
 def ceiling(ax: Axes, positives: pd.DataFrame) -> Axes:
     """IoU of the best region and of the winning one against the size of the box (log axis), a point a positive.
 
-    Args:
-        ax: axes.
-        positives: columns ``area`` (share of the image), ``reachable`` and ``iou``; may be empty.
+    ``positives``: columns ``area`` (share of the image), ``reachable`` and ``iou``; may be empty.
     """
     area = 100 * positives["area"]
     ax.set(xscale="log", xlim=(0.1, 100))
@@ -148,12 +130,9 @@ def thresholds(
     """LocScore(d) by level, an axis a threshold of mLocScore: thin lines the published encoders, black ours.
 
     Args:
-        axes: one for each threshold.
-        benchmark: of the published numbers.
         published: indexed by encoder, columns (level, metric); percent.
         ours: level -> table of ``metrics.evaluate`` in percent.
         encoder: of ours.
-        resamples: of the bootstrap.
     """
     colours = family_colours([str(name) for name in published.index])
     for ax, d in zip(axes, metrics.THRESHOLDS, strict=True):

@@ -1,7 +1,5 @@
 """Charts of other scores out of the same patches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd
@@ -17,10 +15,8 @@ def gain_by_strength(ax: Axes, gains: Mapping[str, pd.DataFrame], symbol: str, r
     """Gain over the paper's score against the strength of an idea, with 95 % bands over queries.
 
     Args:
-        ax: axes.
         gains: encoder -> (strengths, Q) differences in points; two encoders at most.
         symbol: of the strength.
-        resamples: of the bootstrap.
     """
     for (name, gain), colour in zip(gains.items(), COLOURS, strict=False):
         curve = bootstrap.intervals(dict(gain.iterrows()), resamples)

@@ -1,7 +1,5 @@
 """Charts of region strategies: what each looks at in one image, and accuracy against cost."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,16 +14,9 @@ COLOURS = (*plots.LEVELS.values(), "#E69F00", "#CC79A7", "#009E73", "#000000")  
 
 
 def cost_points(ax: Axes, regions: ArrayLike, table: pd.DataFrame) -> Axes:
-    """Accuracy against regions per image (log axis), a point with its interval for every strategy.
-
-    Args:
-        ax: axes.
-        regions: (S,) regions per image.
-        table: indexed by strategy; columns ``mean``, ``low``, ``high``; percent.
-    """
-    for x, colour, (name, row) in zip(np.asarray(regions, float), COLOURS, table.iterrows(), strict=False):
-        spread = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
-        ax.errorbar(x, row["mean"], spread, fmt="o", color=colour, label=name)
+    """Accuracy (%) against regions per image (log axis), a point with its interval for every strategy of the table."""
+    for x, colour, name in zip(np.asarray(regions, float), COLOURS, table.index, strict=False):
+        plots.points(ax, [x], table.loc[[name]], fmt="o", color=colour, label=name)
     ax.set(xscale="log", xlabel="regions per image (log)")
     return ax
 

@@ -1,7 +1,5 @@
 """Charts of re-ranking: the grid as a heat map, gains by shortlist length, what they cost, what moves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import product
 
@@ -25,7 +23,6 @@ def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, f
     The scale of colours runs from the tenth percentile of all cells to the best one.
 
     Args:
-        ax: axes.
         cells: (cells, Q) AP of :func:`patchlib.reranking.fusion.grid_search`.
         chosen: the halves' cells (m, lambda, gamma), see :func:`patchlib.studies.cross_fitting.cross_fitted`.
     """
@@ -46,13 +43,7 @@ def grid_map(ax: Axes, cells: pd.DataFrame, chosen: Sequence[tuple[int, float, f
 def grid_maps(
     axes: Sequence[Axes], grids: Mapping[tuple[str, str], pd.DataFrame], fits: Mapping[tuple[str, str], CrossFit]
 ) -> Sequence[Axes]:
-    """:func:`grid_map` of AMES on the first stages :data:`STAGES`, side by side.
-
-    Args:
-        axes: one for each.
-        grids: (first stage, re-ranker) -> grid.
-        fits: likewise, the grid cross-fitted.
-    """
+    """:func:`grid_map` of AMES on the first stages :data:`STAGES`, side by side; keys are (first stage, re-ranker)."""
     for ax, stage in zip(axes, STAGES, strict=True):
         grid_map(ax, grids[stage, "AMES"], fits[stage, "AMES"].chosen).set_title(f"{stage} + AMES")
     axes[-1].set_ylabel("")
@@ -60,34 +51,24 @@ def grid_maps(
 
 
 def gain_curves(axes: Sequence[Axes], curves: Mapping[tuple[str, str], pd.DataFrame]) -> Sequence[Axes]:
-    """:func:`gain_curve` of every re-ranker on the first stages :data:`STAGES`, side by side.
+    """Gain of every re-ranker on the first stages :data:`STAGES`, side by side, against the shortlist length.
 
-    Args:
-        axes: one for each.
-        curves: (first stage, re-ranker) -> :func:`patchlib.studies.reranking.gain_by_shortlist`.
+    ``curves``: (first stage, re-ranker) -> :func:`patchlib.studies.reranking.gain_by_shortlist`.
     """
     for ax, stage in zip(axes, STAGES, strict=True):
         for name, colour in RERANKERS.items():
-            gain_curve(ax, curves[stage, name], name, colour).set_title(f"first stage: {stage}")
+            plots.band(ax, curves[stage, name].index, curves[stage, name], name, colour)
+            ax.axhline(0, color="black", linewidth=0.6)
+        ax.set(title=f"first stage: {stage}", xlabel="shortlist m", xticks=curves[stage, name].index)
+    axes[0].set_ylabel("gain (points of mAP)")
     axes[0].legend()
-    axes[-1].set_ylabel("")
     return axes
-
-
-def gain_curve(ax: Axes, table: pd.DataFrame, label: str, colour: str, style: str = "-") -> Axes:
-    """Gain over the first stage against the shortlist length, with its interval; ``table`` is indexed by m."""
-    plots.band(ax, table.index, table, label, colour, style)
-    ax.axhline(0, color="black", linewidth=0.6)
-    ax.set(xlabel="shortlist m", ylabel="gain (points of mAP)", xticks=table.index)
-    return ax
 
 
 def costs(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
     """Accuracy against bytes and against time: colour tells the re-ranker (grey: none), the marker the first stage.
 
-    Args:
-        axes: two; their legend stands above the figure.
-        table: of :func:`patchlib.studies.reranking_costs.of_methods`, costs > 0.
+    ``table``: of :func:`patchlib.studies.reranking_costs.of_methods`, costs > 0. The legend stands above the figure.
     """
     import seaborn as sns  # which loads scipy.stats: a page without it starts sooner
 
@@ -109,12 +90,10 @@ def examples(
     rows: Mapping[str, int],
     gains: pd.Series,
 ) -> np.ndarray:
-    """Two rows a query: the first images before and after, with the rank each image had before.
+    """Two rows a query: the first images "before" and "after", with the rank each image had before.
 
     Args:
         axes: (2 * queries, 1 + images) axes.
-        benchmark: owner of the images.
-        rankings: "before" and "after".
         rows: title -> row of the query.
         gains: (Q,) AP after minus AP before, in points.
     """

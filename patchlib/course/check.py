@@ -4,8 +4,6 @@ Each compares with an independent reference on several cases, see :func:`patchli
 function shall do stands in its stub in the notebooks, not here.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from typing import Any

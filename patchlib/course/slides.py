@@ -24,11 +24,7 @@ WIDTH, HEIGHT = 1280, 800
 
 
 def build(out: Path) -> list[Path]:
-    """Write one page of slides a session, and reveal.js beside them; returns the pages.
-
-    Args:
-        out: folder of the slides; what lies there under the same names is replaced.
-    """
+    """Write one page of slides a session, and reveal.js beside them, over what is there; returns the pages."""
     import sphinx_revealjs  # the package that brings reveal.js along
     from nbconvert import SlidesExporter
 

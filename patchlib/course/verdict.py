@@ -1,7 +1,5 @@
 """How a check speaks: green when all cases agree, red with one sentence on the first that does not."""
 
-from __future__ import annotations
-
 import copy
 import html
 import traceback
@@ -49,12 +47,9 @@ class Case(NamedTuple):
 
 
 def compare(name: str, yours: Callable[..., Any], cases: Sequence[Case]) -> Passed:
-    """Call a student's function on every case.
+    """Call a student's function, called ``name``, on every case.
 
-    Args:
-        name: of the function.
-        yours: the function.
-        cases: numbers, arrays or tuples of them; where bytes (uint8) are expected, bytes must come.
+    Cases expect numbers, arrays or tuples of them; where bytes (uint8) are expected, bytes must come.
 
     Raises:
         NotYet: it returns nothing.

@@ -1,7 +1,5 @@
 """What ``python -m patchlib data list | get | verify | cite`` does; :mod:`patchlib.download.options` reads the line."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import textwrap
@@ -19,10 +17,7 @@ from patchlib.support.wording import counted
 
 
 def run(asked: argparse.Namespace) -> int:
-    """Do what the arguments say.
-
-    Returns:
-        0, or 1 when something could not be fetched or differs from what it should be.
+    """Do what the arguments say; 1 when something could not be fetched or differs from what it should be.
 
     Raises:
         ValueError, OSError: a mistake in what was asked, or in the manifest.
@@ -43,7 +38,7 @@ def _list(entries: list[Entry], asked: argparse.Namespace) -> int:
     print(f"{'name':{width}}  {'size':>12}  {'state':>18}  title and licence")
     for entry in entries:
         size = tqdm.format_sizeof(entry.approximate_bytes, "B") if entry.approximate_bytes else "unknown size"
-        print(f"{entry.name:{width}}  {size:>12}  {store.state(entry, asked.data):>18}  {entry.title}")
+        print(f"{entry.name:{width}}  {size:>12}  {store.Shelf(entry, asked.data).state:>18}  {entry.title}")
         print(f"{'':{width}}  {'':>12}  {'':>18}  {textwrap.shorten(entry.licence, 100, placeholder=' ...')}")
     print(f"\nThey go to {asked.data}.")
     return 0
@@ -61,7 +56,7 @@ def _get(entries: list[Entry], asked: argparse.Namespace) -> int:
 
 
 def _verify(entries: list[Entry], asked: argparse.Namespace) -> int:
-    counts = {entry.name: store.count_files(entry, asked.data) for entry in entries}
+    counts = {entry.name: len(store.Shelf(entry, asked.data).whole) for entry in entries}
     if not asked.names and not any(counts.values()):
         print(f"nothing has been fetched into {asked.data} yet")
     agree = []

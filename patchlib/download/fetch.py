@@ -6,8 +6,6 @@ the same file, and is never taken for whole unless its length, its hash or the p
 in ``.NAME.part``, and ``.NAME.part.json`` says where it came from.
 """
 
-from __future__ import annotations
-
 import ftplib
 import os
 import re

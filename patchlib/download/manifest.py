@@ -3,8 +3,6 @@
 Where the names of files are the publisher's to give, the manifest has the address of the publisher's list.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +32,6 @@ class File:
     approximate_bytes: int | None = None
     sha256: str | None = None
     unpack: str | None = None
-    unpacked_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +48,7 @@ class Listing:
     def read(self, text: str, address: str) -> list[File]:
         """The files that a list names.
 
-        Args:
-            text: the list.
-            address: where it came from: what it names is meant from there, never a file of ours.
+        ``address``: where the list came from: what it names is meant from there, never a file of ours.
 
         Raises:
             ValueError: a line of checksums is none.
@@ -111,13 +106,7 @@ class Entry:
 
 
 def load(path: Path | None = None) -> dict[str, Entry]:
-    """Read and check the manifest.
-
-    Args:
-        path: the file; None = ``data_manifest.yaml`` of the checkout.
-
-    Returns:
-        Entries by name, in the file's order.
+    """Entries of the manifest (None = ``data_manifest.yaml`` of the checkout) by name, in the file's order.
 
     Raises:
         ValueError: names the file, the entry, the key and the value that is wrong.

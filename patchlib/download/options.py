@@ -1,7 +1,5 @@
 """The command line of ``python -m patchlib data``; what it needs is loaded only when something is to be done."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ ACTIONS = {
 }
 
 
-def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
+def add_parsers(commands: Any) -> None:
     """Add the command ``data`` with its four actions."""
     data = commands.add_parser("data", help="benchmarks, weights and published features: list, fetch, verify, cite")
     data.set_defaults(run=_run)

@@ -1,7 +1,5 @@
 """A benchmark made present: what its loader misses is named with licence, size and free disk, then fetched."""
 
-from __future__ import annotations
-
 import shutil
 from typing import Any
 

@@ -8,8 +8,6 @@ Where the manifest has no SHA-256, because the publisher gives none, the first f
 pinned in ``data_manifest.lock`` beside the data; another file under that name is refused later.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -45,7 +43,7 @@ class FetchOptions:
     retry: RetryPolicy = RetryPolicy()
 
 
-class _Shelf:
+class Shelf:
     """An entry's folder, and what is written down about it.
 
     Attributes:
@@ -62,7 +60,14 @@ class _Shelf:
 
     @property
     def whole(self) -> dict[str, dict[str, Any]]:
+        """Facts of the files that have been fetched."""
         return {name: facts for name, facts in self.files.items() if not facts.get("pending")}
+
+    @property
+    def state(self) -> str:
+        """A word or two for ``data list``: "-", "3 of 1000 files", "complete"."""
+        done, total = len(self.whole), self.listed or (None if self.entry.listing else len(self.entry.files))
+        return "-" if not done else "complete" if done == total else f"{done} of {total or '?'} files"
 
     def note(self, name: str, facts: dict[str, Any] | None) -> None:
         """Write down what is known of a file now; None = nothing."""
@@ -88,7 +93,7 @@ def get(entry: Entry, data: Path, options: FetchOptions) -> int:
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            shelf, files = _Shelf(entry, data), _wanted(entry, folder, options)
+            shelf, files = Shelf(entry, data), _wanted(entry, folder, options)
             missing = [file for file in files if options.force or file.name not in shelf.whole]
             if not missing:
                 print(f"{entry.name}: all {counted(len(files), 'file')} in {folder}; --force fetches them again")
@@ -105,24 +110,10 @@ def get(entry: Entry, data: Path, options: FetchOptions) -> int:
         raise DownloadError(f"another process is fetching {entry.name} into {folder}; wait for it") from None
 
 
-def state(entry: Entry, data: Path) -> str:
-    """A word or two for ``data list``: "-", "3 of 1000 files", "complete"."""
-    shelf = _Shelf(entry, data)
-    done, total = len(shelf.whole), shelf.listed or (None if entry.listing else len(entry.files))
-    if not done:
-        return "-"
-    return "complete" if done == total else f"{done} of {total or '?'} files"
-
-
 def is_unfinished(entry: Entry, data: Path) -> bool:
     """Whether a fetch of all the entry's files was begun and did not end."""
-    shelf = _Shelf(entry, data)
+    shelf = Shelf(entry, data)
     return shelf.listed is not None and len(shelf.whole) < shelf.listed
-
-
-def count_files(entry: Entry, data: Path) -> int:
-    """How many of an entry's files have been fetched."""
-    return len(_Shelf(entry, data).whole)
 
 
 def verify(entry: Entry, data: Path, quick: bool = False) -> dict[str, str]:
@@ -134,7 +125,7 @@ def verify(entry: Entry, data: Path, quick: bool = False) -> dict[str, str]:
     Raises:
         FileNotFoundError: the entry has not been fetched by this tool.
     """
-    shelf = _Shelf(entry, data)
+    shelf = Shelf(entry, data)
     if not shelf.whole:
         raise FileNotFoundError(
             f"{entry.name} was not fetched into {shelf.folder}; fetch it with "
@@ -218,9 +209,9 @@ def _addresses(entry: Entry, name: str, urls: Sequence[str], options: FetchOptio
     return places + ([] if options.source else list(urls))
 
 
-def _check_disk(shelf: _Shelf, files: Sequence[File]) -> None:
+def _check_disk(shelf: Shelf, files: Sequence[File]) -> None:
     lengths = {file.name: file.bytes or file.approximate_bytes or 0 for file in files}
-    needed = sum(lengths.values()) + sum(file.unpacked_bytes or lengths[file.name] for file in files if file.unpack)
+    needed = sum(lengths.values()) + sum(lengths[file.name] for file in files if file.unpack)
     size = tqdm.format_sizeof(sum(lengths.values()), "B") if all(lengths.values()) else "an unknown size"
     free = shutil.disk_usage(shelf.path.parent).free
     room = f"{tqdm.format_sizeof(free, 'B')} free"
@@ -232,7 +223,7 @@ def _check_disk(shelf: _Shelf, files: Sequence[File]) -> None:
         )
 
 
-def _get_file(shelf: _Shelf, file: File, options: FetchOptions) -> None:
+def _get_file(shelf: Shelf, file: File, options: FetchOptions) -> None:
     """Fetch one file, unpack it if it is an archive, write it down, and pin it if the manifest has no hash."""
     facts = _arrived(shelf, file) or _fetch(shelf, file, options)
     if file.unpack is not None:
@@ -244,7 +235,7 @@ def _get_file(shelf: _Shelf, file: File, options: FetchOptions) -> None:
         (shelf.folder / file.name).unlink()
 
 
-def _arrived(shelf: _Shelf, file: File) -> dict[str, Any] | None:
+def _arrived(shelf: Shelf, file: File) -> dict[str, Any] | None:
     """Facts of an archive that an earlier call downloaded but did not come to unpack."""
     facts = shelf.files.get(file.name, {})
     if not facts.get("pending") or _difference(shelf.folder / file.name, facts["bytes"], facts["sha256"]):
@@ -252,7 +243,7 @@ def _arrived(shelf: _Shelf, file: File) -> dict[str, Any] | None:
     return {name: facts[name] for name in Fetched._fields}
 
 
-def _fetch(shelf: _Shelf, file: File, options: FetchOptions) -> dict[str, Any]:
+def _fetch(shelf: Shelf, file: File, options: FetchOptions) -> dict[str, Any]:
     pins = {} if options.force else read_pins(shelf.data)
     pinned = pins.get(f"{shelf.entry.name}/{file.name}", {}).get("sha256")
     urls = _addresses(shelf.entry, file.name, file.urls, options)
@@ -265,7 +256,7 @@ def _fetch(shelf: _Shelf, file: File, options: FetchOptions) -> dict[str, Any]:
         raise
 
 
-def _unpack(shelf: _Shelf, file: File, rule: str, facts: dict[str, Any]) -> list[Any]:
+def _unpack(shelf: Shelf, file: File, rule: str, facts: dict[str, Any]) -> list[Any]:
     """Unpack beside the place, then move what lies at the archive's top into it; returns what came out."""
     folder, before = shelf.folder, shelf.files.get(file.name)
     archive, staging = folder / file.name, folder / f".unpacking-{PurePosixPath(file.name).name}"
@@ -273,7 +264,7 @@ def _unpack(shelf: _Shelf, file: File, rule: str, facts: dict[str, Any]) -> list
     # should the machine stop, the next call need not fetch the archive again
     shelf.note(file.name, facts | {"unpacked": ours, "pending": True})
     try:
-        unpacked = unpack(archive, staging, rule, file.unpacked_bytes)
+        unpacked = unpack(archive, staging, rule)
     except ArchiveError:
         archive.unlink()
         shelf.note(file.name, before)

@@ -5,8 +5,6 @@ lead out: a link to a file of the same archive becomes a copy of it, any other i
 folder beside their place and are moved there when all of them are right.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import lzma
@@ -51,14 +49,13 @@ class Unpacked(NamedTuple):
     sha256: str
 
 
-def unpack(archive: Path, folder: Path, rule: str, max_bytes: int | None = None) -> list[Unpacked]:
+def unpack(archive: Path, folder: Path, rule: str) -> list[Unpacked]:
     """Unpack into a folder that does not exist yet; if anything is wrong, the folder is gone again.
 
     Args:
-        archive: the file.
+        archive: its files may take 20 times its length together, or 64 MiB.
         folder: where to; a left-over of an interrupted call is removed first.
         rule: ``"zip"`` or ``"tar"`` (plain, gzip, bzip2, xz).
-        max_bytes: length of all files together, if known; else 20 times the archive's, at least 64 MiB.
 
     Returns:
         What was written, in the archive's order.
@@ -70,7 +67,7 @@ def unpack(archive: Path, folder: Path, rule: str, max_bytes: int | None = None)
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    limit = max(MAX_RATIO * archive.stat().st_size, MIN_LIMIT) if max_bytes is None else max_bytes
+    limit = max(MAX_RATIO * archive.stat().st_size, MIN_LIMIT)
     try:
         with full_disk_explained(folder.parent, "PATCHLIB_DATA"):
             return _unpack(archive, folder, rule, limit)

@@ -1,7 +1,5 @@
 """The explorer's pictures: thumbnails with boxes, the patches of one image, all of it as one figure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,10 +17,9 @@ BORDER = 5  # pixels around a thumbnail
 def thumbnail(
     image: Image.Image, boxes: Sequence[tuple[ArrayLike, str]] = (), frame: str | None = None, side: int = 140
 ) -> Image.Image:
-    """A small picture with boxes and, where it is a positive or a negative, a frame.
+    """A small picture, the whole of it on a white square, with boxes and, of a positive or a negative, a frame.
 
     Args:
-        image: any size; the whole of it is shown, on a white square.
         boxes: (xyxy in pixels of ``image``, key of :data:`patchlib.plots.BOXES`), the last one on top.
         frame: ``"positive"``, ``"negative"`` or None.
         side: of the square, in pixels.

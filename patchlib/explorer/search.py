@@ -4,8 +4,6 @@ The folder is described once, into the cache; from then on neither torch nor a p
 answer takes about a second.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -53,7 +51,6 @@ def run(query: Path, folder: Path, level: str, encoder: str, top: int) -> Answer
         query: an image file, described as a whole; where it lies in the folder itself, it is no answer.
         folder: photographs, in sub-folders or not. Those that cannot be read are left out.
         level: regions of each photograph, as :func:`patchlib.regions.parse` reads them.
-        encoder: a name of the encoders' registry.
         top: how many images to return, at most.
 
     Raises:

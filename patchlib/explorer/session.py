@@ -1,7 +1,5 @@
 """One query at a time against a chosen benchmark, encoder, level and index: what the explorer asks, without widgets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -26,43 +24,28 @@ FINEST = 3
 
 @dataclass(frozen=True)
 class Setup:
-    """What to search in, and how.
+    """What to search in, and how."""
 
-    Attributes:
-        benchmark: one of the profile's.
-        encoder: a name of the encoders' registry.
-        level: 0..3.
-        index: ``"exact"`` or ``"PQ"`` (IVFPQ; all lists are probed, so the codes are the only approximation).
-    """
-
-    benchmark: str
-    encoder: str
-    level: int = FINEST
+    benchmark: str  # one of the profile's
+    encoder: str  # a name of the encoders' registry
+    level: int = FINEST  # 0..3
+    # ``"exact"`` or ``"PQ"`` (IVFPQ; all lists are probed, so the codes are the only approximation)
     index: str = "exact"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One query and its ranking.
+    """One query and its ranking."""
 
-    Attributes:
-        name: of the query: its id, or the file of one's own photo.
-        picture: what was described.
-        descriptor: (D,) of the query.
-        benchmark: what was searched.
-        features: owner of the regions.
-        ranking: (1, N) of all images.
-        positives: (B,) images with repetition, (B, 4) their boxes; None for one's own photo.
-        scores: row of ``metrics.evaluate``; None for one's own photo or a query without positives.
-    """
-
-    name: str
-    picture: Image.Image
-    descriptor: NDArray[np.float32]
-    benchmark: Benchmark
-    features: FeatureSet
-    ranking: Ranking
+    name: str  # of the query: its id, or the file of one's own photo
+    picture: Image.Image  # what was described
+    descriptor: NDArray[np.float32]  # (D,) of the query
+    benchmark: Benchmark  # what was searched
+    features: FeatureSet  # owner of the regions
+    ranking: Ranking  # (1, N) of all images
+    # (B,) images with repetition, (B, 4) their boxes; None for one's own photo
     positives: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    # row of ``metrics.evaluate``; None for one's own photo or a query without positives
     scores: pd.Series | None = None
 
     def kind(self, image: int) -> str | None:
@@ -118,11 +101,7 @@ class SearchSession:
         self._encoder, self._features, self._codes = cache(encoders.create), cache(self._read), cache(self._build)
 
     def run(self, benchmark: str) -> Session:
-        """The session of a benchmark.
-
-        Raises:
-            ValueError: the profile lists no such benchmark.
-        """
+        """The session of a benchmark; a ValueError where the profile lists no such benchmark."""
         if benchmark not in self.runs:
             raise ValueError(unknown_name("benchmark", benchmark, self.runs))
         return self.runs[benchmark]
@@ -150,12 +129,7 @@ class SearchSession:
         return Answer(name, picture, descriptor, run.data, features, ranking, run.data.relevant(query), scores)
 
     def ask_photo(self, setup: Setup, content: bytes, name: str) -> Answer:
-        """Search for a photo of one's own, described as a whole.
-
-        Args:
-            setup: what to search in, and how.
-            content: bytes of an image file; EXIF orientation is applied.
-            name: of the file, for messages.
+        """Search for a photo of one's own, described as a whole, from the bytes of its file; errors call it ``name``.
 
         Raises:
             ImageError: the file is no image, or damaged.

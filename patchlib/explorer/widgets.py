@@ -4,8 +4,6 @@ Everything that is computed is :mod:`patchlib.explorer.session`'s; here are the 
 explorer's output is the picture of its first state.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 from collections.abc import Callable, Iterator

@@ -137,11 +137,7 @@ def run(
 
 
 def threads(client: Client) -> int:
-    """Threads of all workers there are; waits ``PATIENCE`` seconds for the first worker.
-
-    Raises:
-        ClusterError, ValueError: as :func:`run`.
-    """
+    """Threads of all workers there are; waits ``PATIENCE`` seconds for the first worker. Errors as of :func:`run`."""
     _check(client)
     start = time.monotonic()
     while time.monotonic() - start <= PATIENCE:

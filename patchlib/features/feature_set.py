@@ -90,11 +90,7 @@ def set_name(meta: dict[str, Any]) -> str:
 
 
 def load(folder: str | Path) -> FeatureSet:
-    """Open a feature set that :func:`patchlib.features.extract` has written.
-
-    Raises:
-        FileNotFoundError: there is none, or it is unfinished.
-    """
+    """Open a feature set of :func:`patchlib.features.extract`; FileNotFoundError where there is none, or unfinished."""
     folder = Path(folder)
     if not (folder / "meta.json").exists():
         raise FileNotFoundError(f"{folder} holds no finished feature set; run features.extract again")
@@ -110,9 +106,7 @@ def load(folder: str | Path) -> FeatureSet:
 def consecutive_runs(offsets: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
     """Items as consecutive runs ``start:stop`` of at most ``most`` rows each, but at least one item.
 
-    Args:
-        offsets: (N+1,) item i owns rows ``offsets[i]:offsets[i+1]``.
-        most: rows of a run.
+    ``offsets``: (N+1,) item i owns rows ``offsets[i]:offsets[i+1]``.
     """
     runs, start, count = [], 0, len(offsets) - 1
     while start < count:

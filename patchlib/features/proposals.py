@@ -4,8 +4,6 @@
 ``proposals`` and its weights. Both are used through :func:`of_benchmark`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,23 +19,20 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.support import machine, paths, progress, provenance
 
 LIMIT = 20  # boxes an image; supplement S5
+# of selective search: longer side of the image that it looks at, where larger finds more and takes longer; IoU with a
+# larger box from which on a box is dropped; area of the smallest box, share of the image
+SIDE, OVERLAP, SMALLEST = 160, 0.5, 0.004
 
 
 @dataclass(frozen=True)
 class Proposer:
-    """Something that proposes regions.
+    """Something that proposes regions."""
 
-    Attributes:
-        name: becomes the name of the region strategy.
-        propose: image -> (P, 4) boxes in its pixels, best first; P may be 0.
-        config: everything that decides the boxes.
-        parallel: whether several threads may call ``propose``.
-    """
-
-    name: str
+    name: str  # becomes the name of the region strategy
+    # image -> (P, 4) boxes in its pixels, best first; P may be 0
     propose: Callable[[Image.Image], NDArray[np.floating]]
-    config: dict[str, Any]
-    parallel: bool = True
+    config: dict[str, Any]  # everything that decides the boxes
+    parallel: bool = True  # whether several threads may call ``propose``
 
 
 @dataclass(frozen=True)
@@ -49,16 +44,10 @@ class Proposals:
 
 
 def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, workers: int | None = None) -> Proposals:
-    """Propose regions for every database image; computed once, then read from the cache.
+    """Propose at most ``limit`` regions for every database image; computed once, then read from the cache.
 
     An image in which nothing is found, or that cannot be read, is described as a whole. The extraction of features
     names the unreadable ones.
-
-    Args:
-        benchmark: its images.
-        proposer: of :func:`selective_search` or :func:`grounding_dino`, or one's own.
-        limit: boxes kept per image, >= 1.
-        workers: threads; None = one per core.
 
     Source: supplement S5 ("Region proposals").
     """
@@ -79,29 +68,24 @@ def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, w
     return Proposals(regions.Regions(proposer.name, *regions.stack(filled)), int((np.diff(offsets) == 0).sum()))
 
 
-def selective_search(side: int = 160, overlap: float = 0.5, smallest: float = 0.004) -> Proposer:
+def selective_search() -> Proposer:
     """Class-agnostic proposals of OpenCV's selective search, large ones first, as its own order is random.
-
-    Args:
-        side: the image's longer side is reduced to so many pixels first; larger finds more and takes longer.
-        overlap: IoU with a larger box from which on a box is dropped.
-        smallest: area of the smallest box, share of the image.
 
     Source: Uijlings et al., Selective Search for Object Recognition, IJCV 2013 ("single strategy" of OpenCV).
     """
     import cv2
 
-    config = {"side": side, "overlap": overlap, "smallest": smallest, "opencv": cv2.__version__}
+    config = {"side": SIDE, "overlap": OVERLAP, "smallest": SMALLEST, "opencv": cv2.__version__}
 
     def propose(image: Image.Image) -> NDArray[np.float64]:
-        scale = min(1.0, side / max(image.size))
+        scale = min(1.0, SIDE / max(image.size))
         small = image.resize([max(1, round(length * scale)) for length in image.size])
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
         search.setBaseImage(np.asarray(small.convert("RGB"))[:, :, ::-1].copy())
         search.switchToSingleStrategy()
         boxes = np.asarray(search.process(), np.float64).reshape(-1, 4)  # x, y, width, height
         boxes[:, 2:] += boxes[:, :2]
-        return _distinct(boxes * np.tile(np.divide(image.size, small.size), 2), image.size, overlap, smallest)
+        return _distinct(boxes * np.tile(np.divide(image.size, small.size), 2), image.size)
 
     return Proposer("selective-search", propose, config)
 
@@ -181,16 +165,14 @@ def _propose_all(
     return per_image
 
 
-def _distinct(
-    boxes: NDArray[np.float64], size: tuple[int, int], overlap: float, smallest: float
-) -> NDArray[np.float64]:
+def _distinct(boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
     """Boxes that are neither tiny nor the whole image nor slivers, large ones first, without near-duplicates."""
     import torch
     from torchvision.ops import nms
 
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9)
     area = sides.prod(axis=1) / (size[0] * size[1])
-    plausible = (area >= smallest) & (area < 0.95) & (sides.max(axis=1) < 4 * sides.min(axis=1))
+    plausible = (area >= SMALLEST) & (area < 0.95) & (sides.max(axis=1) < 4 * sides.min(axis=1))
     boxes, area = boxes[plausible], area[plausible]
     order = np.lexsort((*boxes.T, -area))  # ties by coordinates, for OpenCV's order is random
-    return boxes[order][nms(torch.from_numpy(boxes[order]), torch.from_numpy(area[order]), overlap).numpy()]
+    return boxes[order][nms(torch.from_numpy(boxes[order]), torch.from_numpy(area[order]), OVERLAP).numpy()]

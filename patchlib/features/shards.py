@@ -46,31 +46,19 @@ VISIBLE = 60.0  # seconds until a file that one machine wrote shows on another
 
 @dataclass(frozen=True)
 class Shard:
-    """n consecutive images or queries and all that is needed to describe them but the encoder.
+    """n consecutive images or queries and all that is needed to describe them but the encoder."""
 
-    Attributes:
-        kind: ``"image"`` or ``"query"``.
-        rows: of its regions among all of its kind.
-        path: file of its descriptors; rows of unreadable images hold NaN.
-        files: its n images.
-        sizes: (n, 2) width and height that the benchmark says; None for queries, of which it says none.
-        boxes: (P, 4) regions, NaN = whole image.
-        offsets: (n+1,) image i owns ``boxes[offsets[i]:offsets[i+1]]``.
-        dtype: of the stored descriptors.
-        batch: crops per forward pass.
-        skip_bad: write the shard even if an image of it cannot be used.
-    """
-
-    kind: str
-    rows: slice
-    path: Path
-    files: list[str]
+    kind: str  # ``"image"`` or ``"query"``
+    rows: slice  # of its regions among all of its kind
+    path: Path  # file of its descriptors; rows of unreadable images hold NaN
+    files: list[str]  # its n images
+    # (n, 2) width and height that the benchmark says; None for queries, of which it says none
     sizes: NDArray[np.int64] | None
-    boxes: NDArray[np.float32]
-    offsets: NDArray[np.int64]
-    dtype: str
-    batch: int
-    skip_bad: bool
+    boxes: NDArray[np.float32]  # (P, 4) regions, NaN = whole image
+    offsets: NDArray[np.int64]  # (n+1,) image i owns ``boxes[offsets[i]:offsets[i+1]]``
+    dtype: str  # of the stored descriptors
+    batch: int  # crops per forward pass
+    skip_bad: bool  # write the shard even if an image of it cannot be used
 
     @property
     def done(self) -> bool:

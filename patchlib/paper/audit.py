@@ -6,8 +6,6 @@ nothing depends on our encoders or benchmark. A case that does not agree is a fa
 anybody's care: ``reading`` names the harmless explanation where there is one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,21 +34,14 @@ ROUNDING = 1e-6  # binary fractions
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A statement and its cases.
-
-    Attributes:
-        name: short.
-        where: section or table.
-        says: the statement, close to the paper's words.
-        cases: makes the evidence: one row a case, its index names the case, column ``agrees`` says whether it does.
-        reading: how to read what does not agree, or what follows.
-    """
+    """A statement and its cases."""
 
     name: str
-    where: str
-    says: str
+    where: str  # section or table
+    says: str  # the statement, close to the paper's words
+    # makes the evidence: one row a case, its index names the case, column ``agrees`` says whether it does
     cases: Callable[[], pd.DataFrame]
-    reading: str = ""
+    reading: str = ""  # how to read what does not agree, or what follows
 
 
 def checks() -> list[Check]:
@@ -96,10 +87,7 @@ def effects(
 ) -> pd.DataFrame:
     """Rows of a published table above others, for all that both exist for.
 
-    Args:
-        table: its name.
-        pairs: name -> what should be better and what it is compared with, see :func:`patchlib.paper.effect`.
-        metrics: e.g. ``"mAP"``.
+    ``pairs``: name -> what should be better and what it is compared with, see :func:`patchlib.paper.effect`.
     """
     parts = {
         (metric, name): paper.effect(table, metric, more, less)

@@ -1,7 +1,5 @@
 """Paper versus ours: the statements of ``items.yaml`` beside the records in ``figures/``. Nothing is measured here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +21,13 @@ NONE = "–"  # in the place of a number that does not exist
 
 @dataclass(frozen=True, kw_only=True)
 class PaperItem:
-    """Tables or figures of the paper that belong together.
+    """Tables or figures of the paper that belong together."""
 
-    Attributes:
-        name: e.g. ``"Tables 8, 9"``.
-        shows: what they are about.
-        notebook: number of the notebook that answers.
-        counterpart: our table or figure.
-        statements: what they say.
-    """
-
-    name: str
-    shows: str
-    notebook: str
-    counterpart: str
-    statements: Sequence[Picture]
+    name: str  # e.g. ``"Tables 8, 9"``
+    shows: str  # what they are about
+    notebook: str  # number of the notebook that answers
+    counterpart: str  # our table or figure
+    statements: Sequence[Picture]  # what they say
 
 
 def items() -> list[PaperItem]:
@@ -135,7 +125,7 @@ def distinct(table: pd.DataFrame) -> pd.DataFrame:
     if effects.empty:
         return effects
     ascending = effects["p"].sort_values(kind="stable")
-    corrected = (ascending * range(len(ascending), 0, -1)).cummax()
+    corrected = (ascending * [*range(len(ascending), 0, -1)]).cummax()
     effects.insert(4, "Holm", corrected.reindex(effects.index) < 0.05)
     return effects.fillna(NONE)
 

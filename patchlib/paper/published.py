@@ -4,8 +4,6 @@ One CSV per table in ``paper/tables/``, and ``numbers.csv`` for what figures, te
 surely it was read, see the README there; cells that could not be read are empty, uncertain ones carry a note.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,11 +36,7 @@ def fingerprints() -> dict[str, str]:
 
 
 def table(name: str, text: bool = False) -> pd.DataFrame:
-    """One published table; metrics in percent, or as the text that is printed.
-
-    Raises:
-        ValueError: no such table; lists the nearest.
-    """
+    """One published table; metrics in percent, or as the printed text. Of an unknown one the nearest are named."""
     if name not in NUMBERS:
         raise ValueError(unknown_name("published table", name, NUMBERS))
     return pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(NUMBERS[name], str) if text else None)
@@ -51,14 +45,10 @@ def table(name: str, text: bool = False) -> pd.DataFrame:
 def numbers(item: str) -> pd.DataFrame:
     """What the paper prints outside its tables about an item: numbers of figures, of the text, of the poster.
 
-    Args:
-        item: e.g. ``"fig_3_locscore"``.
+    ``item``: e.g. ``"fig_3_locscore"``; of one without printed numbers the nearest are named.
 
     Returns:
         DataFrame with quantity, case (which of several), benchmark, value, printed (as text), source, status, note.
-
-    Raises:
-        ValueError: nothing is printed about such an item; lists the nearest.
     """
     rows = pd.read_csv(FOLDER / "numbers.csv", dtype={"value": str}).rename(columns={"value": "printed"})
     if item not in set(rows["item"]):
@@ -75,11 +65,7 @@ def backbones() -> pd.DataFrame:
 
 
 def backbone_levels(model: str, benchmark: str) -> pd.DataFrame:
-    """:func:`backbones` of one encoder on one benchmark, indexed by level L0..L3.
-
-    Args:
-        model: the paper's name, e.g. ``"SigLIP"``.
-        benchmark: ``"INSTRE"`` or ``"ILIAS"``.
+    """:func:`backbones` of one encoder, e.g. ``"SigLIP"``, on ``"INSTRE"`` or ``"ILIAS"``, indexed by level L0..L3.
 
     Raises:
         ValueError: no such encoder or benchmark; lists the nearest.
@@ -117,7 +103,6 @@ def effect(name: str, metric: str, more: Mapping[str, Any], less: Mapping[str, A
 
     Args:
         name: of the table.
-        metric: e.g. ``"mAP"``.
         more: column -> value of what should be better; a list of values is averaged over.
         less: the same columns, of what it is compared with.
 
@@ -144,9 +129,7 @@ def effect(name: str, metric: str, more: Mapping[str, Any], less: Mapping[str, A
 def loc_scores(ranks: ArrayLike, iou: ArrayLike) -> dict[str, float]:
     """LocScore of a ranking in which all positives are found, each IoU weighted with the precision at its rank or not.
 
-    Args:
-        ranks: of the positives, ascending from 1.
-        iou: of their winning regions.
+    ``ranks`` of the positives ascend from 1; ``iou`` of their winning regions.
 
     Source: section 3.2 (weighted); the poster prints the other.
     """

@@ -4,8 +4,6 @@ Magnitudes are subtracted only where the benchmark is the same; elsewhere an *ef
 is compared by its sign.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,17 +60,11 @@ def claims(template: str) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture or curve without printed numbers, and what every statement has.
-
-    Attributes:
-        says: the statement.
-        record: ours that answers.
-        fitted: what was chosen so that digits agree, if anything was.
-    """
+    """A picture or curve without printed numbers, and what every statement has."""
 
     says: str
-    record: str
-    fitted: str = ""
+    record: str  # ours that answers
+    fitted: str = ""  # what was chosen so that digits agree, if anything was
 
     @property
     def key(self) -> str:
@@ -101,26 +93,20 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect(Picture):
-    """A difference that is positive where the statement is true; the record is a table of ``studies.verdicts``.
+    """A difference that is positive where the statement is true; the record is a table of ``studies.verdicts``."""
 
-    Attributes:
-        claim: key of our rows, see :func:`claims`. Its fields pick the published rows of those names, where there are.
-        table: the published table; None where the paper draws or says it without a number.
-        metric, more, less: of the published effect, see :func:`patchlib.paper.effect`.
-        only: published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``.
-        reverse: our row measures the opposite; its sign is turned.
-        effect: name of the effect, where statements that different records answer are about the same one.
-        elsewhere: ``record`` and ``effect`` of :func:`patchlib.studies.worlds.compare` that tell it in other worlds.
-    """
-
+    # key of our rows, see :func:`claims`. Its fields pick the published rows of those names, where there are.
     claim: str
-    table: str | None = None
+    table: str | None = None  # the published table; None where the paper draws or says it without a number
+    # metric, more, less: of the published effect, see :func:`patchlib.paper.effect`
     metric: str = "mAP"
     more: Mapping[str, Any] = field(default_factory=dict)
     less: Mapping[str, Any] = field(default_factory=dict)
+    # published keys that the item is about, e.g. ``{"benchmark": "ILIAS"}``
     only: Mapping[str, str] = field(default_factory=dict)
-    reverse: bool = False
-    effect: str = ""
+    reverse: bool = False  # our row measures the opposite; its sign is turned
+    effect: str = ""  # name of the effect, where statements that different records answer are about the same one
+    # ``record`` and ``effect`` of :func:`patchlib.studies.worlds.compare` that tell it in other worlds
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -166,18 +152,12 @@ class Effect(Picture):
 
 @dataclass(frozen=True, kw_only=True)
 class Cells(Picture):
-    """The printed cells themselves, where ours are of the same benchmark.
-
-    Attributes:
-        table: the published one.
-        columns: our column -> the published key.
-        names: our name -> the published one, in any key.
-    """
+    """The printed cells themselves, where ours are of the same benchmark."""
 
     says: str = "every printed number"
-    table: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
+    table: str  # the published one
+    columns: Mapping[str, str] = field(default_factory=dict)  # our column -> the published key
+    names: Mapping[str, str] = field(default_factory=dict)  # our name -> the published one, in any key
 
     def published(self) -> str:
         return f"{len(paper.cells(self.table))} cells"
@@ -207,15 +187,10 @@ class Cells(Picture):
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Picture):
-    """A LocScore that the paper prints outside its tables, and that of the ranking in the record's settings.
+    """A LocScore that the paper prints outside its tables, and that of the ranking in the record's settings."""
 
-    Attributes:
-        quantity: of the printed number, see :func:`patchlib.paper.numbers`; its item is the record.
-        formula: a key of :func:`patchlib.paper.published.loc_scores`.
-    """
-
-    quantity: str
-    formula: str
+    quantity: str  # of the printed number, see :func:`patchlib.paper.numbers`; its item is the record
+    formula: str  # a key of :func:`patchlib.paper.published.loc_scores`
 
     def published(self) -> str:
         return paper.numbers(self.record).set_index("quantity").at[self.quantity, "printed"]

@@ -4,8 +4,6 @@ An IVFPQ index of known shape has a known size (:mod:`patchlib.pq.file_size`). S
 are in, and how many images there were. The checks return one row a case, with a column ``agrees``.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from patchlib import paper, regions

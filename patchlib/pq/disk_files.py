@@ -86,11 +86,9 @@ def write(folder: Path, trained: faiss.Index, n_vectors: int, lists: Iterable[En
 
 
 def read(folder: Path, only: Collection[int] | None = None) -> faiss.Index:
-    """Open an index; its lists are memory-mapped, for reading.
+    """Open an index of :func:`write`, which may have been moved; its lists are memory-mapped, for reading.
 
-    Args:
-        folder: of :func:`write`; may have been moved.
-        only: lists that a search can see, the others are empty to it; None = all.
+    ``only``: lists that a search can see, the others are empty to it; None = all.
 
     Raises:
         ValueError: a file is missing, truncated or no index; names it.

@@ -32,12 +32,7 @@ def code_bytes(m: int, nbits: int = 8) -> int:
 def index_bytes(n_vectors: int, dim: int, m: int = 64, nlist: int = 4096, nbits: int = 8) -> int:
     """Bytes of a serialised faiss IVFPQ index, to the byte.
 
-    Args:
-        n_vectors: n, spread over more than half of the lists (of fewer, faiss writes the lengths in another way).
-        dim: D.
-        m: codes per vector.
-        nlist: number of lists.
-        nbits: bits per code.
+    ``n_vectors`` spread over more than half of the lists (of fewer, faiss writes the lengths in another way).
 
     Source: supplement S7; the formula is faiss' file format, the published sizes follow from it.
     """

@@ -49,8 +49,8 @@ def rank_images(database: Database, queries: NDArray[np.float32], depth: int, np
         nprobe: lists to look into.
 
     Returns:
-        Ranking of that depth. Images without a patch in the probed lists come last, in index order, with score -inf
-        and region -1.
+        Ranking of that depth. Images without a patch in the probed lists come last, in index order, with score -inf and
+        region -1.
     """
     import faiss
 

@@ -167,9 +167,7 @@ def build(
 def load(folder: str | Path, features: FeatureSet | None = None) -> DiskIndex:
     """Open an index of :func:`build`; its lists stay on disk.
 
-    Args:
-        folder: where it lies.
-        features: the feature set that it should belong to; None = do not check.
+    ``features``: the feature set that it should belong to; None = do not check.
 
     Raises:
         FileNotFoundError: there is none, or it is unfinished.

@@ -4,8 +4,6 @@ A table of cutouts is a DataFrame[cutout_id, benchmark, path, x0, y0, x1, y1]: a
 full path, and a box in pixels of the original image; a NaN box is the whole image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np
@@ -32,13 +30,7 @@ def queries(benchmark: Benchmark) -> pd.DataFrame:
 def winning_regions(
     ranking: Ranking, features: FeatureSet, benchmark: Benchmark, m: int
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """The regions that won the first m ranks, each region once.
-
-    Args:
-        ranking: (Q, K) of the first stage.
-        features: owner of the regions.
-        benchmark: owner of the images.
-        m: shortlist length.
+    """The regions that won the first m ranks, each region once; ``features`` own them.
 
     Returns:
         The cutouts, grouped by image, and (Q, m) the row of each rank's cutout, for ``rerank.score_shortlist``.

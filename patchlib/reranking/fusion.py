@@ -5,8 +5,6 @@ first-stage score and l the local logit. Images beyond the shortlist keep their 
 the whole grid is then evaluated from them; which cell to report is for other queries to decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 
@@ -69,7 +67,7 @@ def grid_search(
     k: int | None = None,
     query_ids: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """AP of every query in every cell of the grid.
+    """AP of every query in every cell of the grid, the product of shortlists, lambdas and gammas.
 
     AP depends on the ranks of the positives alone, so nothing is sorted: for each positive on the shortlist the images
     that a cell puts above it are counted, for all shortlist lengths at once.
@@ -80,9 +78,6 @@ def grid_search(
         local_logits: (Q, M) local logits of the first M images, M >= max(shortlists).
         relevant: (Q, K) bool, True = positive.
         n_positives: (Q,) positives each query has, also those the ranking misses.
-        shortlists: values of m.
-        lambdas: values of lambda.
-        gammas: values of gamma.
         k: AP@k; None = the whole ranking.
         query_ids: names of the columns; 0..Q-1 by default.
 

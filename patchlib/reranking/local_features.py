@@ -33,7 +33,7 @@ FORMAT = 2  # of these arrays; raise it when their content changes
 PENDING = -1  # count of a cutout whose rows are not written yet
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
-Decoded = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,6 @@ def extract(
     *,
     size: int | None = None,
     layer: int = -1,
-    crop: bool = True,
     batch: int = 32,
     workers: int | None = None,
     skip_bad: bool = False,
@@ -104,8 +103,6 @@ def extract(
         out: folder the set goes to, as ``local-<hash>``; None = ``paths.cache() / "local"``.
         size: side of the square input; the encoder's own by default, on which most ViTs insist.
         layer: -1 = the last, -2 = the one before (a finer map in a CNN), as in timm's ``forward_intermediates``.
-        crop: True: the box is cut out and encoded by itself. False: the whole image is encoded, and of its descriptors
-            those with their centre in the box are kept, or the nearest to it where none has.
         batch: cutouts per forward pass; part of the configuration, since it may change the last bit.
         workers: threads that decode; None = one per core.
         skip_bad: give cutouts of unreadable images no descriptors instead of stopping.
@@ -117,18 +114,18 @@ def extract(
         ValueError: n < 1, no cutouts, a box outside its image, or a model without feature maps of that input size.
         ImageError: an unreadable image, without ``skip_bad``; names it.
 
-    Source: supplement S6; ILIAS (arXiv 2502.11748) keeps the query's descriptors inside its box.
+    Source: supplement S6.
     """
     if n < 1 or cutouts.empty:
         raise ValueError(f"n is {n} and there are {len(cutouts)} cutouts, expected at least one of each")
     size = size or encoder.input_size
-    settings = {"n": n, "size": size, "layer": layer, "crop": crop, "batch": batch}
+    settings = {"n": n, "size": size, "layer": layer, "crop": True, "batch": batch}
     config = {"encoder": encoder.config, **settings, "format": FORMAT}
     table = cutouts[["cutout_id", "benchmark", *BOX]]  # full paths differ from machine to machine
     config["cutouts"] = provenance.config_hash(table.to_csv(index=False, float_format="%.4f"))
     folder = Path(out or paths.cache() / "local") / f"local-{provenance.config_hash(config)}"
     forward = _feature_map(encoder, size, layer)
-    decode = partial(_decode, size=size, interpolation=encoder.interpolation, crop=crop, skip_bad=skip_bad)
+    decode = partial(_decode, size=size, interpolation=encoder.interpolation, skip_bad=skip_bad)
     with locked(folder):
         arrays = _open(folder, cutouts, config, forward)
         missing = PENDING if skip_bad else 0  # an earlier run may have skipped what this one must not
@@ -137,8 +134,8 @@ def extract(
         done = _ahead(decode, parts, workers or machine.cores())
         with progress.track(f"local descriptors with {encoder.name}", len(cutouts), "cutout") as bar:
             bar.update(len(cutouts) - sum(len(cutouts.iloc[s : s + batch]) for s in starts))
-            for start, (pixels, covered, kept) in zip(starts, done, strict=True):
-                _write(arrays, start, _strongest(*forward(pixels), covered, kept, n))
+            for start, (pixels, readable) in zip(starts, done, strict=True):
+                _write(arrays, start, _strongest(*forward(pixels), readable, n))
                 bar.update(len(pixels))
     return load(folder)
 
@@ -221,10 +218,9 @@ def _ahead(decode: Callable[[pd.DataFrame], Decoded], parts: Iterable[pd.DataFra
             yield waiting.popleft().result()
 
 
-def _decode(cutouts: pd.DataFrame, size: int, interpolation: str, crop: bool, skip_bad: bool) -> Decoded:
-    """Pixels (B, size, size, 3), the box each input covers (B, 4), and the box to keep descriptors of (B, 4)."""
-    pixels = np.zeros((len(cutouts), size, size, 3), np.uint8)
-    covered, kept = np.zeros((2, len(cutouts), 4), np.float32)  # an unreadable image keeps an empty box
+def _decode(cutouts: pd.DataFrame, size: int, interpolation: str, skip_bad: bool) -> Decoded:
+    """Pixels (B, size, size, 3), and which images could be read (B,)."""
+    pixels, readable = np.zeros((len(cutouts), size, size, 3), np.uint8), np.zeros(len(cutouts), bool)
     for path, rows in cutouts.reset_index(drop=True).groupby("path", sort=False):  # an image is decoded once
         try:
             image = images.read(path)
@@ -238,39 +234,20 @@ def _decode(cutouts: pd.DataFrame, size: int, interpolation: str, crop: bool, sk
             if not box_ops.area(inside).all():
                 pixels_of = "x".join(map(str, image.size))
                 raise ValueError(f"the box {box} of {cutout_id} holds no pixel of {path} ({pixels_of})")
-            kept[row] = box_ops.whole_pixels(inside, *image.size)
-            covered[row] = kept[row] if crop else whole
-            (pixels[row],) = images.cut(image, covered[row : row + 1], size, interpolation)
-    return pixels, covered, kept
+            (pixels[row],) = images.cut(image, inside, size, interpolation)
+            readable[row] = True
+    return pixels, readable
 
 
 def _strongest(
-    maps: NDArray[np.float32],
-    strengths: NDArray[np.float32],
-    covered: NDArray[np.float32],
-    kept: NDArray[np.float32],
-    n: int,
+    maps: NDArray[np.float32], strengths: NDArray[np.float32], readable: NDArray[np.bool_], n: int
 ) -> dict[str, NDArray[Any]]:
-    """The n strongest cells of each map (B, h, w, D) whose centres lie in the box to keep, as rows of the arrays."""
-    cutouts, height, width, dim = maps.shape
-    inside = _inside(height, width, covered, kept)
-    order = np.argsort(np.where(inside, -strengths.reshape(cutouts, -1), np.inf), axis=1, kind="stable")[:, :n]
-    counts = np.minimum(inside.sum(axis=1), n).astype(np.int32)
+    """The n strongest cells of each map (B, h, w, D) as rows of the arrays; none of an image that cannot be read."""
+    cutouts, _, _, dim = maps.shape
+    order = np.argsort(-strengths.reshape(cutouts, -1), axis=1, kind="stable")[:, :n]
     cells = np.take_along_axis(maps.reshape(cutouts, -1, dim), order[:, :, None], axis=1)
     cells /= np.maximum(np.linalg.norm(cells, axis=2, keepdims=True), 1e-12)
-    cells[np.arange(cells.shape[1]) >= counts[:, None]] = 0
+    cells[~readable] = 0
     descriptors = np.zeros((cutouts, n, dim), np.float16)
     descriptors[:, : cells.shape[1]] = cells
-    return {"descriptors": descriptors, "counts": counts}
-
-
-def _inside(height: int, width: int, covered: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(B, h * w) which cells have their centre in the box to keep; the nearest one where none has."""
-    y, x = np.divmod(np.arange(height * width), width)
-    share = np.stack([(x + 0.5) / width, (y + 0.5) / height], axis=1)
-    centres = (covered[:, None, :2] + share * (covered[:, None, 2:] - covered[:, None, :2])).astype(np.float32)
-    inside = np.all((centres >= kept[:, None, :2]) & (centres < kept[:, None, 2:]), axis=2)
-    middle = (kept[:, None, :2] + kept[:, None, 2:]) / 2
-    nearest = np.square(centres - middle).sum(axis=2).argmin(axis=1)
-    inside[np.arange(len(kept)), nearest] |= ~inside.any(axis=1) & (kept[:, 2] > kept[:, 0])
-    return inside
+    return {"descriptors": descriptors, "counts": (readable * cells.shape[1]).astype(np.int32)}

@@ -39,23 +39,14 @@ PUBLISHED: dict[str, tuple[str, Callable[..., Network], int]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFeatureSpec:
-    """Which local descriptors stand for a cutout.
+    """Which local descriptors stand for a cutout."""
 
-    Attributes:
-        encoder: registry name.
-        layer: as in timm's ``forward_intermediates``; -1 = the last.
-        size: side of the input of an image, pixels.
-        query_size: of a query, or of a region that is looked at by itself.
-        n: most descriptors of an image; the strongest are kept.
-        query_n: of a query.
-    """
-
-    encoder: str = "cnn-small"
-    layer: int = -1
-    size: int = 320
-    query_size: int = 160
-    n: int = 100
-    query_n: int = 25
+    encoder: str = "cnn-small"  # registry name
+    layer: int = -1  # as in timm's ``forward_intermediates``; -1 = the last
+    size: int = 320  # side of the input of an image, pixels
+    query_size: int = 160  # of a query, or of a region that is looked at by itself
+    n: int = 100  # most descriptors of an image; the strongest are kept
+    query_n: int = 25  # of a query
 
     def extract(
         self, cutouts: pd.DataFrame, encoder: Encoder, *, query: bool = False, region: bool = False, **options: Any
@@ -67,7 +58,7 @@ class LocalFeatureSpec:
             encoder: the one named ``encoder``.
             query: the cutouts are queries.
             region: the cutouts are regions of images: seen at the size of a query, stored like an image.
-            **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``crop`` or ``workers``.
+            **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``workers``.
         """
         size = self.query_size if query or region else self.size
         n = self.query_n if query else self.n
@@ -91,21 +82,13 @@ class Chamfer:
 
 @dataclass(frozen=True)
 class Matcher:
-    """A network ready to score, with what it needs.
+    """A network ready to score, with what it needs."""
 
-    Attributes:
-        name: for tables and captions.
-        model: AMES or ELViS on its device, or Chamfer.
-        tokens: the local descriptors it was trained on.
-        encoder: makes them.
-        sha256: of the weights.
-    """
-
-    name: str
-    model: Network | Chamfer
-    tokens: LocalFeatureSpec
-    encoder: Encoder
-    sha256: str
+    name: str  # for tables and captions
+    model: Network | Chamfer  # on its device
+    tokens: LocalFeatureSpec  # the local descriptors it was trained on
+    encoder: Encoder  # makes them
+    sha256: str  # of the weights
 
     def extract(self, cutouts: pd.DataFrame, **options: Any) -> LocalFeatures:
         """What the network wants to see of cutouts, see :meth:`LocalFeatureSpec.extract`."""

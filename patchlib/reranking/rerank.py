@@ -5,8 +5,6 @@ A *scorer* is a function (query, query_mask, database, database_mask) -> (B,) of
 :mod:`patchlib.reranking.fusion` combines them with the first stage's scores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,11 +29,7 @@ BATCH_DESCRIPTORS = {"cpu": 1 << 11, "cuda": 1 << 18}
 def chamfer(query: Tensor, query_mask: Tensor, database: Tensor, database_mask: Tensor) -> Tensor:
     """Mean over the query's local descriptors of the cosine of their best match in the image.
 
-    Args:
-        query: (B, S, D) local descriptors; (1, S, D) stands for one query against B images.
-        query_mask: (B, S) or (1, S) bool, True = padding.
-        database: (B, T, D).
-        database_mask: (B, T) bool, True = padding.
+    Arguments as of :meth:`patchlib.reranking.AMES.forward`.
 
     Returns:
         (B,) in [-1, 1]; 0 for a query without descriptors.
@@ -59,7 +53,7 @@ def score_shortlist(
     batch: int | None = None,
     device: str = "cpu",
 ) -> NDArray[np.float32]:
-    """Logits of every query against its shortlist.
+    """Logits (Q, m) of every query against its shortlist.
 
     Args:
         scorer: :func:`chamfer`, an :class:`patchlib.reranking.AMES` on ``device``, or any function of that form.
@@ -68,10 +62,6 @@ def score_shortlist(
         rows: (Q, m) which cutout of ``database`` stands at each rank: ``ranking.images[:, :m]`` where the cutouts are
             whole images, or the rows that ``cutouts.winning_regions`` returns.
         batch: pairs scored at once; None = as many as suit the device.
-        device: torch device.
-
-    Returns:
-        (Q, m) float32.
 
     Raises:
         ValueError: as many rows as queries are needed; a row is no cutout, or a cutout has no local descriptors.
@@ -115,22 +105,10 @@ def cached_logits(
 
 
 def rerank(ranking: Ranking, local_logits: NDArray[np.floating], lambda_: float, gamma: float, m: int) -> Ranking:
-    """The ranking with its first m images put in order of the fused score.
+    """The ranking with its first m images put in order of the fused score; arguments and errors as of ``fuse``.
 
-    Ties: higher fused score first, then lower image index. Images beyond m stay as they were.
-
-    Args:
-        ranking: (Q, K) of the first stage.
-        local_logits: (Q, M) logits of its first M images, M >= m.
-        lambda_: weight of the first-stage score, in 0..1.
-        gamma: temperature of the sigmoid, >= 0.
-        m: shortlist length.
-
-    Returns:
-        Ranking of the same depth; scores are those of ``fuse``, winning regions go with their images.
-
-    Raises:
-        ValueError: as :func:`patchlib.reranking.fusion.fuse`.
+    Ties: higher fused score first, then lower image index. Images beyond m stay as they were; scores are those of
+    ``fuse``, winning regions go with their images.
     """
     fused = fuse(ranking.scores, local_logits, lambda_, gamma, m)
     order = np.broadcast_to(np.arange(fused.shape[1]), fused.shape).copy()
@@ -140,11 +118,7 @@ def rerank(ranking: Ranking, local_logits: NDArray[np.floating], lambda_: float,
 
 
 def relevance(ranking: Ranking, benchmark: Benchmark) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which ranks hold a positive, and how many positives each query has.
-
-    Returns:
-        relevant (Q, K) bool and n_positives (Q,) int64, distinct images: what ``grid_search`` takes.
-    """
+    """Which ranks hold a positive (Q, K), and how many distinct positives each query has (Q,)."""
     relevant = np.zeros(ranking.images.shape, bool)
     counts = np.zeros(len(relevant), np.int64)
     for query, row in enumerate(ranking.images):

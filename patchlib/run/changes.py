@@ -1,7 +1,5 @@
 """What a run has changed among figures and tables, and whether that is within what processors may move."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +15,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def told(before: Mapping[str, bytes], after: Mapping[str, bytes], tolerances: Mapping[str, float]) -> str:
     """Lines that name the files that are no longer what they were; a table's says how far its numbers have moved.
 
-    Args:
-        before, after: of :func:`contents`.
-        tolerances: by the name of a table, in its unit; 0 where it is not named.
+    ``before`` and ``after`` of :func:`contents`; ``tolerances`` by the name of a table, in its unit, 0 where not named.
     """
     changed = [name for name in after if name in before and after[name] != before[name]]
     if not changed:
@@ -32,12 +28,7 @@ def told(before: Mapping[str, bytes], after: Mapping[str, bytes], tolerances: Ma
 
 
 def moved(before: bytes, after: bytes, tolerance: float) -> str:
-    """How far the numbers of a csv file have moved, in words.
-
-    Args:
-        before, after: its content.
-        tolerance: that its notebook allows; at least two units in a number's last digit are allowed.
-    """
+    """How far the numbers of a csv file have moved, in words; at least two units in a last digit are tolerated."""
     old, new = (list(csv.reader(content.decode().splitlines())) for content in (before, after))
     if [len(row) for row in old] != [len(row) for row in new] or old[:1] != new[:1]:
         return "other rows or columns"

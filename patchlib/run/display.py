@@ -3,8 +3,6 @@
 On a terminal the lines of those at work are rewritten in place; elsewhere, as in a log, each is said at times.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import threading

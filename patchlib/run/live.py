@@ -4,8 +4,6 @@ The page ranks precomputed descriptors and describes pictures of one's own by th
 its weights in half precision, which is how they ship. Every file is the page's own: no request leaves its host.
 """
 
-from __future__ import annotations
-
 import shutil
 from contextlib import suppress
 from functools import partial
@@ -37,9 +35,7 @@ SHOWN, ASKED, SPRITE = 320, 128, 160  # longer sides of pictures, queries and th
 def build(out: Path, home: bool = False) -> Path:
     """Write the page ``live.html`` and its folder ``live/`` into a folder, 12 MB in all; returns the page.
 
-    Args:
-        out: the folder.
-        home: whether ``index.html`` lies beside the page, which then links to it.
+    ``home``: whether ``index.html`` lies beside the page, which then links to it.
     """
     encoder = encoders.create(ENCODER)
     source = paths.root() / "site" / "live"
@@ -65,11 +61,7 @@ def build(out: Path, home: bool = False) -> Path:
 
 
 def serve(folder: Path, port: int) -> None:
-    """Serve a folder to this machine alone until interrupted.
-
-    Raises:
-        OSError: the port is taken.
-    """
+    """Serve a folder to this machine alone until interrupted; an OSError where the port is taken."""
     with ThreadingHTTPServer(("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=str(folder))) as server:
         print(f"open http://127.0.0.1:{server.server_port}/live.html; Ctrl-C ends it", flush=True)
         with suppress(KeyboardInterrupt):

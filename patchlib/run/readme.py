@@ -5,8 +5,6 @@
 link to its notebook.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterator, Mapping
@@ -21,12 +19,9 @@ COLUMNS, WIDTH = 3, 260  # of the gallery; pixels
 
 
 def filled(text: str, figures: Path, source: Path | None = None) -> str:
-    """``text`` with every block filled anew.
+    """``text`` of the README with every block filled anew from the folder of figures.
 
-    Args:
-        text: of the README.
-        figures: folder of what the notebooks saved.
-        source: folder of the notebooks; None = the checkout's.
+    ``source``: folder of the notebooks; None = the checkout's.
 
     Raises:
         FileNotFoundError: a block names a table or figure that no notebook has written.

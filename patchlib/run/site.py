@@ -77,10 +77,7 @@ def build(source: Path, figures: Path, out: Path, live: bool = False) -> Path:
 def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
     """Write what Sphinx reads: the notebooks with captions and records, thumbnails, data files and the first page.
 
-    Args:
-        source, figures: as in :func:`build`.
-        out: where to.
-        first: what the first page says below its opening, in Markdown.
+    ``first``: what the first page says below its opening, in Markdown.
     """
     files = [*sorted(source.glob("[0-9]*.ipynb")), *sorted(source.glob("appendix/*.ipynb"))]
     files = [file for file in files if not file.stem.endswith(".failed")]

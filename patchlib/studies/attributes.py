@@ -4,8 +4,6 @@ A :class:`Bins` says which positives belong to which bin of an attribute. :func:
 positives outside the bin are taken out of the ranking, they do not count as negatives.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
@@ -30,15 +28,10 @@ SCORES = {"mAP (%)": "ap", "LocScore (%)": "loc_score"}
 
 @dataclass(frozen=True)
 class Bins:
-    """Which positives belong to which bin.
+    """Which positives belong to which bin."""
 
-    Attributes:
-        labels: of the bins, in order; a bin may be empty.
-        members: DataFrame[query_id, image_id, value, bin], one row per positive; ``bin`` counts from 0.
-    """
-
-    labels: tuple[str, ...]
-    members: pd.DataFrame
+    labels: tuple[str, ...]  # of the bins, in order; a bin may be empty
+    members: pd.DataFrame  # DataFrame[query_id, image_id, value, bin], one row per positive; ``bin`` counts from 0
 
     @property
     def sizes(self) -> list[int]:
@@ -63,11 +56,11 @@ def pair(patches: FeatureSet) -> dict[str, FeatureSet]:
 
 
 def attributes(benchmark: Benchmark) -> pd.DataFrame:
-    """Size and place of every positive box.
+    """Size and place of every positive box, one row per known box.
 
     Returns:
-        DataFrame[query_id, image_id, area, distance], one row per known box: box area / image area in (0, 1], distance
-        of the centres / half the diagonal in [0, 1].
+        DataFrame[query_id, image_id, area, distance]: box area / image area in (0, 1], distance of the centres / half
+        the diagonal in [0, 1].
 
     Source: supplement S3.2.
     """
@@ -109,12 +102,9 @@ def edges(values: ArrayLike, count: int = 5, by: str = "count") -> NDArray[np.fl
 
 
 def bins(benchmark: Benchmark, attribute: str, count: int = 5, by: str = "count") -> Bins:
-    """Positives by the size or the place of their box; of several boxes of an instance the largest counts.
+    """Positives by their ``"area"`` or ``"distance"`` of :func:`attributes`, cut as :func:`edges` says.
 
-    Args:
-        benchmark: its boxes; positives without a box belong to no bin.
-        attribute: ``"area"`` or ``"distance"`` of :func:`attributes`.
-        count, by: number of bins and how they are cut, see :func:`edges`.
+    Of several boxes of an instance the largest counts; positives without a box belong to no bin.
     """
     if attribute not in ("area", "distance"):
         raise ValueError(unknown_name("attribute", attribute, ("area", "distance")))
@@ -154,9 +144,10 @@ def evaluate(
 ) -> dict[str, Binned]:
     """Rank the whole database by each feature set, and score the bins of every attribute, each bin by itself.
 
+    Queries without a positive in a bin are left out of it.
+
     Args:
         sets: feature sets by method, e.g. ``{"global": whole, "Patchify": patches}``.
-        benchmark: owner of the positives; queries without one in a bin are left out of it.
         series: attribute -> its bins.
         k: depth of AP, as in :func:`patchlib.metrics.evaluate`.
 
@@ -199,7 +190,6 @@ def compare(binned: Mapping[tuple[str, str], Binned], owner: str, resamples: int
     Args:
         binned: (owner, attribute) -> scores of two methods.
         owner: what the first part of a key names, e.g. ``"encoder"``.
-        resamples: of the bootstrap.
 
     Returns:
         DataFrame[bin, positives, method, mean, low, high, n] in percent, indexed by owner, attribute and metric (of

@@ -1,7 +1,5 @@
 """Intervals for means over queries, by resampling the queries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -27,14 +25,10 @@ def bootstrap(values: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interv
 
     Args:
         values: (Q,) one value per query; NaN values take no part.
-        resamples: number of resamples, >= 100.
-        seed: of the resampling.
+        resamples: number of resamples, >= 100, else a ValueError.
 
     Returns:
         Interval in the unit of the values; NaN throughout when no value is left.
-
-    Raises:
-        ValueError: fewer than 100 resamples.
 
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
@@ -66,8 +60,7 @@ def paired(less: pd.DataFrame, more: pd.DataFrame, score: str = "ap") -> pd.Seri
 def over_runs(values: ArrayLike) -> Interval:
     """Interval of the mean of repeated runs, e.g. of one training with several seeds, by Student's t.
 
-    Returns:
-        Interval in the unit of the values; NaN for what one run alone cannot tell.
+    In the unit of the values; NaN for what one run alone cannot tell.
     """
     from scipy import stats
 

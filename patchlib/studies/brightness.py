@@ -1,7 +1,5 @@
 """Lightness of CIE Lab: how bright an image is, and the same image, or a whole benchmark, brighter or darker."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -32,13 +30,10 @@ def lightness(image: Image.Image) -> float:
 
 
 def scale_lightness(image: Image.Image, factor: float) -> Image.Image:
-    """L* of CIE Lab times ``factor``, cut at 100; a* and b* stay, colours that sRGB lacks are clipped.
+    """L* of CIE Lab times ``factor`` >= 0, cut at 100; a* and b* stay, colours that sRGB lacks are clipped.
 
     In Lab, L* = 116 f(Y) - 16, and a*, b* depend on differences of f(X), f(Y), f(Z) alone: a new L* moves all three f
     by the same amount.
-
-    Raises:
-        ValueError: a negative factor.
 
     Source: supplement S3.2; conversion of IEC 61966-2-1 and CIE 15.
     """
@@ -55,11 +50,6 @@ def scale_lightness(image: Image.Image, factor: float) -> Image.Image:
 
 def brightened(benchmark: Benchmark, factor: float, workers: int | None = None) -> Benchmark:
     """The same benchmark with the lightness of all database images scaled; the queries stay as they are.
-
-    Args:
-        benchmark: whose images to change.
-        factor: of :func:`scale_lightness`.
-        workers: processes that render.
 
     Source: supplement S3.2 (tone mapping by :data:`FACTORS`).
     """

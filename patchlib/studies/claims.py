@@ -1,7 +1,5 @@
 """Claims of the paper as per-query differences that are positive where a claim is true, and what the data say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +14,6 @@ def verdicts(differences: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.
 
     Args:
         differences: claim -> per-query values in points, positive where the claim is true.
-        resamples: of the bootstrap.
 
     Returns:
         DataFrame indexed by claim: ``evidence`` (mean), ``low``, ``high`` (95 % interval), ``queries``, ``holds``:
@@ -31,10 +28,9 @@ def verdicts(differences: Mapping[str, ArrayLike], resamples: int = 1000) -> pd.
 def claims_by_bin(
     label: str, factor: str, tables: Mapping[str, pd.DataFrame], groups: attributes.Bins
 ) -> dict[str, pd.Series]:
-    """What the paper says about a property of positives, bin by bin.
+    """What the paper says about a property of positives, bin by bin; each claim begins with ``label``.
 
     Args:
-        label: put before each claim.
         factor: ``"area"``/``"size"``, ``"distance"``/``"place"``, ``"alignment"`` or ``"brightness"``.
         tables: ``"global"`` and ``"Patchify"`` -> result of :func:`patchlib.studies.attributes.evaluate`.
         groups: the bins, ascending; of brightness the middle one is the image as it is.

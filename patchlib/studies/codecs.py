@@ -1,7 +1,5 @@
 """Codes beside product quantization: by their true bytes, what they find, how fast; and why a projection may help."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -22,16 +20,11 @@ Key = tuple[int, str]  # bytes of a vector's code, name of the codec
 
 
 def specs(sizes: Iterable[int], dim: int, nlist: int) -> dict[Key, IndexSpec]:
-    """Indexes by the bytes of a vector's code, in equally many lists.
+    """Indexes by the bytes of a vector's code, divisors of D, in equally many lists.
 
     Scalar codes need more bytes at D dimensions, so they stand behind a PCA to as many dimensions as the bytes pay for.
     PQ behind a PCA keeps four dimensions a byte, as SQ4 keeps two, to tell what the PCA does for the scalar codes from
     what they do themselves. RaBitQ keeps one bit of every dimension, and its correction factors.
-
-    Args:
-        sizes: bytes, divisors of D.
-        dim: D.
-        nlist: number of lists, of all of them.
 
     Raises:
         ValueError: a size does not divide D.
@@ -61,8 +54,6 @@ def table(results: Mapping[Key, Result], exact: Ranking, top: int = 10, resample
     Args:
         results: of :func:`patchlib.studies.compression.measure`.
         exact: ranking without any compression.
-        top: images whose recall is taken.
-        resamples: of the intervals.
 
     Returns:
         DataFrame indexed by (bytes, codec): ``mAP``, ``low``, ``high``, and ``recall`` of the first ``top`` images of
@@ -95,24 +86,22 @@ def speed(
     queries: NDArray[np.floating],
     exact: Ranking,
     size: int,
-    top: int = 10,
-    watch: machine.Stopwatch | None = None,
+    top: int,
+    watch: machine.Stopwatch,
 ) -> pd.DataFrame:
     """What the codecs of :data:`TIMED` find at what speed, one search at a time on one thread.
 
     Args:
-        results: of :func:`patchlib.studies.compression.measure`.
+        results, exact: as of :func:`table`.
         queries: (Q, D) unit rows.
-        exact: ranking without any compression.
         size: bytes of the codes; RaBitQ has its own.
-        top: images whose recall is taken.
-        watch: of a session, which knows what was timed before; None = take all times now.
+        watch: of a session, which knows what was timed before.
 
     Returns:
         DataFrame indexed by bytes, codec and nprobe (powers of four, and all lists): ``recall`` of the first ``top``
         images of the exact search in percent, ``per_second``: queries, which depends on the machine.
     """
-    watch, rows = watch or machine.Stopwatch(), {}
+    rows = {}
     for key, result in results.items():
         if result.built is None or key[1] not in TIMED or (key[0] != size and key[1] != "RaBitQ"):
             continue

@@ -4,14 +4,12 @@ Every index here is trained and searched on one thread, and several run at a tim
 that way, and its result does not depend on the number of cores.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,14 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.pq.index import PatchIndex
 from patchlib.pq.training import VECTORS_PER_LIST, IndexSpec, default_spec
 from patchlib.search import Ranking, recall
 from patchlib.studies import bootstrap
 from patchlib.support import progress
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 Key = TypeVar("Key", bound=Hashable)
 SHARES = (4, 2, 1)  # of the largest m, as 16, 32, 64 in the paper
@@ -84,7 +80,6 @@ def measure(
 
     Args:
         features: what is indexed, and the queries.
-        benchmark: its positives.
         spec: of the index; None = :func:`rule`.
         k: depth of AP; None = the whole ranking.
         train_on: of :meth:`PatchIndex.build`; None = the features.
@@ -110,16 +105,10 @@ def overview(results: Mapping[Key, Result]) -> pd.DataFrame:
 
 
 def summary(exact: Mapping[str, pd.DataFrame], coded: Mapping[str, Result]) -> pd.DataFrame:
-    """Table 5: every level exact and compressed.
-
-    Args:
-        exact: level -> table of ``metrics.evaluate``.
-        coded: level -> result of the compressed index.
+    """Table 5: every level, exact (table of ``metrics.evaluate``) and compressed.
 
     Returns:
         DataFrame indexed by (level, pq): mAP, LocScore, mLocScore in percent.
-
-    Source: Table 5.
     """
     rows: dict[tuple[str, str], pd.DataFrame] = {}
     for level, scores in exact.items():
@@ -154,8 +143,7 @@ def worked_example(index: PatchIndex, vector: NDArray[np.floating], query: NDArr
 
     Args:
         index: with the factory :data:`patchlib.pq.training.PLAIN`.
-        vector: (D,).
-        query: (D,).
+        vector, query: (D,).
 
     Returns:
         DataFrame indexed by part ("list", "1", ..., str(m)): ``code``, ``squared_error`` of the part after coding (of
@@ -202,12 +190,8 @@ def probing(
 
     Args:
         index: of the features.
-        features: owner of the queries.
-        benchmark: its positives.
         exact: ranking without any compression.
-        top: images whose recall is taken.
         k: depth of AP.
-        workers: searches at a time.
 
     Returns:
         DataFrame indexed by nprobe (powers of four, and all lists), in percent: ``scanned`` (share of all codes),

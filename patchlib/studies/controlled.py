@@ -8,8 +8,6 @@ A level is a range of sizes or places, in which every instance has one drawn for
 share could fit a cell of the grid, and the grid would be measured in the place of the attribute.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -64,12 +62,10 @@ def study(
     """Render a study (see :func:`patchlib.benchmarks.procedural.rendering.render_derived`) and put its tables together.
 
     Args:
-        name: of its benchmark.
         settings: everything that decides its pictures.
         jobs: path -> what ``make`` needs for the picture; what lies in ``queries/`` is a query, all else the database.
         make: (job) -> image and boxes.
         owners: attribute -> (query, image, label of the level) of every positive, levels in order.
-        workers: processes that render.
     """
     folder, boxes = rendering.render_derived(name, settings, jobs, make, workers)
     asked = [file for file in jobs if file.startswith("queries/")]
@@ -107,7 +103,6 @@ def scenes(
         areas: levels of the size, spread on a log axis; the size is drawn within half a step of each.
         places: levels of the place: 0 = centre, 1 = the box meets the border; drawn likewise.
         factors: levels of the exposure.
-        workers: processes that render.
     """
     config = ProceduralConfig(
         seed=SEED, instances=instances, positives=1, distractors=distractors, occlusion=0, second=0
@@ -169,10 +164,8 @@ def _scene(job: tuple[ProceduralConfig, int | None, Any]) -> rendering.Picture:
 def aligned(study: Study, features: FeatureSet, count: int = 5) -> tuple[dict[str, Bins], pd.Series]:
     """The series of a study, with one of how well the regions fit the boxes, and their fit at every level.
 
-    Args:
-        study: where it has a series ``place``, whose boxes are all about as large, ``alignment`` bins those again.
-        features: of its benchmark.
-        count: bins of ``alignment``, of equal count.
+    Where the study has a series ``place``, whose boxes are all about as large, ``alignment`` cuts these into ``count``
+    bins.
 
     Returns:
         The series, and ``best IoU`` in percent: the mean over positives of the best IoU that a region has with the box,
@@ -205,12 +198,10 @@ def collages(
     that has a box takes part; the photographs around are positives of none of these.
 
     Args:
-        benchmark: with boxes.
         scales: side of the photo as a share of the collage's side, in (0, 1], ascending; 1 = the photo alone.
         queries: at most so many.
         photos: positives per query, those with the largest boxes.
         distractors: collages that show no query's instance, over all scales.
-        workers: processes that render.
 
     Raises:
         ValueError: no boxes, a scale outside (0, 1], or no photographs left to fill the collages with.

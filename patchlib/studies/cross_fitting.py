@@ -1,7 +1,5 @@
 """Fair choices: an option is chosen on one half of the instances and reported on the other."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,15 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class CrossFit(NamedTuple):
-    """Scores that no query chose for itself.
+    """Scores that no query chose for itself."""
 
-    Attributes:
-        ap: of every query, in the option that the *other* half chose; NaN without positives.
-        chosen: the options that the first and the second half chose.
-    """
-
-    ap: pd.Series
-    chosen: tuple[Any, Any]
+    ap: pd.Series  # of every query, in the option that the *other* half chose; NaN without positives
+    chosen: tuple[Any, Any]  # the options that the first and the second half chose
 
 
 def cross_fitted(options: pd.DataFrame, instances: ArrayLike, seed: int = 0) -> CrossFit:

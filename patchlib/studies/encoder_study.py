@@ -1,9 +1,7 @@
 """What studies of encoders share: a small benchmark, the encoders that are there, scores by level, tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,20 +9,17 @@ from numpy.typing import NDArray
 
 from patchlib import encoders, metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.studies import attributes, bootstrap
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 
 def sample(benchmark: Benchmark, n_images: int | None, each: int | None = None) -> Benchmark:
-    """A smaller database, for studies that describe each image many times.
+    """A smaller database, for studies that describe each image many times; a small one is returned as it is.
 
     Four fifths of the images are positives, equally many of each query; the others are spread evenly over the images
-    that are no query's positive. A small benchmark is returned as it is.
+    that are no query's positive.
 
     Args:
-        benchmark: what to take from.
         n_images: at most so many images, unless there are more queries; None = all.
         each: positives that a query keeps at least, spread from its smallest box to its largest; of more queries than
             this leaves room for some are taken, evenly. None = all queries, the first positives of each.
@@ -65,11 +60,7 @@ def spread(rows: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def available(names: Iterable[str], device: str = "cpu") -> tuple[dict[str, encoders.Encoder], dict[str, str]]:
-    """The encoders that can be created, and why the others cannot: one whose weights are missing stops no comparison.
-
-    Returns:
-        name -> Encoder, and name -> reason.
-    """
+    """The encoders that can be created, and by name why the others cannot: missing weights stop no comparison."""
     created, missing = {}, {}
     for name in names:
         try:
@@ -91,11 +82,7 @@ def by_level(
 
 
 def backbone_table(scores: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Summaries of every encoder and level: indexed by (encoder, level), columns of ``metrics.summarise`` in percent.
-
-    Args:
-        scores: encoder -> level -> table of ``metrics.evaluate``.
-    """
+    """Every encoder and level: indexed by (encoder, level), columns of ``metrics.summarise`` in percent."""
     summaries = {name: pd.DataFrame({level: metrics.summarise(table) for level, table in levels.items()}).T
                  for name, levels in scores.items()}  # fmt: skip
     return pd.concat(summaries, names=["encoder", "level"]).astype({"queries": int})
@@ -110,7 +97,6 @@ def pretraining_table(
         scores: encoder -> level -> table of ``metrics.evaluate``, levels ascending.
         zoo: indexed by encoder; columns ``family``, ``model``, ``dataset``, ``dataset_size``, ``dim``. Encoders without
             pretraining are left out.
-        resamples: of the bootstrap.
 
     Returns:
         DataFrame indexed by encoder, by ascending size: family, model, dataset, size, dim, type, mAP, low, high.

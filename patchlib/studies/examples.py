@@ -1,9 +1,6 @@
 """Which queries a page of examples shows: by a stated rule, each example with the number of queries it stands for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +9,8 @@ from numpy.typing import ArrayLike
 from patchlib import boxes as box_ops
 from patchlib import regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
-    from patchlib.search import Ranking
+from patchlib.features import FeatureSet
+from patchlib.search import Ranking
 
 METHODS = ("global", "Patchify")
 SHOWN = 10  # images of a row, as in the paper's figures
@@ -30,17 +25,12 @@ CASES = {
 
 
 def by_query(scores: Mapping[str, pd.DataFrame], rankings: Mapping[str, Ranking], benchmark: Benchmark) -> pd.DataFrame:
-    """Both methods' scores of every query, side by side.
-
-    Args:
-        scores: "global" and "Patchify" -> table of ``metrics.evaluate``.
-        rankings: the same names -> ranking.
-        benchmark: its queries and positives.
+    """Scores of every query by both methods, "global" and "Patchify", side by side.
 
     Returns:
         DataFrame indexed by query_id: ``query`` (row number), ``ap_global``, ``ap``, ``gain`` = ap - ap_global,
-        ``loc_global``, ``loc``, ``iou`` = loc / ap, ``hits_global``, ``hits`` (positives among the first ten).
-        In 0..1; loc and iou are NaN without boxes.
+        ``loc_global``, ``loc``, ``iou`` = loc / ap, ``hits_global``, ``hits`` (positives among the first ten). In 0..1;
+        loc and iou are NaN without boxes.
     """
     whole, local = (scores[method].set_index("query_id") for method in METHODS)
     rows = pd.Index(benchmark.queries["query_id"]).get_indexer(local.index)
@@ -59,11 +49,7 @@ def _hits(ranking: Ranking, benchmark: Benchmark, query: int) -> int:
 
 
 def by_gain(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
-    """All queries, sorted by their gain, in groups of equal size; of each group its median query.
-
-    Args:
-        table: of :func:`by_query`.
-        count: groups; no more than there are queries.
+    """All queries of :func:`by_query`, sorted by their gain, in groups of equal size; of each group its median query.
 
     Returns:
         One row a group, losses first: the columns of ``table`` for its median query (the lower one of two), and
@@ -93,11 +79,7 @@ def by_case(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_gain(table: pd.DataFrame, quantile: float) -> int:
-    """Row number of the query at a quantile of the gain: that share of all queries gains less.
-
-    Raises:
-        ValueError: quantile outside [0, 1), or no query.
-    """
+    """Row number of the query at a quantile of the gain, in [0, 1): that share of all queries gains less."""
     if not 0 <= quantile < 1 or table.empty:
         raise ValueError(f"quantile {quantile} of {len(table)} queries; expected one in [0, 1) and at least one query")
     return int(table.sort_values("gain", kind="stable")["query"].iloc[int(quantile * len(table))])
@@ -106,11 +88,7 @@ def at_gain(table: pd.DataFrame, quantile: float) -> int:
 def listed(pages: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The queries of several pages as one table: what each stands for and how both methods do on it, in percent.
 
-    Args:
-        pages: rule -> result of :func:`by_gain` or :func:`by_case`.
-
-    Returns:
-        DataFrame indexed by rule and label.
+    ``pages``: rule -> result of :func:`by_gain` or :func:`by_case`; the table is indexed by rule and label.
     """
     columns = {"query_id": "query", "queries": "stands for", "ap_global": "AP global", "ap": "AP", "gain": "gain"}
     columns |= {"loc_global": "LocScore global", "loc": "LocScore"}
@@ -139,13 +117,9 @@ def best_of_each_kind(ranking: Ranking, benchmark: Benchmark, query: int) -> dic
 def patch_scores(
     features: FeatureSet, descriptor: ArrayLike, image: int, truth: ArrayLike | None = None
 ) -> pd.DataFrame:
-    """The score of every region of one image.
+    """The score of every region of one image with the descriptor (D,) of a query.
 
-    Args:
-        features: owner of the regions.
-        descriptor: (D,) of the query.
-        image: index of the image.
-        truth: (B, 4) boxes of the object in it, NaN = unknown; None = not known.
+    ``truth``: (B, 4) boxes of the object in it, NaN = unknown; None = not known.
 
     Returns:
         DataFrame[grid, patch, score, iou, x0, y0, x1, y1] in the order of the regions; ``grid`` is g for the patches of

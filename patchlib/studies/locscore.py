@@ -1,9 +1,6 @@
 """LocScore looked into: its whole curve, and queries that AP cannot tell apart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,28 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from patchlib import metrics
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.search import Ranking
 from patchlib.studies import attributes
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 
 def loc_score_curve(
     ranking: Ranking, benchmark: Benchmark, features: FeatureSet, thresholds: ArrayLike
 ) -> NDArray[np.float64]:
-    """LocScore(d) of every query for many thresholds at once.
+    """LocScore(d) of every query for many thresholds d (T,) at once: (Q, T) in [0, 1], NaN for a query without boxes.
 
     The area under the curve is the continuous LocScore, for the integral of 1[IoU >= d] over d in 0..1 is the IoU.
-
-    Args:
-        ranking: (Q, K).
-        benchmark: its positives; those without a box take no part.
-        features: owner of the region boxes.
-        thresholds: (T,) values of d.
-
-    Returns:
-        (Q, T) in [0, 1]; NaN for a query without boxes.
+    Positives without a box take no part.
 
     Source: supplement S9.
     """
@@ -60,10 +47,6 @@ def extremes(scores: pd.DataFrame, tolerance: float = 0.02) -> pd.DataFrame:
 
     Of all pairs among the better half of the queries (by AP) whose APs differ by at most ``tolerance``, the one whose
     LocScores differ most; where two queries or more have AP = 1, only these are looked at.
-
-    Args:
-        scores: of ``metrics.evaluate``.
-        tolerance: largest difference in AP, in 0..1.
 
     Returns:
         The two rows of ``scores``, the better localised first; none without boxes or without such a pair.

@@ -4,8 +4,6 @@ Each is a function of a feature set and one number, its strength; strength 0 is 
 patches. So whatever chooses a strength may also choose to leave the idea alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -29,17 +27,11 @@ EXPANSION = 3  # images that a query is expanded with
 
 @dataclass(frozen=True)
 class ScoringVariant:
-    """A way to rank, and the strengths to try.
+    """A way to rank, and the strengths to try."""
 
-    Attributes:
-        rank: (features, strength) -> Ranking of all images.
-        strengths: in ascending order, 0 (the paper's score) first.
-        symbol: of the strength, for an axis.
-    """
-
-    rank: Callable[[FeatureSet, float], Ranking]
-    strengths: tuple[float, ...]
-    symbol: str
+    rank: Callable[[FeatureSet, float], Ranking]  # (features, strength) -> Ranking of all images
+    strengths: tuple[float, ...]  # in ascending order, 0 (the paper's score) first
+    symbol: str  # of the strength, for an axis
 
 
 def with_global(features: FeatureSet, weight: float) -> Ranking:

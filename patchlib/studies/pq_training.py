@@ -4,12 +4,10 @@ A codebook is judged by all codes: every indexed region is coded, decoded and se
 of the index with all lists probed does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,12 +16,10 @@ from numpy.typing import NDArray
 from patchlib import boxes as box_ops
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads
 from patchlib.pq.training import IndexSpec, train
 from patchlib.studies import bootstrap, compression
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 MOST = 8192  # vectors a codebook is trained on here; more change little and take long
 SAMPLED = 3000  # vectors of each kind whose loss is measured
@@ -58,10 +54,7 @@ def trials(available: Mapping[str, int], sizes: Iterable[int], codes: Iterable[i
 def codebook(sets: Mapping[str, NDArray[np.floating]], trial: Trial, nlist: int) -> PatchIndex:
     """An empty index with a codebook, for :meth:`PatchIndex.quantise`.
 
-    Args:
-        sets: name -> (T, D) vectors; ``trial.vectors`` of them are drawn with ``trial.seed``.
-        trial: set, size of the sample and of the codes.
-        nlist: number of lists.
+    Of the (T, D) vectors of its set the trial's number is drawn with its seed.
     """
     vectors = sets[trial.name]
     rows = np.random.default_rng(trial.seed).choice(len(vectors), trial.vectors, replace=False)
@@ -72,13 +65,7 @@ def codebook(sets: Mapping[str, NDArray[np.floating]], trial: Trial, nlist: int)
 
 
 def rank(database: FeatureSet, book: PatchIndex, k: int | None = None) -> search.Ranking:
-    """Ranking of a database that is coded with a codebook.
-
-    Args:
-        database: what is indexed, and the queries.
-        book: of :func:`codebook`.
-        k: images per query; None = all.
-    """
+    """Ranking of a database, and by its queries, that is coded with a :func:`codebook`; ``k`` images, None = all."""
     kept: Any = _Codes(book, database.descriptors)
     return search.rank(database.query_descriptors, dataclasses.replace(database, descriptors=kept), k, workers=1)
 
@@ -113,11 +100,8 @@ def own_and_other(
     queries of the two sides differ: only whether the query's own instance was among the crops.
 
     Args:
-        scores: trials of the sets "first half", "second half" and of another one.
+        scores: trials of the sets "first half", "second half" and of another one, ``base``.
         first: the first half of :func:`patchlib.studies.pq_training_sets.halves`.
-        base: the other set.
-        vectors: number of training vectors.
-        m: codes per vector.
 
     Returns:
         DataFrame indexed by query_id: ``own half``, ``other half``, and the other set by its name.
@@ -129,11 +113,10 @@ def own_and_other(
 
 
 def by_seed(scores: Mapping[Trial, pd.DataFrame]) -> pd.DataFrame:
-    """mAP of every codebook with its interval over seeds.
+    """mAP of every codebook in percent with its 95 % interval over seeds (Student's t; the queries stay the same).
 
     Returns:
-        DataFrame indexed by (training_feature, vectors, m): ``mAP`` in percent, ``low``, ``high`` (95 %, Student's t
-        over the seeds; the queries stay the same), ``seeds``.
+        DataFrame indexed by (training_feature, vectors, m): ``mAP``, ``low``, ``high``, ``seeds``.
     """
     means: dict[tuple[str, int, int], list[float]] = {}
     for trial, table in scores.items():
@@ -153,16 +136,12 @@ def compared(table: pd.DataFrame, names: Iterable[str], vectors: int) -> pd.Data
 
 
 def kinds(database: FeatureSet, benchmark: Benchmark, k: int | None = None) -> dict[str, NDArray[np.int64]]:
-    """Rows of the indexed regions by what they show.
-
-    Args:
-        database: owner of the regions, and the queries.
-        benchmark: its boxes.
-        k: depth of the exact ranking that says which regions win; None = all.
+    """Rows of the indexed regions by what they show; nothing without boxes.
 
     Returns:
-        "on an instance" (IoU with a true box of at least 0.5), "winning" (best region of a positive for its query),
-        "background" (of images that are no positive, and regions that touch no true box). Nothing without boxes.
+        "on an instance" (IoU with a true box of at least 0.5), "winning" (best region of a positive for its query, in
+        an exact ranking of depth ``k``), "background" (of images that are no positive, and regions that touch no true
+        box).
     """
     if not benchmark.has_boxes:
         return {}
@@ -191,7 +170,6 @@ def errors(
 
     Args:
         books: training set -> its codebook.
-        database: owner of the regions.
         groups: of :func:`kinds`; of each about :data:`SAMPLED` are taken, evenly spread.
 
     Returns:
@@ -219,7 +197,6 @@ def claims(
     """What there is to say of training sets, as differences per query for :func:`patchlib.studies.verdicts`.
 
     Args:
-        scores: of the trials.
         available: set -> number of its vectors; all are compared with the first one, "L3" also with itself.
         vectors: number of training vectors to compare at.
         halved: m -> table of :func:`own_and_other`; may be empty.
@@ -250,13 +227,7 @@ def claims_of_lists(
 
 
 def typical(difference: pd.Series, benchmark: Benchmark, quantile: float = 0.75) -> int:
-    """Row of the query whose difference is nearest to a quantile of all; the first of several.
-
-    Args:
-        difference: per query, indexed by query_id.
-        benchmark: owner of the queries.
-        quantile: in [0, 1].
-    """
+    """Row of the query whose difference, indexed by query_id, is nearest to a quantile of all; the first of several."""
     distance = (difference - difference.quantile(quantile)).abs()
     return int(np.flatnonzero(benchmark.queries["query_id"] == distance.idxmin())[0])
 

@@ -1,9 +1,7 @@
 """Vectors to train codebooks on: patches of every level, ground-truth crops, new scenes, other instances."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +10,9 @@ from patchlib import regions
 from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.benchmarks.procedural import loader, scenes
 from patchlib.benchmarks.procedural.config import ProceduralConfig
+from patchlib.features import FeatureSet
 from patchlib.studies import controlled
 from patchlib.support.wording import counted
-
-if TYPE_CHECKING:
-    from patchlib.features.feature_set import FeatureSet
 
 Extract = Callable[[regions.Strategy, Benchmark], "FeatureSet"]
 CODEWORDS = 256  # of 8 bits; nothing can be trained on fewer vectors
@@ -31,11 +27,10 @@ def collect(
         benchmark: what is indexed.
         patches: its L3 features.
         extract: (regions, benchmark) -> features, by the encoder of the patches; e.g. that of a session.
-        workers: processes that render.
 
     Returns:
-        Name -> owner of the images, features: "L0" .. "L3"; with boxes "G.T."; of a procedural benchmark also
-        "G.T., new scenes" and "G.T., other instances". Sets of fewer than 256 vectors are left out.
+        Name -> owner of the images, features: "L0" .. "L3"; with boxes "G.T."; of a procedural benchmark also "G.T.,
+        new scenes" and "G.T., other instances". Sets of fewer than 256 vectors are left out.
     """
     sets = {f"L{level}": (benchmark, patches.at_level(level)) for level in regions.LEVELS}
     if benchmark.has_boxes:

@@ -1,7 +1,5 @@
 """Strategies of describing an image by regions: one taken out of another, and two compared at equal numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

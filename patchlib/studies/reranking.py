@@ -1,10 +1,8 @@
 """The study of re-ranking: logits for several first stages at once, and accuracy that no query chose for itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,18 +10,16 @@ from numpy.typing import NDArray
 
 from patchlib import paper
 from patchlib.benchmarks.benchmark import Benchmark
+from patchlib.features import FeatureSet
 from patchlib.reranking import cutouts
 from patchlib.reranking.fusion import grid_search
+from patchlib.reranking.local_features import LocalFeatures
+from patchlib.reranking.matchers import Matcher
 from patchlib.reranking.rerank import Scorer, cached_logits, relevance, score_shortlist
 from patchlib.search import Ranking
 from patchlib.studies import bootstrap
 from patchlib.studies.cross_fitting import CrossFit, cross_fitted
 from patchlib.support import provenance
-
-if TYPE_CHECKING:
-    from patchlib.features import FeatureSet
-    from patchlib.reranking.local_features import LocalFeatures
-    from patchlib.reranking.matchers import Matcher
 
 
 def depths(shortlists: Sequence[int], n_images: int) -> tuple[int, ...]:
@@ -40,8 +36,7 @@ def depths(shortlists: Sequence[int], n_images: int) -> tuple[int, ...]:
 def positives_within(rankings: Mapping[str, Ranking], benchmark: Benchmark, shortlists: Sequence[int]) -> pd.DataFrame:
     """Share of the positives among the first images, in percent: what re-ranking can reach at most.
 
-    Returns:
-        DataFrame of first stages by the shortlist lengths above 0.
+    A row a first stage, a column a shortlist length above 0.
     """
     rows = {}
     for name, ranking in rankings.items():
@@ -64,13 +59,9 @@ def logits_of_stages(
     """Logits of the first m images of several first stages; a pair that several of them list is scored once.
 
     Args:
-        scorer: of :mod:`patchlib.reranking.rerank`.
-        queries: local descriptors of the Q queries.
-        images: of the whole database images, in order.
+        queries, images: local descriptors of the Q queries, and of the whole database images, in order.
         rankings: name -> first stage.
-        m: shortlist length.
         config: what decides the logits beside the two sets and the shortlists: the scorer.
-        device: of the scorer.
         folder: where logits are kept from run to run, see :func:`patchlib.reranking.rerank.cached_logits`.
 
     Returns:
@@ -107,20 +98,12 @@ def logits_of_patches(
     device: str = "cpu",
     **options: Any,
 ) -> NDArray[np.float32]:
-    """Logits of the regions that won the first m ranks, each seen by itself at the size of a query.
+    """Logits (Q, m) of the regions that won the first m ranks, each seen by itself at the size of a query.
 
     Args:
-        matcher: what scores.
-        queries: its local descriptors of the Q queries.
-        ranking: first stage.
-        features: owner of its regions.
-        benchmark: owner of the images.
-        m: shortlist length.
-        device: of the matcher.
+        queries: local descriptors of the Q queries, by the matcher.
+        ranking: first stage; ``features`` own its regions.
         **options: of :func:`patchlib.reranking.local_features.extract`, e.g. ``workers``.
-
-    Returns:
-        (Q, m), kept from run to run.
     """
     regions, rows = cutouts.winning_regions(ranking, features, benchmark, m)
     seen = matcher.extract(regions, region=True, **options)
@@ -140,8 +123,6 @@ def grids(
     Args:
         rankings: name -> first stage.
         logits: re-ranker -> first stage -> (Q, M) logits, M >= the longest shortlist.
-        benchmark: its queries and positives.
-        shortlists: lengths m.
         k: depth of AP; None = the whole ranking.
 
     Returns:
@@ -163,8 +144,7 @@ def gain_by_shortlist(
 ) -> pd.DataFrame:
     """Paired gain over the first stage for every shortlist length, lambda and gamma cross-fitted for each.
 
-    Returns:
-        DataFrame indexed by m: ``mean``, ``low``, ``high`` in points of mAP, and ``n`` queries.
+    Indexed by m: ``mean``, ``low``, ``high`` in points of mAP, and ``n`` queries.
     """
     first = first_stage(cells)
     lengths = cells.index.get_level_values("m").unique()
@@ -178,12 +158,7 @@ def summary(
     fits: Mapping[tuple[str, str], CrossFit],
     resamples: int = 1000,
 ) -> pd.DataFrame:
-    """One row for every first stage and re-ranker.
-
-    Args:
-        cells: (first stage, re-ranker) -> grid; its rows of m = 0 are the first stage.
-        fits: likewise, the grid cross-fitted.
-        resamples: of the bootstrap.
+    """One row for every first stage and re-ranker, from grid and cross-fit.
 
     Returns:
         DataFrame indexed by (first stage, re-ranker), percent: ``first stage``, ``re-ranked`` (cross-fitted), ``gain``
@@ -207,15 +182,11 @@ def summary(
 
 
 def beside_poster(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """The poster's table, and ours below it, in percent.
-
-    Args:
-        table: of :func:`summary`.
-        label: of our rows.
+    """The poster's table, and below it ours, a :func:`summary`, in percent.
 
     Returns:
-        DataFrame indexed by encoder and first stage: mAP re-ranked by AMES, and of the first stage alone; NaN where
-        the poster reports none.
+        DataFrame indexed by encoder (ours: ``label``) and first stage: mAP re-ranked by AMES, and of the first stage
+        alone; NaN where the poster reports none.
     """
     published = paper.table("table_3_reranking")
     keys = {
@@ -255,11 +226,7 @@ def claims(
 def moved(gain: pd.Series) -> dict[str, int]:
     """Three queries to look at, by a rule: largest gain in AP, median gain of those that changed, largest loss.
 
-    Args:
-        gain: (Q,) AP after minus AP before.
-
-    Returns:
-        title -> row of the query; without a change the first query alone, without a loss no loss.
+    Title -> row of the query; without a change the first query alone, without a loss no loss.
     """
     values = gain.to_numpy()
     order = [int(row) for row in np.argsort(-values, kind="stable") if abs(values[row]) > 0]

@@ -25,23 +25,19 @@ def of_stages(
     sizes: Mapping[str, int],
     n_images: int,
     n_queries: int,
-    watch: machine.Stopwatch | None = None,
+    watch: machine.Stopwatch,
 ) -> pd.DataFrame:
-    """What first stages cost.
+    """What first stages cost: ``bytes per image`` and ``ms per query``, indexed by first stage.
 
     Args:
-        searches: name -> search for all queries.
+        searches: name -> search for all queries, ``n_queries``.
         sizes: name -> bytes of what is searched.
-        n_images: of the database.
-        n_queries: that one call of a search serves.
-        watch: of a session, which knows what was timed before; None = take all times now.
-
-    Returns:
-        DataFrame indexed by first stage: ``bytes per image``, ``ms per query``.
+        watch: of a session, which knows what was timed before.
     """
-    watch, costs = watch or machine.Stopwatch(), {}
-    for name, work in searches.items():
-        costs[name] = sizes[name] / n_images, watch.take(name, machine.milliseconds, work, n_queries)
+    costs = {
+        name: (sizes[name] / n_images, watch.take(name, machine.milliseconds, work, n_queries))
+        for name, work in searches.items()
+    }
     return pd.DataFrame(costs, index=COST).T
 
 
@@ -50,8 +46,8 @@ def of_matchers(
     queries: Mapping[str, LocalFeatures],
     images: Mapping[str, LocalFeatures],
     rows: NDArray[np.integer],
-    device: str = "cpu",
-    watch: machine.Stopwatch | None = None,
+    device: str,
+    watch: machine.Stopwatch,
 ) -> pd.DataFrame:
     """What matchers cost on top of a first stage.
 
@@ -68,7 +64,7 @@ def of_matchers(
     """
     from patchlib.reranking.rerank import score_shortlist  # torch
 
-    few, watch, costs = rows[:FEW], watch or machine.Stopwatch(), {}
+    few, costs = rows[:FEW], {}
     for name, matcher in matchers.items():
         asked = queries[name].subset(np.arange(len(few)))
         work = partial(score_shortlist, matcher.scorer, asked, images[name], few, device=device)

@@ -1,7 +1,5 @@
 """Does an effect hold beyond the data it was seen on? Three worlds, an encoder trained by us and a pretrained one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -81,11 +79,7 @@ def scores_by_level(run: Session, visits: Sequence[Visit]) -> dict[tuple[str, st
 
 
 def level_table(scores: Mapping[tuple[str, str], Mapping[str, pd.DataFrame]], resamples: int = 1000) -> pd.DataFrame:
-    """mAP of every level, what L3 adds to L0, and how small an effect would show.
-
-    Args:
-        scores: of :func:`scores_by_level`.
-        resamples: of the bootstrap.
+    """mAP of every level, what L3 adds to L0, and how small an effect would show; of :func:`scores_by_level`.
 
     Returns:
         DataFrame indexed by world and encoder: a column a level in percent; ``gain`` with ``low`` and ``high``, and
@@ -102,10 +96,7 @@ def level_table(scores: Mapping[tuple[str, str], Mapping[str, pd.DataFrame]], re
 def effects(run: Session, visits: Sequence[Visit], measure: Measure) -> pd.DataFrame:
     """Effects on every visit, paired by query.
 
-    Args:
-        run: computes features and scores.
-        visits: of :func:`visits`.
-        measure: effects on a visit: name -> (Q,) differences in points.
+    ``measure`` gives those of a visit: name -> (Q,) differences in points.
 
     Returns:
         The columns of :func:`patchlib.studies.claims.verdicts`, indexed by world, encoder and effect.

@@ -1,7 +1,5 @@
 """Folders that one run writes at a time, and disks that are full."""
 
-from __future__ import annotations
-
 import errno
 import re
 from collections.abc import Iterator

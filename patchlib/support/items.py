@@ -1,7 +1,5 @@
 """Figures and tables that notebooks saved, as their records tell."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator, Mapping

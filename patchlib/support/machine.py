@@ -1,7 +1,5 @@
 """The machine this process runs on: its cores, its processor, and how long a call takes on it."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

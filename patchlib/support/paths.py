@@ -4,8 +4,6 @@ Each place can be moved by an environment variable, so that a read-only checkout
 it elsewhere.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -4,8 +4,6 @@ By hand: a tqdm bar on stderr that goes away when done. A notebook's kernel unde
 ``PATCHLIB_PROGRESS`` then names a file, to which lines are appended and which the runner shows. ``off`` is silence.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -4,8 +4,6 @@ An artefact's name is a readable stem and eight hex digits of its canonical conf
 lies beside it and is compared when the artefact is read, so two settings can never share a file unnoticed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -24,8 +22,7 @@ PACKAGES = ("numpy", "pandas", "pillow", "torch", "timm", "open_clip_torch", "fa
 def canonical_json(obj: Any) -> str:
     """JSON of ``obj`` with sorted keys and no white space: equal settings give equal text.
 
-    Args:
-        obj: mappings, sequences, scalars, paths, numpy scalars and arrays, dataclasses.
+    ``obj``: mappings, sequences, scalars, paths, numpy scalars and arrays, dataclasses.
 
     Raises:
         TypeError: ``obj`` holds something without a canonical form.
@@ -87,12 +84,7 @@ def write_item(folder: Path, item: str, contents: Mapping[str, bytes | str], rec
     """Write the files of a figure or table, and its record beside them, as far as they are not there already.
 
     A record that differs in its commit alone stays: then the commit it names made the same files from the same inputs.
-
-    Args:
-        folder: where they go.
-        item: name of the files.
-        contents: by suffix.
-        record: of :func:`record`, and what else there is to keep.
+    ``contents`` by suffix; ``record`` of :func:`record`, and what else there is to keep.
     """
     written = [write_changed(folder / f"{item}.{suffix}", content) for suffix, content in contents.items()]
     path, content = folder / f"{item}.json", plain({"item": item, **record})

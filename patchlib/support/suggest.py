@@ -1,7 +1,5 @@
 """One sentence for every unknown name: what was given, and the nearest known ones, or all where none is near."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

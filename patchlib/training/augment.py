@@ -4,8 +4,6 @@ Pictures of objects and patches of scenes are rendered once; every step then pla
 place, turn, clutter, occluder, light.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,15 +26,10 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.27, 0.27, 0.27)  # of the encoders' inputs
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Prepared pictures.
+    """Prepared pictures."""
 
-    Attributes:
-        objects: (I, V, 96, 96, 4) uint8 RGBA, V views of I instances.
-        scenes: (S, side, side, 3) uint8 patches of scenes that show no instance.
-    """
-
-    objects: NDArray[np.uint8]
-    scenes: NDArray[np.uint8]
+    objects: NDArray[np.uint8]  # (I, V, 96, 96, 4) uint8 RGBA, V views of I instances
+    scenes: NDArray[np.uint8]  # (S, side, side, 3) uint8 patches of scenes that show no instance
 
 
 def object_key(index: int) -> tuple[int, int]:
@@ -78,7 +71,6 @@ def prepare(folder: Path, instances: int, scenes: int = 3000) -> TrainingSet:
 
     Args:
         folder: where ``objects-<instances>.npy`` and ``scenes-<scenes>.npy`` go.
-        instances: I.
         scenes: scenes that four patches each are cut from.
     """
     return TrainingSet(
@@ -102,22 +94,13 @@ def _prepared(path: Path, make: Callable[[int, int], NDArray[np.uint8]], count: 
 
 @dataclass
 class Composer:
-    """Puts batches of views together on a device.
-
-    Attributes:
-        pictures: the training set.
-        instances: how many of its instances are used, the first ones.
-        side: of the views, pixels.
-        device: torch device.
-        generator: torch's random stream, on the device.
-        rng: numpy's random stream.
-    """
+    """Puts batches of views together on a device."""
 
     pictures: TrainingSet
-    instances: int
-    side: int
+    instances: int  # how many of its instances are used, the first ones
+    side: int  # of the views, pixels
     device: str
-    generator: torch.Generator
+    generator: torch.Generator  # on the device
     rng: np.random.Generator
 
     def uniform(self, count: int, low: float, high: float) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """What is kept of a trained network: weights, a card that says how they came about, the curve, measured accuracy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,13 @@ from patchlib.support import provenance
 
 
 def write(model: torch.nn.Module, card: Mapping[str, Any], curve: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write weights (float16), training curve and card.
+    """Write weights (float16), training curve and card into a folder; returns the path of the card.
 
     Args:
-        model: trained network.
         card: what it is and how it came about; the outcome of training, the hash of the weights and our version are
             added.
         curve: of :func:`patchlib.training.loop.minimise`.
-        folder: where ``<name>.safetensors``, ``<name>.csv`` and ``<name>.json`` go.
-        name: of the network.
-
-    Returns:
-        Path of the card.
+        name: of the files ``<name>.safetensors``, ``<name>.csv`` and ``<name>.json``.
     """
     state = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
     with provenance.atomic_write(folder / f"{name}.safetensors") as file:
@@ -57,7 +50,6 @@ def measure(encoder: Encoder, benchmark: Benchmark, out: Path | None = None) -> 
     """Accuracy of an encoder for its card, in percent with standard errors over queries.
 
     Args:
-        encoder: to be measured.
         benchmark: procedural, so that every positive has a box and the siblings are known.
         out: folder for the features, see :func:`patchlib.features.extract`.
 

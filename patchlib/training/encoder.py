@@ -5,8 +5,6 @@ descriptors together while it pushes those of all others apart, siblings and emp
 contrastive loss).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,24 +34,16 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(loop.Schedule):
-    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`.
+    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`."""
 
-    Attributes:
-        architecture: a key of ``ARCHITECTURES``.
-        instances: how many different objects are ever shown; the first ones of the training seeds, so that smaller
-            sets are part of larger ones. A multiple of 4.
-        batch: instances per step, a multiple of 4 (each shown twice).
-        empty: patches without an instance per step.
-        input_size: side of the crops, pixels.
-        temperature: of the loss.
-    """
-
-    architecture: str = "cnn-small"
+    architecture: str = "cnn-small"  # a key of ``ARCHITECTURES``
+    # how many different objects are ever shown; the first ones of the training seeds, so that smaller sets are part of
+    # larger ones. A multiple of 4.
     instances: int = 8000
-    batch: int = 112
-    empty: int = 48
-    input_size: int = 80
-    temperature: float = 0.08
+    batch: int = 112  # instances per step, a multiple of 4 (each shown twice)
+    empty: int = 48  # patches without an instance per step
+    input_size: int = 80  # side of the crops, pixels
+    temperature: float = 0.08  # of the loss
     steps: int = 4000
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -96,12 +86,7 @@ def build(config: TrainingConfig) -> torch.nn.Module:
 
 
 def train(config: TrainingConfig, pictures: TrainingSet, device: str = "cpu") -> tuple[torch.nn.Module, pd.DataFrame]:
-    """Trains an encoder from scratch.
-
-    Args:
-        config: settings.
-        pictures: at least ``config.instances`` objects.
-        device: torch device.
+    """Trains an encoder from scratch on at least ``config.instances`` objects.
 
     Returns:
         The model in evaluation mode, and the curve: DataFrame[step, loss, seconds], one row per 50 steps.
@@ -127,17 +112,9 @@ def train(config: TrainingConfig, pictures: TrainingSet, device: str = "cpu") ->
 def save(
     model: torch.nn.Module, config: TrainingConfig, curve: pd.DataFrame, folder: Path, name: str, device: str = "cpu"
 ) -> Path:
-    """Write weights, card and curve of a training run, as the registry of encoders reads them.
+    """Write weights, card and curve of a training run, as the registry of encoders reads them; returns the card's path.
 
-    Args:
-        model, curve: what :func:`train` returned.
-        config: what it was trained with.
-        folder: where the files go, see :func:`patchlib.training.cards.write`.
-        name: registry name.
-        device: what it was trained on, for the card.
-
-    Returns:
-        Path of the card.
+    ``device``: what it was trained on, for the card.
     """
     timm_name, kwargs = ARCHITECTURES[config.architecture]
     card = {

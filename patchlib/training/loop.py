@@ -1,7 +1,5 @@
 """The training loop of both networks: AdamW, warm-up and cosine decay of the learning rate, and a curve."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -13,21 +11,13 @@ import torch
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Settings that every training run has.
-
-    Attributes:
-        steps: optimiser steps.
-        learning_rate: peak of AdamW's cosine schedule after ``warm_up`` steps.
-        weight_decay: of AdamW.
-        warm_up: steps.
-        seed: of weights and batches.
-    """
+    """Settings that every training run has."""
 
     steps: int
-    learning_rate: float
-    weight_decay: float
+    learning_rate: float  # peak of AdamW's cosine schedule after ``warm_up`` steps
+    weight_decay: float  # of AdamW
     warm_up: int
-    seed: int = 0
+    seed: int = 0  # of weights and batches
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -48,11 +38,9 @@ def minimise(
     clip: float = math.inf,
     measure: Callable[[], Mapping[str, float]] | None = None,
 ) -> pd.DataFrame:
-    """Train a network in place.
+    """Train a network, which is in training mode, in place.
 
     Args:
-        model: in training mode.
-        schedule: settings.
         objective: from the step, counted from 1, to scalars of a fresh batch, ``loss`` among them.
         every: steps between two rows of the curve.
         clip: largest norm of the gradient.

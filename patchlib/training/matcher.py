@@ -3,8 +3,6 @@
 The network is to put the positive of a list first, and every positive pair above zero.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,10 +28,8 @@ def list_loss(logits: torch.Tensor) -> torch.Tensor:
     """Cross entropy of picking the positive of each list, plus binary cross entropy of every pair.
 
     The first term orders the images of a list. The second fixes the zero, so that logits of different queries can be
-    compared and put into a sigmoid; the one positive weighs as much as all negatives together.
-
-    Args:
-        logits: (B, length), the positive in column 0.
+    compared and put into a sigmoid; the one positive weighs as much as all negatives together. ``logits``: (B, length),
+    the positive in column 0.
     """
     first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     target = torch.zeros_like(logits)
@@ -63,12 +59,7 @@ def build(config: MatcherConfig, lists: TrainingLists) -> Network:
 
 
 def train(config: MatcherConfig, lists: TrainingLists, every: int = 50) -> tuple[Network, pd.DataFrame]:
-    """Trains a matcher on the CPU.
-
-    Args:
-        config: settings.
-        lists: of :func:`patchlib.training.matcher_data.prepare`.
-        every: steps between two rows of the curve.
+    """Trains a matcher on the CPU; ``every``: steps between two rows of the curve.
 
     Returns:
         The model in evaluation mode, and the curve: DataFrame[step, loss, positive_first, held_out, seconds];

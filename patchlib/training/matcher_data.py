@@ -4,8 +4,6 @@ A list holds one image that shows the query's instance, and images that a first 
 not.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from patchlib import encoders, features, search
 from patchlib.benchmarks.benchmark import BOX, Benchmark
-from patchlib.benchmarks.image_files import image_sizes
+from patchlib.benchmarks.image_files import image_table
 from patchlib.benchmarks.procedural.config import TRAINING_SEED, ProceduralConfig
 from patchlib.benchmarks.procedural.rendering import file_of, name_of, render_all
 from patchlib.encoders import specs
@@ -31,38 +29,25 @@ STAGES = ("L0", "L3")  # whose shortlists the negatives come from
 
 @dataclass(frozen=True, kw_only=True)
 class MatcherConfig(Schedule):
-    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`.
+    """Settings of one training run, beside those of every :class:`~patchlib.training.loop.Schedule`."""
 
-    Attributes:
-        network: ``"AMES"`` or ``"ELViS"``.
-        tokens: local descriptors of queries and images.
-        dim, layers, heads, feedforward: of :class:`patchlib.reranking.ames.AMES`.
-        instances: objects; none is in a benchmark, and the encoder has seen none of them either.
-        held_out: the last so many of them are not trained on; the curve says how well they are found.
-        scenes: images of each.
-        distractors: images that show none.
-        lists: lists a step.
-        length: images in a list, one of them positive.
-        shortlist: negatives are drawn from so many first ranks of a stage.
-        easy: share of the negatives drawn from the whole database instead, at the first step; sinks to 0 at 60 %.
-        hidden: share of the descriptors hidden at random, so that no single one is relied on.
-    """
-
-    network: str = "AMES"
-    tokens: LocalFeatureSpec = field(default_factory=LocalFeatureSpec)
+    network: str = "AMES"  # or "ELViS"
+    tokens: LocalFeatureSpec = field(default_factory=LocalFeatureSpec)  # local descriptors of queries and images
+    # dim, layers, heads, feedforward: of :class:`patchlib.reranking.ames.AMES`
     dim: int = 96
     layers: int = 3
     heads: int = 2
     feedforward: int = 192
-    instances: int = 448
-    held_out: int = 64
-    scenes: int = 6
-    distractors: int = 300
-    lists: int = 8
-    length: int = 8
-    shortlist: int = 60
+    instances: int = 448  # objects; none is in a benchmark, and the encoder has seen none of them either
+    held_out: int = 64  # the last so many of them are not trained on; the curve says how well they are found
+    scenes: int = 6  # images of each
+    distractors: int = 300  # images that show none
+    lists: int = 8  # lists a step
+    length: int = 8  # images in a list, one of them positive
+    shortlist: int = 60  # negatives are drawn from so many first ranks of a stage
+    # share of the negatives drawn from the whole database instead, at the first step; sinks to 0 at 60 %
     easy: float = 0.3
-    hidden: float = 0.1
+    hidden: float = 0.1  # share of the descriptors hidden at random, so that no single one is relied on
     steps: int = 400
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
@@ -84,28 +69,16 @@ class MatcherConfig(Schedule):
 
 @dataclass(frozen=True)
 class TrainingLists:
-    """What training lists are drawn from.
+    """What training lists are drawn from."""
 
-    Attributes:
-        queries: local descriptors of the queries, one an instance.
-        images: of the database images.
-        positives: query -> its positives.
-        rankings: stage -> first images of every query.
-    """
-
-    queries: LocalFeatures
-    images: LocalFeatures
-    positives: list[NDArray[np.int64]]
-    rankings: dict[str, NDArray[np.int32]]
+    queries: LocalFeatures  # local descriptors of the queries, one an instance
+    images: LocalFeatures  # of the database images
+    positives: list[NDArray[np.int64]]  # query -> its positives
+    rankings: dict[str, NDArray[np.int32]]  # stage -> first images of every query
 
     def draw(self, query: int, config: MatcherConfig, easy: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """(length,) database images, the positive first.
-
-        Args:
-            query: row of the queries.
-            config: settings.
-            easy: share of the negatives that come from anywhere.
-            rng: source of randomness.
+        """(length,) database images for a row of the queries, the positive first; a share ``easy`` of them from
+        anywhere.
         """
         stage = STAGES[rng.integers(len(STAGES))]
         positives = self.positives[query]
@@ -119,12 +92,7 @@ class TrainingLists:
 
 
 def world(config: MatcherConfig, workers: int | None = None) -> Benchmark:
-    """The training scenes, rendered into the cache on first use: objects and scenes that no benchmark may have.
-
-    Args:
-        config: settings.
-        workers: processes; None = one per core.
-    """
+    """The training scenes, rendered into the cache on first use: objects and scenes that no benchmark may have."""
     drawn, chosen = objects(config)
     size = {"instances": config.instances, "scenes": config.scenes, "distractors": config.distractors}
     root = paths.cache() / "training" / f"scenes-{provenance.config_hash(size | {'seen': _seen(config)})}"
@@ -138,9 +106,7 @@ def world(config: MatcherConfig, workers: int | None = None) -> Benchmark:
         {"query_id": name_of(i), "image_id": file_of(i, j), **whole} for i in chosen for j in range(config.scenes)
     ]
     files = [file_of(i, j) for i, j in jobs if j >= 0]
-    sizes = image_sizes(root, files)
-    images = pd.DataFrame({"image_id": files, "path": files, "width": sizes[:, 0], "height": sizes[:, 1]})
-    return Benchmark("training", root, images, pd.DataFrame(queries), pd.DataFrame(positives))
+    return Benchmark("training", root, image_table(root, files), pd.DataFrame(queries), pd.DataFrame(positives))
 
 
 def _seen(config: MatcherConfig) -> int:

@@ -6,8 +6,6 @@ can be written down: the mapped descriptors take one half of the width, the best
 feed-forward block compares the two, and the matching token reads how well they agree.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """``make benchmark``: what was measured becomes two tables, printed, and kept in the README when they are complete."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

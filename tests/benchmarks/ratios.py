@@ -1,7 +1,5 @@
 """What is measured against what: best times of functions that take turns, and the table that is made of them."""
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Callable

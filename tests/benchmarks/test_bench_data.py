@@ -1,7 +1,5 @@
 """The index of INSTRE at its size; hashing and unpacking beside what the system's own tools take."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import shutil

@@ -1,7 +1,5 @@
 """A whole evaluation at INSTRE's size, beside scikit-learn and a loop."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from builders import benchmark_of, feature_set

@@ -1,7 +1,5 @@
 """Extraction at L3 beside its parts, beside the loop of a tutorial, and on more workers than one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

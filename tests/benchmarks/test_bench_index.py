@@ -4,8 +4,6 @@ Images have the 30 patches of L3: sixteen cells that share a scene, and the aver
 patches of one image resemble each other as real ones do. Both sides have the same threads.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Speed of re-ranking: the whole grid at ILIAS' size, and pairs scored in batches against one at a time."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from itertools import product

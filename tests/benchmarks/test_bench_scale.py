@@ -3,8 +3,6 @@
 Ten million images are measured by ``make scale``, which takes an hour or more.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import faiss

@@ -3,8 +3,6 @@
 The operands are a slice of INSTRE's size: all 1,250 queries, 1,024 dimensions, 30 regions an image, fewer images.
 """
 
-from __future__ import annotations
-
 import tracemalloc
 
 import numpy as np

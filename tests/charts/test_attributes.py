@@ -1,7 +1,5 @@
 """Charts of bins say what the table says, and nothing where there is nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib.pyplot as plt

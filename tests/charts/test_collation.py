@@ -1,7 +1,5 @@
 """The chart of published effects and ours shows what it is given, top to bottom."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

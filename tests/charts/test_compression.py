@@ -1,7 +1,5 @@
 """Charts of the compression studies draw the numbers they are given."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib

@@ -1,7 +1,5 @@
 """Charts of encoders: colours by family, a curve an encoder, sizes of pretraining."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Charts of where the similarity lies."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 from PIL import Image
 

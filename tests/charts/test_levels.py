@@ -1,7 +1,5 @@
 """Charts of the grid levels."""
 
-from __future__ import annotations
-
 import matplotlib
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Charts of LocScore."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure

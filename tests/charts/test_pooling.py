@@ -1,7 +1,5 @@
 """The chart of strengths starts at the paper's score and shows every encoder."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Charts of regions: cost, and what a strategy looks at."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Charts of re-ranking say what the numbers say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
@@ -12,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from patchlib import charts
+from patchlib.charts.reranking import RERANKERS
 
 
 @pytest.fixture
@@ -31,10 +30,12 @@ def test_the_grid_shows_the_best_gamma_of_every_cell_and_frames_what_was_chosen(
     assert [label.get_text() for label in ax.get_yticklabels()] == ["1.0", "0.5", "0.0"]  # from the top
 
 
-def test_the_curve_has_a_tick_for_every_length(ax: Axes) -> None:
+def test_the_curves_have_a_tick_for_every_length() -> None:
     table = pd.DataFrame({"mean": [0.0, 2.0], "low": [0.0, 1.0], "high": [0.0, 3.0]}, index=[0, 25])
-    charts.reranking.gain_curve(ax, table, "AMES", "black")
-    assert list(ax.get_xticks()) == [0, 25] and list(ax.lines[0].get_ydata()) == [0, 2]
+    fig, axes = plt.subplots(1, 2)
+    charts.reranking.gain_curves(axes, {(stage, name): table for stage in ("global", "L3") for name in RERANKERS})
+    assert list(axes[1].get_xticks()) == [0, 25] and list(axes[1].lines[0].get_ydata()) == [0, 2]
+    plt.close(fig)
 
 
 def test_every_method_has_its_point_and_colour() -> None:

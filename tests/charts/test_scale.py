@@ -1,7 +1,5 @@
 """Charts against the size of the database."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Checks pass the solutions, refuse stubs, and name what is wrong with plausible mistakes."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable
 from pathlib import Path

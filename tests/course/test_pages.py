@@ -1,7 +1,5 @@
 """The course's pages have one anatomy: question, parameters, exercises with checks, self-tests; and one clean run."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Slides are made from the notebooks, and load nothing from elsewhere."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

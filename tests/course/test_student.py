@@ -1,7 +1,5 @@
 """Students' versions: up to date, without solutions, and they run to their first stub."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat

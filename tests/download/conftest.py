@@ -1,7 +1,5 @@
 """The internet on the loopback, for all tests of downloads."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``python -m patchlib data``: what it prints, what it returns."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 

@@ -1,7 +1,5 @@
 """Downloads from servers that misbehave: the right bytes, or a clear error; never a part taken for the whole."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The data manifest: the one that is shipped, and mistakes in others."""
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 import pytest

@@ -1,7 +1,5 @@
 """A benchmark that is not there is fetched, said aloud, and continued; or it is refused with the line that says yes."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile

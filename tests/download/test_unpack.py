@@ -1,13 +1,10 @@
 """Hostile and damaged archives: nothing outside the folder, nothing half."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import hashlib
 import io
 import os
-import shutil
 import tarfile
 import tracemalloc
 import zipfile
@@ -56,9 +53,9 @@ def place(tmp_path):
     return tmp_path / "around" / "inside"
 
 
-def refuse(archive, place, match, **options):
+def refuse(archive, place, match):
     with pytest.raises(ArchiveError, match=match) as caught:
-        unpack(archive, place, archive.suffixes[0][1:], **options)
+        unpack(archive, place, archive.suffixes[0][1:])
     assert archive.name in str(caught.value)
     assert everything(place.parent) == ["secret.txt"]
     assert (place.parent / "secret.txt").read_text() == "untouched"
@@ -156,14 +153,9 @@ def test_zeros_behind_the_end(tmp_path, place, monkeypatch):
     refuse(tmp_path / "x.tar.gz", place, "behind its end")
 
 
-def test_the_stated_length_and_the_number_of_files_are_limits(tmp_path, place, monkeypatch):
-    total = sum(map(len, FILES.values()))
-    path = make(tmp_path / "x.zip", FILES.items())
-    refuse(path, place, "more than it may", max_bytes=total - 1)
-    assert len(unpack(path, place, "zip", max_bytes=total)) == len(FILES)
-    shutil.rmtree(place)
+def test_the_number_of_files_is_a_limit(tmp_path, place, monkeypatch):
     monkeypatch.setattr(module, "MAX_FILES", 2)
-    refuse(path, place, "more than 2 files")
+    refuse(make(tmp_path / "x.zip", FILES.items()), place, "more than 2 files")
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])

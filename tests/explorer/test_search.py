@@ -1,7 +1,5 @@
 """The search command: one's own photographs, without labels, from the terminal."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

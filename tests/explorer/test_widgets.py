@@ -1,7 +1,5 @@
 """The explorer without a browser: controls are moved and buttons clicked, as a person would."""
 
-from __future__ import annotations
-
 import base64
 import io
 from datetime import UTC, datetime

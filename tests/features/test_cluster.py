@@ -1,7 +1,5 @@
 """Extraction on a Dask cluster: the bytes of a run without, whatever dies; what is lost is named, what is done kept."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal

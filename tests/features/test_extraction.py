@@ -1,7 +1,5 @@
 """Extraction: the plain loop's numbers, the same bytes whatever happens, and every fault named."""
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess

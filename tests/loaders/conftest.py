@@ -1,7 +1,5 @@
 """Tests of loaders never touch the cache of the person who runs them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

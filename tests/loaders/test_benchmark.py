@@ -1,7 +1,5 @@
 """The Benchmark record checks what it is given."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A person's own folder: naming, boxes, and a clear word for every mistake."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from layouts import picture

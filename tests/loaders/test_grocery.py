@@ -1,7 +1,5 @@
 """The Grocery Store Dataset in its published layout, whole and in part."""
 
-from __future__ import annotations
-
 import csv
 
 import numpy as np

@@ -1,12 +1,9 @@
 """ILIAS in its published layout: core, groups, text queries, and distractors in shards."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 
 import layouts
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,7 +12,7 @@ from patchlib.benchmarks import ilias, load, tar_shards
 
 BOLD, CAFE = "bold_bimp_000", "zippy_caf#U00e9_001"
 Q0, Q1, Q2 = f"{BOLD}/query/Q000_00.jpg", f"{CAFE}/query/Q001_00.jpg", f"{CAFE}/query/Q001_01.jpg"
-P0, P1, P2 = layouts.ILIAS_POSITIVES
+P0, P1, P2 = (line.split(",")[0] for line in layouts.POSITIVE_IDS.splitlines())
 SHARDS = {"yfcc_00000.tar": {"aa.jpg": (20, 10), "bb.jpg": (12, 34)}, "yfcc_00001.tar": {"cc.jpg": (30, 30)}}
 
 
@@ -68,17 +65,12 @@ def test_text_queries_ask_the_same_database(root):
         ilias.with_text_queries(data)
 
 
-def test_protocol_and_groups(root):
+def test_protocol(root):
     meta = load("ilias", root).meta
     assert meta["k"] == 1000
     assert meta["found"]["text queries"] == 2
     assert meta["counts"]["images"] == 4715
     assert meta["counts"]["images the paper's storage table implies"] == 4885
-    groups = meta["groups"].set_index("image_id")
-    # bounds 0.0688, 0.1353, 0.2730 and 18, 33, 53; what stands on a bound belongs above it
-    assert groups.loc[P0].tolist() == [0.25, 18, 2, 1]
-    assert groups.loc[P1].tolist() == [0.06880213760855043, 0, 1, 0]
-    assert groups.loc[P2].tolist() == [0.05, 60, 0, 3]
 
 
 def test_without_id_lists_the_folders_say_it(tmp_path):
@@ -86,7 +78,6 @@ def test_without_id_lists_the_folders_say_it(tmp_path):
     benchmark = load("ilias", root)
     assert benchmark.images["image_id"].tolist() == [P0, P1, P2]
     assert len(benchmark.queries) == 3
-    assert benchmark.meta["groups"].empty
     assert load("ilias", root / "ilias_core").hash == benchmark.hash
 
 
@@ -237,16 +228,9 @@ def test_unknown_option(root):
         load("ilias", root, query_box="crop")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a/pos/b.jpg\n", "expected lines of id, scale, clutter"),
-        ("a/pos/b.jpg,x,3\n", "line 1: scale is 'x', expected a number"),
-    ],
-)
-def test_damaged_lists(root, text, message):
-    (root / "image_ids/positive_ids.txt").write_text(text)
-    with pytest.raises(ValueError, match=f"positive_ids.txt.*{message}"):
+def test_damaged_lists(root):
+    (root / "image_ids/positive_ids.txt").write_text(",0.25,18\n")
+    with pytest.raises(ValueError, match="positive_ids.txt: expected lines that begin with an id"):
         load("ilias", root)
 
 
@@ -261,9 +245,3 @@ def test_encoded(name, code):
     # the publishers' own rule: Python's unicode-escape, with #U for \u and #U00 for \x
     escaped = str(name.encode("unicode-escape")).replace("\\\\u", "#U").replace("\\\\x", "#U00")[2:-1]
     assert ilias.encoded(name) == code == escaped
-
-
-def test_groups_are_half_open():
-    np.testing.assert_array_equal(
-        ilias.groups(np.array([0, 17.9, 18, 33, 53, 999]), ilias.CLUTTER_BOUNDS), [0, 0, 1, 2, 3, 3]
-    )

@@ -1,7 +1,5 @@
 """INSTRE in its published layout: 1-based indices, two kinds of boxes, images of two objects."""
 
-from __future__ import annotations
-
 import layouts
 import numpy as np
 import pytest

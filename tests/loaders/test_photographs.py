@@ -1,7 +1,5 @@
 """The photographs that ship: what is there, its two kinds of query, and pictures composed of them or of one's own."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import tarfile

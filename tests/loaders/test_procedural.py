@@ -1,7 +1,5 @@
 """The procedural benchmark: determinism, exact boxes, the design of sizes and places, siblings, errors."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from pathlib import Path

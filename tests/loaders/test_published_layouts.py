@@ -4,8 +4,6 @@ Pictures are made of quadrants in plain colours and the encoder is the mean colo
 a quadrant is a patch. All files are lossless, whatever their names say, so equal colours tie exactly.
 """
 
-from __future__ import annotations
-
 import io
 import tarfile
 

@@ -1,7 +1,5 @@
 """Every notebook has the same anatomy, so that whoever has read one can read all."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Every positive is the query's picture with a little noise, so the whole image fi
 the query, exactly, so of all patches this one wins, and every query loses by patches.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Notebooks 01 to 03 run on the published layouts, quirks included, and print what hand-made fixtures must give."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The workshop's profile runs from what is installed: photographs and a pretrained encoder, without a network."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

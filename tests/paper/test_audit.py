@@ -1,7 +1,5 @@
 """The audit's arithmetic: the counts that were found by hand, and evidence that can fail."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

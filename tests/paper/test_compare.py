@@ -1,7 +1,5 @@
 """Records beside the paper: what is there, what is missing, and from where."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

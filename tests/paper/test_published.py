@@ -1,7 +1,5 @@
 """The published numbers, spot-checked against the paper and against their own arithmetic."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

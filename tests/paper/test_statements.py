@@ -1,7 +1,5 @@
 """States follow from numbers: digits, intervals, and whose benchmark it is."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

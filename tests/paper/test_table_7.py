@@ -1,7 +1,5 @@
 """Table 7 cell by cell, and what its sizes say."""
 
-from __future__ import annotations
-
 import pytest
 
 from patchlib import paper

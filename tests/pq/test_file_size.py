@@ -1,7 +1,5 @@
 """Sizes by formula against what faiss writes."""
 
-from __future__ import annotations
-
 import faiss
 import numpy as np
 import pytest

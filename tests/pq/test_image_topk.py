@@ -1,7 +1,5 @@
 """Image-level top K against brute force over decoded codes, in arithmetic without rounding, so that ties are exact."""
 
-from __future__ import annotations
-
 import faiss
 import numpy as np
 import pytest

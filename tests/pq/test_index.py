@@ -1,7 +1,5 @@
 """PatchIndex: training, exact ranking, bytes on disk, and what goes wrong."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import subprocess

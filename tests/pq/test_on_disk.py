@@ -1,7 +1,5 @@
 """Indexes on disk: built in parts, merged, searched within a budget; full disks, lost parts, killed builds."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

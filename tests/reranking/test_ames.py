@@ -1,7 +1,5 @@
 """AMES against the authors' own logits, and against an independent numpy implementation with dense masks."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

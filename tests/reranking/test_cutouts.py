@@ -1,7 +1,5 @@
 """Cutouts of a small benchmark, written down by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fusion and grid search against brute force: fuse, sort, and average precision of each cell by itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,6 @@
 """Local descriptors: which cells are kept, resumption, and the errors."""
 
-from __future__ import annotations
-
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,19 +88,11 @@ def test_a_finer_layer_and_a_larger_input_give_more_cells(tmp_path: Path) -> Non
     assert counts == [2 * 2, 4 * 4, 4 * 4]
 
 
-def test_box_cut_out_or_used_as_a_filter(tmp_path: Path) -> None:
-    net = encoder()
-    table = cutouts(tmp_path, 3, [[60, 0, 120, 80], [20, 10, 24, 14], [np.nan] * 4])
-    cut = local_features.extract(table, net, 4, tmp_path / "cache")
-    np.testing.assert_allclose(
-        cut.descriptors[0], strongest(feature_map(net.model, table["path"][0], (60, 0, 120, 80)), 4), atol=2e-3
-    )
-    kept = local_features.extract(table, net, 4, tmp_path / "cache", crop=False)
-    # the right half holds two of the four centres; the small box holds none and keeps the nearest, (30, 20)
-    assert kept.counts.tolist() == [2, 1, 4]
-    maps = [feature_map(net.model, path) for path in table["path"]]
-    for row, cells in enumerate((maps[0][:, 1:], maps[1][:1, :1], maps[2])):
-        np.testing.assert_allclose(kept.descriptors[row, : kept.counts[row]], strongest(cells, 4), atol=2e-3)
+def test_a_box_is_cut_out_and_encoded_by_itself(tmp_path: Path) -> None:
+    net, table = encoder(), cutouts(tmp_path, 1, [[60, 0, 120, 80]])
+    found = local_features.extract(table, net, 4, tmp_path / "cache")
+    expected = strongest(feature_map(net.model, table["path"][0], (60, 0, 120, 80)), 4)
+    np.testing.assert_allclose(found.descriptors[0], expected, atol=2e-3)
 
 
 def test_an_interrupted_run_continues_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,16 +136,16 @@ def test_a_replaced_photo_is_encoded_again(tmp_path: Path) -> None:
 
 def test_settings_do_not_share_a_folder(tmp_path: Path) -> None:
     table = cutouts(tmp_path, 2)
-    for options in ({}, {"layer": -2}, {"size": 128}, {"crop": False}, {"batch": 1}):
+    for options in ({}, {"layer": -2}, {"size": 128}, {"batch": 1}):
         local_features.extract(table, encoder(), 4, tmp_path / "cache", **options)
     local_features.extract(table, encoder(seed=1), 4, tmp_path / "cache")
     local_features.extract(table.assign(benchmark="1" * 8), encoder(), 4, tmp_path / "cache")
-    assert len(list((tmp_path / "cache").glob("local-*"))) == 7
+    assert len(list((tmp_path / "cache").glob("local-*"))) == 6
 
 
 def test_tensors_and_masks(tmp_path: Path) -> None:
-    table = cutouts(tmp_path, 3, [[60, 0, 120, 80], [20, 10, 24, 14], [np.nan] * 4])
-    found = local_features.extract(table, encoder(), 4, tmp_path / "cache", crop=False)
+    whole = local_features.extract(cutouts(tmp_path, 3), encoder(), 4, tmp_path / "cache")
+    found = replace(whole, counts=np.array([4, 1, 4], np.int32))
     descriptors, mask = found.tensors(np.array([2, 1]))
     assert descriptors.shape == (2, 4, 16) and descriptors.dtype == torch.float32
     assert mask.tolist() == [[False] * 4, [False, True, True, True]]

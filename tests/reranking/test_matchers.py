@@ -1,7 +1,5 @@
 """Matchers by name: the shipped one, the published one, and files that do not fit."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Scorers, shortlists and the re-ranked list, against loops in plain numpy."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

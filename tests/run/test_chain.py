@@ -1,7 +1,5 @@
 """From every figure and table back to its data: file, record, settings, benchmark, notebook, paper."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The live page: its network is the package's, its rankings too, and it keeps to itself. Most of it needs a browser."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

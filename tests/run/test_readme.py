@@ -1,7 +1,5 @@
 """The README's numbers are the tables' numbers, its pictures the notebooks' figures."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The runner, on small notebooks with real kernels."""
 
-from __future__ import annotations
-
 import io
 import os
 import signal

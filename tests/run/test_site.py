@@ -1,7 +1,5 @@
 """Notebooks made ready for the website: what a cell saved is described and traced."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """The site of the committed notebooks: nothing dangles or is fetched, numbers are traced, it reads on a phone."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import shutil

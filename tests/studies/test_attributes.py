@@ -1,7 +1,5 @@
 """Bins of size and place, what a bin measures, the ceiling of a grid; an effect that is planted must show."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Bootstrap intervals against the textbook and against a slow loop."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Lightness of CIE Lab against its definition, one number at a time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

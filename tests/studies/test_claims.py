@@ -1,7 +1,5 @@
 """Claims are positive where the paper is right; verdicts follow the interval."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Codes by their true bytes, what they find, and the spectrum behind them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import faiss
@@ -13,6 +11,7 @@ from builders import benchmark_of, feature_set, resembling
 from patchlib import search
 from patchlib.features.feature_set import FeatureSet
 from patchlib.studies import codecs, compression
+from patchlib.support.machine import Stopwatch
 
 DIM, IMAGES, PER_IMAGE = 32, 120, 8
 
@@ -68,7 +67,7 @@ def test_the_table_holds_map_and_recall(results: dict[codecs.Key, compression.Re
 def test_all_lists_find_what_the_table_says(
     results: dict[codecs.Key, compression.Result], features: FeatureSet, exact: search.Ranking
 ) -> None:
-    curves = codecs.speed(results, features.query_descriptors, exact, 16, top=5)
+    curves = codecs.speed(results, features.query_descriptors, exact, 16, 5, Stopwatch())
     assert curves.loc[(16, "PQ")].index.tolist() == [1, 4]
     timed = [(12, "RaBitQ"), (16, "PQ"), (16, "SQ4")]  # RaBitQ of 32 bits has 12 bytes
     assert list(curves.index.droplevel("nprobe").unique()) == timed

@@ -1,7 +1,5 @@
 """The compression studies against hand arithmetic, faiss' own encoder, and the published numbers."""
 
-from __future__ import annotations
-
 import threading
 from functools import partial
 

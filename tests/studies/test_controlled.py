@@ -1,7 +1,5 @@
 """Controlled studies: one thing changes, the boxes go along, nothing is drawn twice."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

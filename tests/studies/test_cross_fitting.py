@@ -1,7 +1,5 @@
 """Fair choices: no query takes part in its own, queries of one instance stay together."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

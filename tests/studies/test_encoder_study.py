@@ -1,7 +1,5 @@
 """What studies of encoders share: samples, available encoders, their tables and claims."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from builders import benchmark_of

@@ -1,7 +1,5 @@
 """Rows of examples: which queries are chosen, what they stand for, and pages that draw them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

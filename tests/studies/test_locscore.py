@@ -1,7 +1,5 @@
 """The curve of LocScore, and queries of like AP."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

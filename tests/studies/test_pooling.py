@@ -1,7 +1,5 @@
 """Other scores out of the same patches, against their formulas written out pair by pair."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from builders import benchmark_of, feature_set

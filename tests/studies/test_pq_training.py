@@ -1,7 +1,5 @@
 """Codebooks on trial, against the index itself and hand arithmetic."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """What codebooks are trained on: sets, halves, new scenes, and what a codebook keeps."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Regions taken out of others, and equal numbers of two strategies."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from builders import benchmark_of, feature_set

@@ -1,7 +1,5 @@
 """The study of re-ranking: shared logits, cells chosen by the other half, tables by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

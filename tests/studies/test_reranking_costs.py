@@ -1,7 +1,5 @@
 """Costs of re-ranking: what is stored, what is timed, and their sums."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +7,7 @@ import pandas as pd
 
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.studies import reranking_costs
+from patchlib.support.machine import Stopwatch
 
 
 def test_costs_add_up() -> None:
@@ -35,8 +34,8 @@ def test_time_is_taken_of_a_few_queries() -> None:
         return pair[2].sum(dim=(1, 2))
 
     by = {"sum": SimpleNamespace(scorer=scorer, bytes_per_image=12)}
-    cost = reranking_costs.of_matchers(by, {"sum": queries}, {"sum": images}, np.zeros((6, 5), int))
+    cost = reranking_costs.of_matchers(by, {"sum": queries}, {"sum": images}, np.zeros((6, 5), int), "cpu", Stopwatch())
     assert set(scored) == {(5, 2, 3)} and len(scored) == 2 * reranking_costs.FEW  # the first call warms up
     assert cost.loc["sum", "bytes per image"] == 12 and cost.loc["sum", "ms per query"] > 0
-    first = reranking_costs.of_stages({"L0": lambda: scored.clear()}, {"L0": 900}, n_images=9, n_queries=6)
+    first = reranking_costs.of_stages({"L0": lambda: scored.clear()}, {"L0": 900}, 9, 6, Stopwatch())
     assert not scored and first.loc["L0", "bytes per image"] == 100

@@ -1,7 +1,5 @@
 """Progress of long steps."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

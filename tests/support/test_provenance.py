@@ -1,7 +1,5 @@
 """Canonical configurations, hashes, atomic files, records."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

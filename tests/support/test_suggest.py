@@ -1,7 +1,5 @@
 """What an unknown name is answered with."""
 
-from __future__ import annotations
-
 from patchlib.support.suggest import unknown_name
 
 

@@ -1,7 +1,5 @@
 """Training of the small encoders: the loss by hand, the views, a few steps, the cards of the shipped weights."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator

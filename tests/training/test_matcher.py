@@ -1,7 +1,5 @@
 """Training of the built-in matcher: its lists, its start, the loss by hand, a few steps and what is kept of them."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -5,8 +5,6 @@
 change the column ``path`` and run this again: it prints the hashes that ``published.yaml`` pins.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 import tarfile
@@ -27,11 +25,7 @@ QUALITY = 70  # of WebP
 
 
 def build(dataset: Path, folder: Path = FOLDER) -> None:
-    """Write the tar files and the list anew from the photographs that the list names.
-
-    Args:
-        dataset: folder that the list's paths are relative to.
-        folder: with the list; the tar files go there too.
+    """Write the tar files and the list anew from the photographs that the list names, relative to ``dataset``.
 
     Raises:
         images.ImageError: a photograph is missing.

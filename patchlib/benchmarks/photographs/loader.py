@@ -1,7 +1,5 @@
 """Loader of the photographs: cartons among fruit and vegetables, two kinds of query, two series."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Composed of photographs: each photograph a part of a larger picture made of other photographs."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 
@@ -25,10 +23,7 @@ def compose(shot: Benchmark, spare: Sequence[str], workers: int | None = None) -
     The photographs take the three sides in turn, and lie at a place that no grid knows. Around them are photographs
     that show no query's instance; of these there is one picture each, too. Pictures are written into the cache once.
 
-    Args:
-        shot: photographs as they were shot.
-        spare: paths of photographs that join those without an instance where ``shot`` has fewer than :data:`LEAST`.
-        workers: processes that compose. They change the time, not the pictures.
+    ``spare``: paths of photographs that join those without an instance where ``shot`` has fewer than :data:`LEAST`.
 
     Raises:
         ValueError: fewer than :data:`LEAST` photographs.

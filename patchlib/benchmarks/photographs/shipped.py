@@ -3,8 +3,6 @@
 The iconic pictures lie apart: they come from the retailer's web shop, and all else works without them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path, PurePosixPath
 
 import pandas as pd

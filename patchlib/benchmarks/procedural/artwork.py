@@ -5,8 +5,6 @@ bytes on every machine. A *family* stream decides what siblings share (layout, c
 what tells them apart (lettering, pictures, one colour).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

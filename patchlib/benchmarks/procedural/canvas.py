@@ -3,8 +3,6 @@
 All of it is done in Pillow's integer operations.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import dataclass, field
@@ -34,21 +32,14 @@ class Placed(NamedTuple):
 
 @dataclass
 class Canvas:
-    """The picture being painted, and which pixels show which appearance of the instance.
+    """The picture being painted, and which pixels show which appearance of the instance."""
 
-    Attributes:
-        image: RGB.
-        light: direction of the shadows, as :func:`paste` has it.
-        stands: heights that things stand on: none, a horizon, or boards.
-        masks: per appearance of the instance, what of it can still be seen.
-        totals: solid pixels of each appearance.
-    """
-
-    image: Image.Image
-    light: tuple[int, int]
-    stands: list[int]
+    image: Image.Image  # RGB
+    light: tuple[int, int]  # direction of the shadows, as :func:`paste` has it
+    stands: list[int]  # heights that things stand on: none, a horizon, or boards
+    # per appearance of the instance, what of it can still be seen
     masks: list[Image.Image] = field(default_factory=list)
-    totals: list[int] = field(default_factory=list)
+    totals: list[int] = field(default_factory=list)  # solid pixels of each appearance
 
     def add(self, piece: Placed, instance: bool = False) -> None:
         grounded = any(abs(piece.base - stand) <= 2 for stand in self.stands)
@@ -76,11 +67,7 @@ class Canvas:
 def paste(image: Image.Image, piece: Placed, light: tuple[int, int], standing: bool = False) -> None:
     """Paints a sprite with its shadow: on the ground if it stands, else on what is behind it.
 
-    Args:
-        image: the scene, painted on.
-        piece: the sprite and its place.
-        light: direction of the shadow, in 32nds of the sprite's size to the right and down.
-        standing: the sprite stands on a ground.
+    ``light``: direction of the shadow, in 32nds of the sprite's size to the right and down.
     """
     sprite, x, y = piece
     wide, high = sprite.size
@@ -116,7 +103,6 @@ def photograph(
     """What a camera makes of a painted scene: uneven light, colour cast, exposure, contrast, blur, grain.
 
     Args:
-        image: RGB scene.
         rng: stream of the camera.
         lighting: strength of light, cast, exposure and contrast; 0 = none, 1 = the benchmark's.
         blur: probability of a visible blur.

@@ -1,7 +1,5 @@
 """Settings of a procedural benchmark, and what follows from them before anything is drawn."""
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import dataclass
@@ -29,42 +27,30 @@ _LAYOUT = 13  # first key of the design's streams
 class ProceduralConfig:
     """Settings of a procedural benchmark; every field takes part in its name on disk.
 
-    Attributes:
-        seed: 0 .. 999,999 (1,000,000 is what the built-in encoders are trained on); other seeds have other objects,
-            other scenes and the same statistics.
-        instances: number of instances, each with one query.
-        positives: database images per instance.
-        distractors: database images that show no instance.
-        siblings: share of the instances that have one or two hard siblings (as near as groups of 2 and 3 allow).
-        area: smallest and largest area of the instance's box before occlusion, as shares of the image; the positives
-            of every instance are spread evenly over its logarithm.
-        clutter: fewest and most other objects in a scene.
-        occlusion: share of the positives in which another object hides a part of the instance (at most 40 %).
-        second: share of the positives that show the instance twice.
-        perspective: strength of turns and tilts; 0 = frontal and upright.
-        lighting: strength of uneven light, colour cast, exposure, contrast and grain; 0 = none.
-        blur: share of blurred images.
-        quality: lowest and highest JPEG quality.
-        controlled: the position-controlled set: the centre distance runs evenly from 0 to 0.5 half diagonals at the
-            same areas, which free scenes do not allow.
-
     Raises:
         ValueError: an impossible value; names it and says what is expected.
     """
 
+    # 0 .. 999,999 (1,000,000 is what the built-in encoders are trained on); other seeds have other objects, other
+    # scenes and the same statistics
     seed: int = 0
-    instances: int = 160
-    positives: int = 8
-    distractors: int = 520
+    instances: int = 160  # number of instances, each with one query
+    positives: int = 8  # database images per instance
+    distractors: int = 520  # database images that show no instance
+    # share of the instances that have one or two hard siblings (as near as groups of 2 and 3 allow)
     siblings: float = 0.25
+    # smallest and largest area of the instance's box before occlusion, as shares of the image; the positives of every
+    # instance are spread evenly over its logarithm
     area: tuple[float, float] = (0.005, 0.7)
-    clutter: tuple[int, int] = (1, 7)
-    occlusion: float = 0.3
-    second: float = 0.08
-    perspective: float = 1.0
-    lighting: float = 1.0
-    blur: float = 0.25
-    quality: tuple[int, int] = (55, 92)
+    clutter: tuple[int, int] = (1, 7)  # fewest and most other objects in a scene
+    occlusion: float = 0.3  # share of the positives in which another object hides a part of the instance (at most 40 %)
+    second: float = 0.08  # share of the positives that show the instance twice
+    perspective: float = 1.0  # strength of turns and tilts; 0 = frontal and upright
+    lighting: float = 1.0  # strength of uneven light, colour cast, exposure, contrast and grain; 0 = none
+    blur: float = 0.25  # share of blurred images
+    quality: tuple[int, int] = (55, 92)  # lowest and highest JPEG quality
+    # the position-controlled set: the centre distance runs evenly from 0 to 0.5 half diagonals at the same areas, which
+    # free scenes do not allow
     controlled: bool = False
 
     def __post_init__(self) -> None:

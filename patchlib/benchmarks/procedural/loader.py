@@ -4,8 +4,6 @@
 Nothing is downloaded; the same settings give the same bytes on every machine with the pinned numpy and Pillow.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import json

@@ -4,8 +4,6 @@ Families share everything but print; siblings of a family differ in at least `SI
 object seen from the front.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
@@ -86,17 +84,12 @@ def _turned(item: ProceduralObject, yaw: float) -> tuple[Face, ...]:
 def render(
     item: ProceduralObject, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, *, side: float
 ) -> Image.Image:
-    """What a camera sees of an object, cut tightly.
+    """What a camera sees of an object, cut tightly: RGBA, as large as the object's bounding box.
 
     Args:
-        item: the object.
-        yaw: turn about the vertical axis, degrees, at most 60 either way.
-        pitch: tilt towards the viewer, degrees.
-        roll: turn in the image plane, degrees.
+        yaw, pitch, roll: degrees: turn about the vertical axis, at most 60 either way; tilt towards the viewer; turn in
+            the image plane.
         side: square root of the area of the bounding box to reach, pixels.
-
-    Returns:
-        RGBA image whose size is the object's bounding box.
     """
     faces = _turned(item, yaw)
     y, p, r = (math.radians(v) for v in (yaw if item.wrap is None else 0.0, pitch, roll))

@@ -1,7 +1,5 @@
 """Streams, colours, a pen and repeated patterns of the procedural benchmark."""
 
-from __future__ import annotations
-
 import colorsys
 import itertools
 import math

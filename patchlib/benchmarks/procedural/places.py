@@ -4,8 +4,6 @@ A surface is a grey material, tinted. A painter (rng, width, height) of :data:`P
 heights (pixels) that things stand on: none, a horizon, or boards.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Pictures rendered to files, in this process or in several: those of a procedural benchmark, and derived ones."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -59,7 +57,7 @@ def render_derived(
         config: everything that decides the pictures; its hash is the rest of the folder's name.
         jobs: relative path of a picture (``.jpg`` or, without loss, ``.png``) -> what ``make`` needs for it.
         make: a function of a module, for it is called in other processes; (job) -> image and boxes.
-        workers: processes; None = one per core. They change the time, not the pictures.
+        workers: processes; they change the time, not the pictures.
 
     Returns:
         The folder, and the boxes by path (an empty list where there are none).
@@ -76,14 +74,9 @@ def render_derived(
 def in_processes(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int | None, label: str) -> list[Any]:
     """``work(job)`` for each job, with a progress line. Few jobs are done in this process.
 
-    Other processes are joblib's: unlike those of ``multiprocessing`` they do not run the caller's script again, so that
-    a plain script may load a benchmark at its top level.
-
-    Args:
-        work: a function of a module, or a ``partial`` of one.
-        jobs: what it is called with.
-        workers: processes; None = one per core.
-        label: of the progress line.
+    ``work`` is a function of a module, or a ``partial`` of one. Other processes are joblib's: unlike those of
+    ``multiprocessing`` they do not run the caller's script again, so that a plain script may load a benchmark at its
+    top level.
     """
     from joblib import Parallel, delayed
 

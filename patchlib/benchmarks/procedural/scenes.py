@@ -4,8 +4,6 @@ A scene is painted from back to front. Each of its parts draws from a stream of 
 (the object's size, say) while all the others stay as they are.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence
@@ -31,20 +29,14 @@ Pose = tuple[float, float, float]  # yaw, pitch and roll in degrees
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered scene.
+    """A rendered scene."""
 
-    Attributes:
-        image: RGB.
-        boxes: (B, 4) int64 xyxy pixels of the visible part of the instance, one row per appearance; (0, 4) for a
-            distractor image.
-        visible: (B,) share of the instance's pixels that can be seen, 0..1.
-        place: what the scene shows, one of ``PLACES``.
-    """
-
-    image: Image.Image
+    image: Image.Image  # RGB
+    # (B, 4) int64 xyxy pixels of the visible part of the instance, one row per appearance; (0, 4) for a distractor
+    # image
     boxes: NDArray[np.int64]
-    visible: NDArray[np.float64]
-    place: str
+    visible: NDArray[np.float64]  # (B,) share of the instance's pixels that can be seen, 0..1
+    place: str  # what the scene shows, one of ``PLACES``
 
 
 def make_scene(

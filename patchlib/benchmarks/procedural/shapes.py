@@ -4,8 +4,6 @@ A shape takes the family's stream (what siblings share), the variant's stream (w
 :data:`SHAPES` lists them by the kinds of objects that they make.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
