@@ -119,7 +119,7 @@ def with_text_queries(data: Benchmark) -> Benchmark:
     on_disk = {encoded(path): path for path in _texts(find_images(root / CORE)[1])}
     if not on_disk:
         raise NotFetched(f"no text queries in {root / CORE}", "ilias-core")
-    queries = _rows(root, _ids(root, "text_query_ids.txt", list(on_disk))[0]["id"].tolist(), on_disk, "query_id")
+    queries = _rows(root, _ids(root, "text_query_ids.txt", on_disk, "query"), on_disk, "query_id")
     queries["instance"] = queries["query_id"].str.split("/").str[0]
     queries["text"] = [Path(root, path).read_text(encoding="utf-8").strip() for path in queries["path"]]
     queries[BOX] = nan_boxes(len(queries))
