@@ -80,9 +80,9 @@ def _sizes(asked: argparse.Namespace, folder: Path) -> None:
     settings = {"machine": machine.kind(), "seed": asked.seed, "features": own.meta["hash"]}
     known = curves.recorded(paths.figures()).get("sizes", {})
     rows = known["rows"] if known.items() >= settings.items() else []
-    for size in [*(size for size in SIZES if size < asked.images), asked.images]:
-        if size in {row["images"] for row in rows}:
-            continue
+    done = {row["images"] for row in rows if row["method"] == "PQ"}
+    rows = [row for row in rows if row["images"] in done]
+    for size in sorted({*(size for size in SIZES if size < asked.images), asked.images} - done):
         grown, patches = scenes.database(data, own, size, asked.workers)
         start = time.monotonic()
         for level in LEVELS:
