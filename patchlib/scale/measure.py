@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import time
+import timeit
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -36,7 +37,7 @@ from patchlib.support import machine, paths, provenance
 SIZES = (2_000, 5_000, 10_000, 20_000, 50_000)  # and the one asked for
 LEVELS, DEPTH, SHORT = (0, 1, 2, 3), 1000, 100  # depth of mAP as in ILIAS, and of everything else
 M, SLIM = 64, {2: (16,), 3: (8,)}  # codes a patch, and those that bring a level within 512 bytes an image
-NLIST, LARGE_NLIST = 1024, 4096  # lists at most, and of the large index
+NLIST, LARGE_NLIST = 1024, 4096  # lists at most, of all sizes and of the large index
 TIMED = 20  # queries that are timed one by one
 POOL = 20_000  # images that are encoded for the large index
 PROBES = (8, 16, 32, 64)  # lists probed there
@@ -80,19 +81,19 @@ def _sizes(asked: argparse.Namespace, folder: Path) -> None:
     settings = {"machine": machine.kind(), "seed": asked.seed, "features": own.meta["hash"]}
     known = curves.recorded(paths.figures()).get("sizes", {})
     rows = known["rows"] if known.items() >= settings.items() else []
-    for size in [*(size for size in SIZES if size < asked.images), asked.images]:
-        if size in {row["images"] for row in rows}:
-            continue
+    done = {row["images"] for row in rows if row["method"] == "PQ"}
+    rows = [row for row in rows if row["images"] in done]
+    for size in sorted({*(size for size in SIZES if size < asked.images), asked.images} - done):
         grown, patches = scenes.database(data, own, size, asked.workers)
         start = time.monotonic()
         for level in LEVELS:
-            rows = rows + of_level(grown, patches.at_level(level), level)
+            rows = rows + of_level(grown, patches.at_level(level), level, own)
         _keep("sizes", rows, **settings)
         print(f"{size:,} images: measured in {time.monotonic() - start:.0f} s", flush=True)
 
 
-def of_level(data: Benchmark, part: FeatureSet, level: int) -> list[dict[str, Any]]:
-    """Rows of :mod:`patchlib.scale.curves` of one level: exact search, and PQ by number of probed lists."""
+def of_level(data: Benchmark, part: FeatureSet, level: int, train_on: FeatureSet) -> list[dict[str, Any]]:
+    """Rows of :mod:`patchlib.scale.curves` of one level: exact search, and PQ, trained elsewhere, by probed lists."""
     queries, dim = part.query_descriptors, part.descriptors.shape[1]
     each = regions.patch_count(level)
     common = {"images": part.n_images, "level": f"L{level}", "D": dim}
@@ -100,10 +101,10 @@ def of_level(data: Benchmark, part: FeatureSet, level: int) -> list[dict[str, An
     ms = curves.latency(partial(search.rank, features=part, k=SHORT, workers=1), queries[:TIMED])
     size = {"method": "exact", "bits": 16.0, "bytes": 2 * dim * each, "ms": ms}
     rows = [common | size | _quality(exact, exact, data, part)]
-    nlist = min(NLIST, training.default_spec(len(part.descriptors), dim).nlist)
+    nlist = min(NLIST, training.default_spec(len(train_on.descriptors), dim).nlist)
     for m in (M, *SLIM.get(level, ())):
         start = time.perf_counter()
-        index = PatchIndex.build(part, nlist=nlist, m=m)
+        index = PatchIndex.build(part, train_on, nlist=nlist, m=m)
         size = {"method": "PQ", "m": m, "nlist": nlist, "bits": 8 * m / dim, "bytes": (m + 8) * each}
         size["build"] = time.perf_counter() - start
         for nprobe in (1 << power for power in range(nlist.bit_length())):
@@ -214,9 +215,7 @@ def _probed(index: DiskIndex, queries: NDArray[np.float32], relevant: NDArray[np
         disk_files.drop_pages(index.ivf)
         with open(index.folder / disk_files.DATA, "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        start = time.perf_counter()
-        find(query[None])
-        cold.append(1000 * (time.perf_counter() - start))
+        cold.append(1000 * timeit.timeit(partial(find, query[None]), number=1))
     mean = _mean(index.search(queries, DEPTH, nprobe), relevant)
     times = {"ms": curves.latency(find, queries[:TIMED]), "ms cold": float(np.median(cold))}
     return {"images": len(index.offsets) - 1, "nprobe": nprobe, **times, "mAP": mean, "GB": index.nbytes / 1e9}
