@@ -80,29 +80,31 @@ def start_with_votes(model: ELViS, descriptors: Tensor, typical: float) -> ELViS
     Returns:
         The same model.
     """
+    layers: list[Any] = [model.f[0], model.f[3], model.g[0], model.g[2]]
+    match, vote, first, last = layers
+    half = match.out_features // 2
+    sign = torch.tensor([1.0, -1.0]).repeat(half)
     with torch.no_grad():
-        _map_to_components(model, descriptors, model.remap_local[0].out_features)
-        half = model.f[0].out_features // 2
-        sign = torch.tensor([1.0, -1.0]).repeat(half)
-        model.f[0].weight.zero_()
-        model.f[0].weight[:half, 0] = 4 * sign[:half]
-        model.f[0].bias.copy_(sign)
-        model.f[0].bias[:half] *= -4 * HALF_A_VOTE
-        model.f[3].weight.mul_(OTHERS)
-        model.f[3].weight[0, :half] = sign[:half]
-        model.f[3].bias.zero_()
-        for layer in (model.g[0], model.g[2]):
+        _map_to_components(model, descriptors, descriptors.shape[1])
+        match.weight.zero_()
+        match.weight[:half, 0] = 4 * sign[:half]
+        match.bias.copy_(sign)
+        match.bias[:half] *= -4 * HALF_A_VOTE
+        vote.weight.mul_(OTHERS)
+        vote.weight[0, :half] = sign[:half]
+        vote.bias.zero_()
+        for layer in (first, last):
             layer.weight.abs_()
             layer.bias.zero_()
-        model.g[2].weight.mul_(A_VOTE / (model.g[2].weight @ model.g[0].weight))
-        model.g[2].bias.fill_(-A_VOTE * typical / 4)
+        last.weight.mul_(A_VOTE / (last.weight @ first.weight))
+        last.bias.fill_(-A_VOTE * typical / 4)
     return model
 
 
 def _map_to_components(model: AMES | ELViS, descriptors: Tensor, w: int) -> None:
-    mean = descriptors.mean(dim=0)
-    components = torch.linalg.svd(descriptors - mean, full_matrices=False)[2][:w]
     linear: Any = model.remap_local[0]
+    mean = descriptors.mean(dim=0)
+    components = torch.linalg.svd(descriptors - mean, full_matrices=False)[2][: min(w, linear.out_features)]
     linear.weight.zero_()
     linear.bias.zero_()
     kept, large = slice(len(components)), 10 * components  # beside LayerNorm's epsilon
