@@ -78,14 +78,18 @@ def test_the_start_orders_images_as_chamfer_does_though_no_step_was_taken(lists:
         assert set(np.argsort(-logits)[:2]) == set(lists.positives[query])
 
 
-def test_an_elvis_begins_by_counting_matches(lists: TrainingLists) -> None:
+def test_an_elvis_begins_by_counting_matches() -> None:
+    rng = np.random.default_rng(0)
+    queries, images = rng.normal(size=(4, 10, 24)), rng.normal(size=(8, 40, 24))
+    for image in range(4):  # image i holds the descriptors of query i; the other four hold none
+        images[image, rng.permutation(40)[:10]] = queries[image] + 0.3 * rng.normal(size=(10, 24))
+    asked, shown = local(queries), local(images)
     torch.manual_seed(0)
-    sample = torch.from_numpy(lists.images.descriptors.reshape(-1, 12)).float()
-    model = start_with_votes(ELViS(12, dim=12), sample, typical=9)
-    found = rerank.score_shortlist(model.eval(), lists.queries, lists.images, np.tile(np.arange(20), (8, 1)))
-    for query, votes in enumerate(found):
-        assert set(np.argsort(-votes)[:2]) == set(lists.positives[query])
-    total = torch.linspace(0, 9, 10)[:, None]
+    sample = torch.from_numpy(shown.descriptors.reshape(-1, 24)).float()
+    model = start_with_votes(ELViS(24), sample, typical=50)
+    votes = rerank.score_shortlist(model.eval(), asked, shown, np.tile(np.arange(8), (4, 1)))
+    assert votes.argmax(axis=1).tolist() == [0, 1, 2, 3]
+    total = torch.linspace(0, 50, 11)[:, None]
     assert (model.g(total).diff(dim=0) > 0).all()  # more votes, a higher logit
 
 
