@@ -217,7 +217,7 @@ def test_a_gated_model_names_the_page_the_wait_and_a_substitute(monkeypatch: pyt
 
     monkeypatch.setattr("patchlib.encoders.networks.build_model", refused)
     with pytest.raises(
-        FileNotFoundError, match=r"DINOv3 .*GatedRepoError.* huggingface\.co/facebook/dinov3-\S+, "
+        FileNotFoundError, match=r"DINOv3 .*PermissionError.* huggingface\.co/facebook/dinov3-\S+, "
     ) as told:
         encoders.create("DINOv3")
     assert "three weeks" in str(told.value) and "SigLIP2 are free" in str(told.value)

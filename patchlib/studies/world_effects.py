@@ -135,7 +135,7 @@ def rerankings(
         matcher = matchers[name]
         images = matcher.extract(cutouts.whole_images(visit.data), **reading)
         queries = matcher.extract(cutouts.queries(visit.data), query=True, **reading)
-        by, device = {"matcher": matcher.config}, run.settings.device
+        by, device = {"scorer": name, "matcher": matcher.config}, run.settings.device
         seen = (queries, images, stages, max(lengths), by)
         logits[name] = reranking.logits_of_stages(matcher.scorer, *seen, device=device)
     grids = reranking.grids(stages, logits, visit.data, lengths, run.depth_of(visit.data))

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from patchlib import metrics
-from patchlib.reranking import AMES, ELViS
+from patchlib.reranking import ELViS
 from patchlib.reranking.matchers import NETWORKS, Network
 from patchlib.reranking.rerank import score_shortlist
 from patchlib.training import cards, loop
 from patchlib.training.matcher_data import MatcherConfig, TrainingLists, objects
-from patchlib.training.matcher_start import start_as_chamfer
+from patchlib.training.matcher_start import start_as_chamfer, start_with_votes
 
 AMES_SIZES = ("dim", "layers", "heads", "feedforward")
 
@@ -47,15 +47,16 @@ def architecture(config: MatcherConfig, lists: TrainingLists) -> dict[str, Any]:
 
 
 def build(config: MatcherConfig, lists: TrainingLists) -> Network:
-    """The untrained network; an AMES begins as a best-match scorer, which ELViS is by its design."""
+    """The untrained network, which begins as a best-match scorer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = NETWORKS[config.network](**architecture(config, lists))
-    if isinstance(model, ELViS):
-        return model
     rows = np.arange(0, len(lists.images.counts), max(1, len(lists.images.counts) // 200))
     sample = [part.tensors(rows_) for part, rows_ in ((lists.images, rows), (lists.queries, _trained(config)))]
-    return start_as_chamfer(model, torch.cat([tokens[~padding] for tokens, padding in sample]))
+    descriptors = torch.cat([tokens[~padding] for tokens, padding in sample])
+    if isinstance(model, ELViS):
+        return start_with_votes(model, descriptors, float(lists.queries.counts.mean() + lists.images.counts.mean()))
+    return start_as_chamfer(model, descriptors)
 
 
 def train(config: MatcherConfig, lists: TrainingLists, every: int = 50) -> tuple[Network, pd.DataFrame]:
@@ -101,10 +102,9 @@ def save(
     seeds = [drawn.objects()[row][0] for row in chosen]
     sizes = architecture(config, lists)
     training = {key: value for key, value in asdict(config).items() if key not in ("tokens", "network", *AMES_SIZES)}
-    begins = "; begins as a Chamfer scorer" if isinstance(model, AMES) else ""
     training |= {
         "objective": "cross entropy over lists of one positive and negatives from the shortlists of L0 and L3, plus "
-        f"binary cross entropy of the pairs{begins}",
+        "binary cross entropy of the pairs; begins as a best-match scorer",
         "seed_range": [min(seeds), max(seeds) + 1],
     }
     card = {"network": config.network, "architecture": sizes, "tokens": asdict(config.tokens), "training": training}

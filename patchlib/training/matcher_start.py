@@ -1,4 +1,4 @@
-"""An AMES that begins as a best-match (Chamfer) scorer, so that a short training improves on something that works.
+"""Networks that begin as best-match (Chamfer) scorers, so that a short training improves on something that works.
 
 From random weights a matching network first has to discover that attending to the most similar descriptor pays; with a
 few hundred instances and minutes of one core it does not get there. Chamfer is a special case of AMES, so its weights
@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from patchlib.reranking.ames import AMES
+from patchlib.reranking.elvis import ELViS
 
 SHARPNESS = 1.4  # of the attention to the best match
 SCALE = 0.2  # of the distance of two descriptors in the score
+HALF_A_VOTE = 0.2  # the value of the transport plan at which a match has half a vote
+A_VOTE = 0.3  # in the logit
 OTHERS = 0.05  # all weights without a part to play: small, not zero, so that they can learn
 
 
@@ -61,13 +64,49 @@ def start_as_chamfer(model: AMES, descriptors: Tensor) -> AMES:
     return model
 
 
-def _map_to_components(model: AMES, descriptors: Tensor, w: int) -> None:
-    mean = descriptors.mean(dim=0)
-    components = torch.linalg.svd(descriptors - mean, full_matrices=False)[2][:w]
+def start_with_votes(model: ELViS, descriptors: Tensor, typical: float) -> ELViS:
+    """Set the weights of a fresh ELViS whose votes grow with the transport plan, and whose logit grows with the votes.
+
+    Descriptors keep their principal components, so cosines stay cosines. Half of ``f`` holds how far a match is above
+    :data:`HALF_A_VOTE`, the other half a constant, without which LayerNorm would leave nothing but the sign.
+
+    Args:
+        model: changed in place.
+        descriptors: (T, local_dim) sample of unit descriptors.
+        typical: descriptors of a pair; a quarter of them as votes makes a logit near 0.
+
+    Returns:
+        The same model.
+    """
+    layers: list[Any] = [model.f[0], model.f[3], model.g[0], model.g[2]]
+    match, vote, first, last = layers
+    half = match.out_features // 2
+    sign = torch.tensor([1.0, -1.0]).repeat(half)
+    with torch.no_grad():
+        _map_to_components(model, descriptors, descriptors.shape[1])
+        match.weight.zero_()
+        match.weight[:half, 0] = 4 * sign[:half]
+        match.bias.copy_(sign)
+        match.bias[:half] *= -4 * HALF_A_VOTE
+        vote.weight.mul_(OTHERS)
+        vote.weight[0, :half] = sign[:half]
+        vote.bias.zero_()
+        for layer in (first, last):
+            layer.weight.abs_()
+            layer.bias.zero_()
+        last.weight.mul_(A_VOTE / (last.weight @ first.weight))
+        last.bias.fill_(-A_VOTE * typical / 4)
+    return model
+
+
+def _map_to_components(model: AMES | ELViS, descriptors: Tensor, w: int) -> None:
     linear: Any = model.remap_local[0]
+    mean = descriptors.mean(dim=0)
+    components = torch.linalg.svd(descriptors - mean, full_matrices=False)[2][: min(w, linear.out_features)]
     linear.weight.zero_()
     linear.bias.zero_()
-    linear.weight[:w], linear.bias[:w] = 10 * components, -10 * components @ mean  # large beside LayerNorm's epsilon
+    kept, large = slice(len(components)), 10 * components  # beside LayerNorm's epsilon
+    linear.weight[kept], linear.bias[kept] = large, -large @ mean
 
 
 def _fetch_matches(attention: Any, w: int, match: int) -> None:
