@@ -98,7 +98,7 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
     encode = _forward(build, specification, device, dtype)
     if specification.onnx and (device, dtype) == ("cpu", "float32") and onnx_runtime.available():
         path = onnx_runtime.export(build, *_scale_and_shift(specification), specification.input_size, config)
-        config["onnx"], encode = f"sha256:{provenance.sha256_file(path)}", _exported(path, specification)
+        config["runtime"], encode = "onnxruntime", _exported(path, specification)
     label = name if weights is None else f"{name}-{Path(str(weights)).stem}"
     recipe = (name, device, str(Path(weights).resolve()) if weights and weights != "random" else weights, dtype)
     return Encoder(label, *parts, encode, config, device, build, recipe)
@@ -107,7 +107,7 @@ def create(name: str, device: str = "cpu", weights: str | Path | None = None, dt
 def export(encoder: Encoder) -> Path:
     """A torch encoder of the CPU as an ONNX file in the cache, from bytes to unit rows; made if it is not there."""
     what = spec(encoder.name)
-    config = {key: value for key, value in encoder.config.items() if key != "onnx"}
+    config = {key: value for key, value in encoder.config.items() if key != "runtime"}
     return onnx_runtime.export(encoder.build, *_scale_and_shift(what), what.input_size, config)
 
 

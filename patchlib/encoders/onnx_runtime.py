@@ -112,4 +112,7 @@ def _serialised(model: torch.nn.Module, scale: Sequence[float], shift: Sequence[
         dynamo=True,
         verbose=False,
     )
-    return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
+    exported = cast("torch.onnx.ONNXProgram", program).model_proto
+    for node in exported.graph.node:  # they tell where in the source each came from, with this machine's paths
+        del node.metadata_props[:]
+    return exported.SerializeToString()

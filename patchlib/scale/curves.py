@@ -88,7 +88,7 @@ def tested(fitted: pd.DataFrame) -> str:
 
 
 def at_recall(sizes: pd.DataFrame, found: float, m: int) -> pd.DataFrame:
-    """Of every level, at one size and m, the cheapest row that finds ``found`` percent, or else the one nearest to it."""
+    """Of every level, at one size and m, the cheapest row that finds ``found`` percent, else the nearest to it."""
     coded = sizes[(sizes["method"] == "PQ") & (sizes["m"] == m)].sort_values("nprobe")
     enough = coded[coded["found"] >= found].drop_duplicates("level")
     most = coded.sort_values("found").drop_duplicates("level", keep="last")
@@ -96,7 +96,7 @@ def at_recall(sizes: pd.DataFrame, found: float, m: int) -> pd.DataFrame:
 
 
 def at_most(sizes: pd.DataFrame, column: str, limit: float) -> pd.DataFrame:
-    """The row of every level with the highest mAP among those of one size with at most ``limit``; ValueError: none has."""
+    """The row of every level with the highest mAP, at one size, within ``limit``; ValueError: no level has one."""
     if not (sizes[column] <= limit).any():
         raise ValueError(f"no level takes at most {limit:g} {column}; the least is {sizes[column].min():.3g}")
     within = sizes[sizes[column] <= limit].sort_values(["mAP", "ms"], ascending=[False, True])

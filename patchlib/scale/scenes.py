@@ -21,7 +21,7 @@ from patchlib import encoders, images, regions
 from patchlib.benchmarks.benchmark import IMAGES, Benchmark
 from patchlib.benchmarks.procedural import rendering
 from patchlib.benchmarks.procedural.config import ProceduralConfig
-from patchlib.encoders import Encoder, onnx_runtime
+from patchlib.encoders import Encoder
 from patchlib.features.feature_set import FeatureSet, set_name
 from patchlib.support import files, paths, provenance
 
@@ -103,7 +103,4 @@ def _describe(
 
 @lru_cache
 def _network(name: str) -> Encoder:
-    """An encoder by ONNX Runtime, which changes float32 rows in the last digit and float16 ones hardly ever."""
-    encoder = encoders.create(name)
-    by_torch = encoder.model is not None and "onnx" not in encoder.config
-    return replace(encoder, encode=onnx_runtime.load(encoders.export(encoder))) if by_torch else encoder
+    return encoders.create(name)
