@@ -32,5 +32,5 @@ def test_panels_show_each_quantity_as_it_was_found() -> None:
     assert all("m = 64" in ax.get_ylabel() for ax in (accuracy, memory, times)) and "m = 64" in search.get_xlabel()
     assert search.lines[0].get_ydata().tolist() == [50, 90]
     labels = [handle.get_label() for handle in scale.legend(["L0", "L3"])]
-    assert labels[:2] == ["L0", "L3"] and "fit to 20,000 images" in labels[-1]
+    assert labels[:2] == ["L0", "L3"] and "fit to at most 20,000 images" in labels[-1]
     plt.close("all")
