@@ -56,9 +56,9 @@ def save(fig: Figure, item: str, record: Mapping[str, Any], caption: str, photog
     return fig
 
 
-def jpeg(picture: Figure | Image.Image) -> bytes:
+def jpeg(picture: Figure | Image.Image, quality: int = 85) -> bytes:
     """A picture of photographs as the bytes of a jpg, colours at full resolution."""
-    how: dict[str, Any] = {"quality": 85, "subsampling": 0, "optimize": True}
+    how: dict[str, Any] = {"quality": quality, "subsampling": 0, "optimize": True}
     if isinstance(picture, Image.Image):
         picture.save(content := io.BytesIO(), "JPEG", **how)
     else:

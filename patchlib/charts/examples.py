@@ -134,7 +134,7 @@ def small_copy(item: str, caption: str) -> Any:
 
     with Image.open(paths.figures() / f"{item}.jpg") as saved:
         small = saved.resize((WIDTH, round(WIDTH * saved.height / saved.width)), Image.Resampling.LANCZOS)
-    return display.Image(data=plots.jpeg(small), alt=caption)
+    return display.Image(data=plots.jpeg(small, quality=70), alt=caption)
 
 
 def rule(ax: Axes, table: pd.DataFrame, chosen: pd.DataFrame) -> Axes:
