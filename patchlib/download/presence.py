@@ -29,36 +29,33 @@ def load(name: str, options: dict[str, Any], download: bool | None = None) -> Be
     """
     if download is False or options.get("root") is not None:
         return benchmarks.load(name, **options)
-    entries = manifest.load()
-    for entry in _unfinished(name):
-        _fetch(entry, download)
-    fetched: list[str] = []
-    while True:
-        try:
-            return benchmarks.load(name, **options)
-        except NotFetched as missing:
-            if missing.entry in fetched:
-                raise
-            _fetch(entries[missing.entry], download)
-            fetched.append(missing.entry)
+    fetched: list[Entry] = []
+    while isinstance(found := _found(name, options), Entry):
+        if found in fetched:
+            return benchmarks.load(name, **options)  # says what it misses all the same
+        _fetch(found, download)
+        fetched.append(found)
+    return found
 
 
 def missing(name: str, options: dict[str, Any]) -> str:
     """What would be fetched first, its size, the free disk and its licence; empty if the benchmark is there."""
-    entries = manifest.load()
-    if options.get("root") is not None or name not in {entry.layout for entry in entries.values()}:
+    if options.get("root") is not None or name not in {entry.layout for entry in manifest.load().values()}:
         return ""
-    for entry in _unfinished(name):
-        return _told(entry)
+    found = _found(name, options)
+    return _told(found) if isinstance(found, Entry) else ""
+
+
+def _found(name: str, options: dict[str, Any]) -> Benchmark | Entry:
+    """The benchmark, or the first entry whose download did not end or that its loader misses."""
+    entries = manifest.load()
+    for entry in entries.values():
+        if entry.layout == name and store.is_unfinished(entry, paths.data()):
+            return entry
     try:
-        benchmarks.load(name, **options)
+        return benchmarks.load(name, **options)
     except NotFetched as error:
-        return _told(entries[error.entry])
-    return ""
-
-
-def _unfinished(name: str) -> list[Entry]:
-    return [e for e in manifest.load().values() if e.layout == name and store.is_unfinished(e, paths.data())]
+        return entries[error.entry]
 
 
 def _told(entry: Entry) -> str:

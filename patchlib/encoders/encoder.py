@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -124,12 +124,17 @@ def _forward(
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     under_way = _streams(device)
 
+    @cache
+    def constants() -> tuple[torch.Tensor, ...]:
+        import torch
+
+        return tuple(torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _scale_and_shift(specification))
+
     def encode(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
         _check_crops(crops, specification)
-        model = build()
-        scale, shift = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _scale_and_shift(specification))
+        model, (scale, shift) = build(), constants()
         with torch.inference_mode(), under_way():
             batch = torch.from_numpy(np.ascontiguousarray(crops))
             batch = batch.pin_memory() if device.startswith("cuda") else batch

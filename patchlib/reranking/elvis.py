@@ -53,20 +53,11 @@ class ELViS(nn.Module):
         self.g = nn.Sequential(nn.Linear(1, head), nn.GELU(), nn.Linear(head, 1))
 
     def forward(self, query: Tensor, query_mask: Tensor, database: Tensor, database_mask: Tensor) -> Tensor:
-        """Votes of B pairs; higher means more alike.
-
-        Args:
-            query: (B, S, local_dim) float local descriptors; (1, S, local_dim) stands for one query against B images.
-            query_mask: (B, S) or (1, S) bool, True = padding.
-            database: (B, T, local_dim) local descriptors of the database images.
-            database_mask: (B, T) bool, True = padding.
+        """Votes of B pairs; higher means more alike. Arguments and errors are those of :meth:`AMES.forward`.
 
         Returns:
             (B,) votes in 0..S + T; in training mode ``g`` of them, a logit. What stands in padded rows has no influence
             on them; how many there are has, since the dustbins' capacity counts them, as in the published network.
-
-        Raises:
-            ValueError: the shapes do not fit together or the network.
         """
         check_pairs(self.local_dim, query, query_mask, database, database_mask)
         mapped_query = self._map(query, query_mask).expand(len(database), -1, -1)

@@ -77,11 +77,13 @@ def changes(notebooks: Sequence[Path], values: Mapping[str, Any]) -> dict[Path, 
         ValueError: a parameter that no notebook has, be it one of these or another in their folder; lists the nearest.
     """
     defaults = {path: parameters(path) for path in notebooks}
-    beside = {other for folder in {path.parent for path in notebooks} for other in folder.glob("*.ipynb")}
-    known = sorted(set().union(*(defaults.get(path) or parameters(path) for path in beside)))
+    known = set().union(*defaults.values())
+    if values.keys() - known:  # the others are read for this alone
+        known |= {name for folder in {path.parent for path in notebooks} for other in folder.glob("*.ipynb")
+                  for name in parameters(other)}  # fmt: skip
     for key in values:
         if key not in known:
-            raise ValueError(unknown_name("parameter", key, known))
+            raise ValueError(unknown_name("parameter", key, sorted(known)))
     return {
         path: {key: value for key, value in values.items() if key in default and default[key] != value}
         for path, default in defaults.items()

@@ -107,7 +107,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     given = notebooks.changes(chosen, {**profile, **run.overrides})
     seconds = provenance.read_json(run.clock) if run.clock.exists() else {}
     print(
-        f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {_count(chosen)}"
+        f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {counted(len(chosen), 'notebook')}"
         f"{_estimate(chosen, seconds, run.at_once)}",
         flush=True,
     )
@@ -125,7 +125,9 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     failed = [path.stem for path, went_well in _all(run, chosen, given, seconds) if not went_well]
     if run.in_place and not failed:
         readme.refresh()
-    written = f"{_count(chosen[len(failed) :])} in {_short(_home(run, chosen[0]))}, figures and tables in "
+    written = (
+        f"{counted(len(chosen) - len(failed), 'notebook')} in {_short(_home(run, chosen[0]))}, figures and tables in "
+    )
     print(
         f"wrote {written}{_short(run.figures)}"
         + (f"; {len(failed)} FAILED: {', '.join(sorted(failed))}" if failed else "")
@@ -259,10 +261,6 @@ def _estimate(chosen: Sequence[Path], seconds: Mapping[str, float], jobs: int) -
     known = [seconds[path.stem] for path in chosen]
     expected = max(*known, sum(known) / min(jobs, len(known))) if len(known) > 1 else known[0]
     return f", about {expected / 60:.0f} min" if expected > 90 else f", about {expected:.0f} s"
-
-
-def _count(some: Sequence[object]) -> str:
-    return counted(len(some), "notebook")
 
 
 def _short(path: Path) -> str:
