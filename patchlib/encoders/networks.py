@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from patchlib.encoders import specs
 from patchlib.encoders.specs import EncoderSpec, WeightsFile, names, spec
@@ -16,6 +17,7 @@ from patchlib.support import provenance
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
 RANDOM = "random-0"  # name of weights drawn with seed 0
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 
@@ -93,17 +95,26 @@ def _verified(file: WeightsFile, name: str) -> str:
 
 
 def _pretrained(specification: EncoderSpec) -> torch.nn.Module:
+    what = f"the weights of {specification.name} ({specification.library} {specification.model}) are"
+    others = ", ".join(name for name in names() if spec(name).built_in)
+    remedy = f", or pass a file as weights=, or use a built-in encoder: {others}"
+    remedy += f". {specification.gated}" if specification.gated else ""
+    return from_hub(partial(build_model, specification, pretrained=True), what, remedy)
+
+
+def from_hub(load: Callable[[], T], what: str, remedy: str) -> T:
+    """What ``load()`` gives out of a hub or its cache; with ``PATCHLIB_OFFLINE`` no hub is asked.
+
+    Raises:
+        FileNotFoundError: ``what`` is neither here nor to be had; says to go online once, and the ``remedy``.
+    """
     if os.environ.get("PATCHLIB_OFFLINE"):
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when timm or open_clip are imported: no waiting for an answer
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is first imported: no waiting for an answer
     try:
-        return build_model(specification, pretrained=True)
+        return load()
     except Exception as error:  # the hub clients raise many kinds; all mean "no weights"
-        raise FileNotFoundError(
-            f"the weights of {specification.name} ({specification.library} {specification.model}) are neither cached "
-            f"nor to be fetched ({type(error).__name__}); go online once, or pass a file as weights=, or use a "
-            f"built-in encoder: {', '.join(name for name in names() if spec(name).built_in)}"
-            + (f". {specification.gated}" if specification.gated else "")
-        ) from error
+        kind = type(error).__name__
+        raise FileNotFoundError(f"{what} neither cached nor to be fetched ({kind}); go online once{remedy}") from error
 
 
 def _fill(model: torch.nn.Module, file: WeightsFile, name: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchlib.encoders.networks import from_hub
 from patchlib.encoders.specs import names, spec
 
 BATCH = 64
@@ -37,21 +39,21 @@ def encode_text(
         raise ValueError(f"encoder {name!r} has no text encoder, so it takes no text queries; these do: {having}")
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f"texts are {list(texts)[:3]!r}, expected queries of at least one word each")
-    import open_clip
     import torch
 
     model_name, _, tag = spec(name).text.partition("/")
-    try:
+
+    def load() -> tuple[Any, Any]:
+        import open_clip
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = open_clip.create_model(model_name, pretrained=None if weights == "random" else tag)
-        tokenizer = open_clip.get_tokenizer(model_name)
-    except Exception as error:  # the hub clients raise many kinds; all mean "no weights"
-        raise FileNotFoundError(
-            f"the text encoder of {name} (open_clip {model_name}, {tag}) is neither cached nor to be fetched "
-            f"({type(error).__name__}); go online once; the SigLIP models also need `pip install transformers`"
-        ) from error
-    model, rows = model.eval().to(device), []
+        return model.eval().to(device), open_clip.get_tokenizer(model_name)
+
+    what = f"the text encoder of {name} (open_clip {model_name}, {tag}) is"
+    model, tokenizer = from_hub(load, what, "; the SigLIP models also need `pip install transformers`")
+    rows = []
     with torch.inference_mode():
         for start in range(0, len(texts), BATCH):
             output = model.encode_text(tokenizer(list(texts[start : start + BATCH])).to(device))

@@ -118,8 +118,8 @@ def _quality(ranking: Ranking, exact: Ranking, data: Benchmark, part: FeatureSet
     scores = 100 * metrics.evaluate(ranking, data, part, k=DEPTH)[["ap", "mloc_score"]].mean()
     reached = np.where(ranking.regions >= 0, ranking.images, -1)[:, :SHORT]  # the others stand in no order
     right = [np.isin(np.unique(data.relevant(query)[0]), row).mean() for query, row in enumerate(reached)]
-    same = [np.isin(first, row).mean() for first, row in zip(exact.images[:, :SHORT], reached, strict=True)]
-    shares = {"positives": 100 * float(np.mean(right)), "found": 100 * float(np.mean(same))}
+    same = search.recall(replace(ranking, images=reached), exact, SHORT)
+    shares = {"positives": 100 * float(np.mean(right)), "found": 100 * same}
     return {"mAP": scores["ap"], "mLocScore": scores["mloc_score"], **shares}
 
 

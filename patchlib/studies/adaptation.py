@@ -15,16 +15,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features.feature_set import FeatureSet
 from patchlib.studies.bootstrap import paired
 from patchlib.studies.cross_fitting import halves
+from patchlib.studies.encoder_study import by_level
 
 if TYPE_CHECKING:
     from patchlib.session import Session
     from patchlib.studies.worlds import Visit
 
+LEVELS = (0, 3)  # whole images and the finest patches
 SHRINK = 0.1  # of the scatter within pairs towards the sphere of the same trace
 
 
@@ -104,17 +105,15 @@ def evaluate(patches: FeatureSet, data: Benchmark, k: int | None = None, seed: i
     Returns:
         "L0", "L3", "L0 adapted", "L3 adapted" -> table of :func:`patchlib.metrics.evaluate`.
     """
-    sets = {"L0": patches.at_level(0), "L3": patches}
-    scores = {name: _score(part, data, k) for name, part in sets.items()}
+    scores, whole = by_level(patches, data, LEVELS, k), patches.at_level(0)
     first = halves(data.queries["instance"], seed)
-    parts: dict[str, list[pd.DataFrame]] = {f"{name} adapted": [] for name in sets}
+    adapted: dict[str, list[pd.DataFrame]] = {name: [] for name in scores}
     for taught in (first, ~first):
-        projection = learn(*_pairs(sets["L0"], data, np.flatnonzero(taught)))
+        projection = learn(*_pairs(whole, data, np.flatnonzero(taught)))
         judged = data.queries["query_id"][~taught]
-        for name, part in sets.items():
-            table = _score(projection.of(part), data, k)
-            parts[f"{name} adapted"].append(table[table["query_id"].isin(judged)])
-    return scores | {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+        for name, table in by_level(projection.of(patches), data, LEVELS, k).items():
+            adapted[name].append(table[table["query_id"].isin(judged)])
+    return scores | {f"{name} adapted": pd.concat(tables, ignore_index=True) for name, tables in adapted.items()}
 
 
 def effects(run: Session, visit: Visit) -> dict[str, pd.Series]:
@@ -122,10 +121,6 @@ def effects(run: Session, visit: Visit) -> dict[str, pd.Series]:
     scores = evaluate(run.features("L3", visit.data, visit.encoder), visit.data, run.depth_of(visit.data))
     pairs = [("L0", "L0 adapted"), ("L3", "L3 adapted"), ("L0 adapted", "L3"), ("L0 adapted", "L3 adapted")]
     return {f"{more} above {less}": paired(scores[less], scores[more]) for less, more in pairs}
-
-
-def _score(features: FeatureSet, data: Benchmark, k: int | None) -> pd.DataFrame:
-    return metrics.evaluate(search.rank(features.query_descriptors, features, k), data, features, k)
 
 
 def _pairs(whole: FeatureSet, data: Benchmark, queries: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
