@@ -22,7 +22,7 @@ HOUSE = """
     session profiles pq paper reranking studies scale charts explorer training run course __main__
 """
 ORDER = HOUSE.split()
-FEATURES = ["feature_set", "cluster", "shards", "extraction", "proposals"]
+FEATURES = ["feature_set", "cluster", "shards", "extraction", "proposals", "surprise"]
 HEAVY = {"torch", "faiss", "papermill", "matplotlib", "h5py", "pooch", "pandas"}
 
 

@@ -48,7 +48,7 @@ def proposer(sharpness: float = SHARPNESS, most: int = MOST) -> Proposer:
         windows = regions.sliding(*image.size, LEVEL, STRIDE)
         return windows[chosen(surprise(image), sharpness, most)]
 
-    return Proposer("surprise", propose, config)
+    return Proposer(f"surprise-{sharpness:g}", propose, config)
 
 
 def surprise(image: Image.Image) -> NDArray[np.float64]:
@@ -76,8 +76,8 @@ def _histograms(image: Image.Image) -> NDArray[np.float64]:
     whole = np.array([[0, 0, *image.size]], np.float32)
     (pixels,) = images.cut(image, whole, SIDE, "bilinear")
     bins = (pixels.astype(np.int64) * BINS // 256) @ np.array([BINS**2, BINS, 1])
-    sums = np.zeros((SIDE + 1, SIDE + 1, BINS**3), np.int64)  # of all pixels above and to the left
-    sums[1:, 1:] = np.eye(BINS**3, dtype=np.int64)[bins].cumsum(axis=0).cumsum(axis=1)
+    sums = np.zeros((SIDE + 1, SIDE + 1, BINS**3), np.int32)  # of all pixels above and to the left
+    sums[1:, 1:] = np.eye(BINS**3, dtype=np.int32)[bins].cumsum(axis=0).cumsum(axis=1)
     x0, y0, x1, y1 = np.rint(_windows() * (SIDE / UNIT)).astype(np.int64).T
     counts = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
     return np.sqrt(counts / counts.sum(axis=1, keepdims=True))

@@ -9,18 +9,18 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features import FeatureSet
 
 
-def within(features: FeatureSet, benchmark: Benchmark, strategy: str) -> FeatureSet:
+def within(features: FeatureSet, benchmark: Benchmark, strategy: regions.Strategy) -> FeatureSet:
     """The features of a strategy whose regions are all among those of ``features``, e.g. windows of twice the stride.
 
     Raises:
         ValueError: they are not.
     """
-    boxes, offsets = regions.of_benchmark(benchmark, strategy)
+    (boxes, offsets), name = regions.of_benchmark(benchmark, strategy), regions.name_of(strategy)
     wanted = _keys(boxes, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)))
     rows = np.flatnonzero(_keys(features.boxes, features.image_of()).isin(wanted))
     if len(rows) != len(boxes):
-        raise ValueError(f"{len(rows)} of the {len(boxes)} regions of {strategy!r} are among those given; expected all")
-    return features.keep(rows, strategy)
+        raise ValueError(f"{len(rows)} of the {len(boxes)} regions of {name!r} are among those given; expected all")
+    return features.keep(rows, name)
 
 
 def at_equal_numbers(a: FeatureSet, b: FeatureSet, seed: int = 0) -> tuple[FeatureSet, FeatureSet]:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from patchlib.features import surprise
 from patchlib.regions import PATCHES
 from patchlib.session import Session
-from patchlib.studies import attributes, compression, locscore, pooling, pq_training, pq_training_sets
+from patchlib.studies import adaptive, attributes, compression, locscore, pq_training, pq_training_sets
 from patchlib.studies.bootstrap import paired
 from patchlib.studies.cross_fitting import cross_fitted
-from patchlib.studies.encoder_study import by_level
+from patchlib.studies.encoder_study import by_level, sample
 from patchlib.studies.pq_training import Trial
 from patchlib.studies.region_strategies import at_equal_numbers
 from patchlib.studies.worlds import Visit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SMALL, LARGE = 0.1, 0.4  # box area as a share of the image: below, above
 FAR = 0.3  # centre distance in half diagonals: above
 CODE_BYTES = 16
+SAMPLE = 300  # images whose regions are described for one page alone
 
 
 def gains_of_levels(run: Session, visit: Visit) -> dict[str, pd.Series]:
@@ -148,10 +150,17 @@ def rerankings(
     }
 
 
-def scorings(run: Session, visit: Visit) -> dict[str, pd.Series]:
-    """Effects of notebook 13: each idea at the strength that the other half of the instances chose."""
-    patches = run.features("L3", visit.data, visit.encoder)
-    cells = 100 * pooling.sweep(patches, visit.data, pooling.VARIANTS, run.depth_of(visit.data))
-    instances = visit.data.queries.set_index("query_id").loc[cells.columns, "instance"]
-    plain = cells.iloc[0]
-    return {idea: cross_fitted(cells.loc[idea], instances).ap - plain for idea in pooling.VARIANTS}
+def adaptive_regions(run: Session, visit: Visit) -> dict[str, pd.Series]:
+    """Effects of notebook 13, on a sample: windows that surprise, as many as L3 has patches and fewer."""
+    data = sample(visit.data, SAMPLE)
+    patches = run.features("L3", data, visit.encoder)
+    thirty = run.features(adaptive.first(data, surprise.SHARPNESS, surprise.MOST), data, visit.encoder)
+    fourteen = thirty.keep(np.flatnonzero(thirty.number_in_image() < PATCHES[2]), "adaptive-14")
+    sets = {"L3": patches, "L2": patches.at_level(2), "30": thirty, "14": fourteen}
+    scores = run.evaluate(sets, data).scores
+    return {
+        "mAP: 30 adaptive regions above L3": paired(scores["L3"], scores["30"]),
+        "mLocScore: 30 adaptive regions above L3": paired(scores["L3"], scores["30"], "mloc_score"),
+        "mAP: 14 adaptive regions above L2": paired(scores["L2"], scores["14"]),
+        "mAP: 14 adaptive regions above L3": paired(scores["L3"], scores["14"]),
+    }

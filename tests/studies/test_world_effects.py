@@ -30,7 +30,7 @@ def run() -> Session:
 
 @pytest.mark.parametrize(
     ("measure", "count"),
-    [(world_effects.gains_of_levels, 3), (world_effects.places, 3), (world_effects.scorings, 5)],
+    [(world_effects.gains_of_levels, 3), (world_effects.places, 3), (world_effects.adaptive_regions, 4)],
 )
 def test_an_effect_has_a_value_a_query(run: Session, visit: Visit, measure: Measure, count: int) -> None:
     effects = measure(run, visit)
