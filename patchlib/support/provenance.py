@@ -45,7 +45,7 @@ def config_hash(obj: Any) -> str:
 
 @cache
 def library() -> str:
-    """Hash of the package's files and of the names and versions of all that is installed: same library, same numbers."""
+    """Hash of the package's files and of the names and versions of all packages: same library, same numbers."""
     package = Path(__file__).resolve().parents[1]
     files = sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
     contents = {path.relative_to(package).as_posix(): sha256_file(path) for path in files}
