@@ -75,7 +75,8 @@ def page(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable
             for number, (source, printed, *tags) in enumerate(cells)
         ]
         (pytester.path / "00_numbers.ipynb").write_text(v4.writes(v4.new_notebook(cells=written)))
-        return pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "-o", f"pythonpath={tests}", "-v")
+        options = ("--nbval", "--nbval-current-env", "-o", f"pythonpath={tests}", "-v")
+        return pytester.runpytest_subprocess("00_numbers.ipynb", *options)
 
     return test
 
