@@ -140,11 +140,11 @@ def make(encoder: Encoder, shard: Shard, known: Known | None = None) -> list[str
     messages: list[str] = []
     filled: list[int] = []
     batch = np.empty((shard.batch, encoder.input_size, encoder.input_size, 3), np.uint8)
-    keys = image_keys(shard.files, shard.boxes, shard.offsets) if known and shard.kind == "image" else []
-    taken = [known[key] if known and key in known else None for key in keys] or [None] * len(shard.files)
-    for index, rows in enumerate(taken):
+    keys = image_keys(shard.files, shard.boxes, shard.offsets) if shard.kind == "image" else shard.files
+    taken = [(known or {}).get(key) for key in keys]
+    for start, rows in zip(shard.offsets, taken, strict=False):
         if rows is not None:
-            descriptors[shard.offsets[index] : shard.offsets[index + 1]] = rows
+            descriptors[start : start + len(rows)] = rows
     for row, pixels in _crops(encoder, shard, messages.append, [rows is None for rows in taken]):
         batch[len(filled)] = pixels
         filled.append(row)
@@ -206,10 +206,7 @@ def _query_box(file: str, box: NDArray[np.float32], image: Image.Image) -> NDArr
 def write_missing(
     job: Job, shards: list[Shard], workers: int, executor: Client | None = None, known: Known | None = None
 ) -> list[str]:
-    """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image.
-
-    ``known``: images that this machine's threads need not describe again.
-    """
+    """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image."""
     messages: set[str] = set()
     todo = [shard for shard in shards if not shard.done]
     total = sum(len(shard.files) for shard in shards)
