@@ -2,8 +2,7 @@
 
 pooch, the usual choice, starts anew after each cut, which a 2 GB file over a slow line does not forgive; urllib3's
 retries end where the body begins. Here a transfer continues where it was cut, if what came before provably belongs to
-the same file, and is never taken for whole unless its length, its hash or the protocol says so. What has arrived lies
-in ``.NAME.part``, and ``.NAME.part.json`` says where it came from.
+the same file, and is whole only if length, hash or protocol says so. ``.NAME.part.json`` tells whence ``.NAME.part`` is.
 """
 
 import ftplib
@@ -221,8 +220,8 @@ def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_S
     headers = {"Accept-Encoding": "identity", "User-Agent": "patchlib"}
     if offset:
         headers |= {"Range": f"bytes={offset}-"} | ({"If-Range": tag} if tag else {})
-    get = partial(requests.get, url, headers=headers, stream=True, timeout=timeout)
-    with machine.within(2 * timeout, get) as response:  # to connect, and to answer
+    asked = partial(requests.get, url, headers=headers, stream=True, timeout=timeout)
+    with machine.within(2 * timeout, asked) as response:  # to connect, and to answer
         told = re.match(rf"bytes {offset}-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
         if offset and (response.status_code == 416 or response.status_code == 206 and told is None):
             with _http(url, 0, None, timeout) as anew:  # what has arrived cannot be continued
