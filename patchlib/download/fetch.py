@@ -2,7 +2,7 @@
 
 pooch, the usual choice, starts anew after each cut, which a 2 GB file over a slow line does not forgive; urllib3's
 retries end where the body begins. Here a transfer continues where it was cut, if what came before provably belongs to
-the same file, and is whole only if length, hash or protocol says so. ``.NAME.part.json`` tells whence ``.NAME.part`` is.
+the same file, and is whole only if length, hash or protocol says so. ``.NAME.part.json`` says whence ``.NAME.part`` is.
 """
 
 import ftplib

@@ -103,8 +103,6 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     _check_folder(settings)
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
-    profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
-    given = notebooks.changes(chosen, {**profile, **run.overrides})
     clock = provenance.read_json(run.clock) if run.clock.exists() else {}
     seconds = {name: 60.0 * long for name, long in notebooks.minutes(chosen).items()} if run.is_plain else {}
     seconds |= {name: last["seconds"] for name, last in clock.items()}
@@ -113,6 +111,8 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         f"{_estimate(chosen, seconds, run.at_once)}",
         flush=True,
     )
+    profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
+    given = notebooks.changes(chosen, {**profile, **run.overrides})
     absent = presence.missing(settings.benchmark, settings.benchmark_options)
     if dry_run:
         print(f"would fetch {absent}\n" if absent else "", end="")

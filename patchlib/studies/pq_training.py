@@ -88,7 +88,9 @@ def score(
 
     book = codebook(sets, trial, nlist)
     seen = {"codebook": faiss.serialize_index(book.index), "queries": database.query_descriptors}
-    config = {name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in seen.items()}
+    config: dict[str, Any] = {
+        name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in seen.items()
+    }
     config |= {"features": identity(database), "benchmark": benchmark.hash, "k": k, "library": provenance.library()}
 
     def columns() -> dict[str, NDArray[Any]]:

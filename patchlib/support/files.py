@@ -70,7 +70,8 @@ def kept_arrays(
                 return {name: file[name] for name in file.files if name != "config"}
     arrays = dict(make())
     with provenance.atomic_write(path) as file:
-        np.savez(file, **arrays, config=text)
+        contents: dict[str, Any] = {**arrays, "config": text}
+        np.savez(file, **contents)
     return arrays
 
 
