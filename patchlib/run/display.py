@@ -69,9 +69,9 @@ class Display:
                 self._drawn = len(lines)
 
     def _percent(self) -> float:
-        """Of the run's expected time: what has ended, and of those at work what has passed, until it is overdue."""
+        """Of the run's expected time: what has ended, and what has passed of those at work, which are never whole."""
         now = time.monotonic()
-        passed = sum(min(now - start, self.expected[name]) for name, (_, start) in self._reports.items())
+        passed = sum(min(now - start, 0.95 * self.expected[name]) for name, (_, start) in self._reports.items())
         return 100 * (self._done + passed) / max(sum(self.expected.values()), 1e-9)
 
     def _line(self, name: str, report: Path, start: float) -> str:
