@@ -17,8 +17,9 @@ patchlib reproduce --set benchmark=folder:/home/me/photos --dry-run; patchlib re
 SCHEDULER = {"metavar": "ADDRESS", "help": "of a Dask cluster that describes the images, e.g. tcp://10.0.0.1:8786"}
 SEARCHES = "Search a folder of photographs for what a picture shows; see which patch of each was most similar."
 WHY = """\
-example: patchlib search cup.jpg photographs --html answer.html. Why EfficientNet-Lite0: by it patches (L3) gain over whole images on the photographs that ship, as they were shot and
-composed into larger pictures; by cnn-small, trained on drawings, on the latter alone (notebook 03)."""
+Why EfficientNet-Lite0: by it patches (L3) gain over whole images on the photographs that ship, as they were shot and
+composed into larger pictures; by cnn-small, trained on drawings, on the latter alone (notebook 03);
+example: patchlib search cup.jpg photographs --html answer.html"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    about = {"description": "Companion of the paper Patch-wise Retrieval.", "epilog": "example: patchlib data list"}
-    parser = Parser(prog="patchlib", allow_abbrev=False, **about)
+    about, example = "Companion of the paper Patch-wise Retrieval.", "example: patchlib reproduce --dry-run"
+    parser = Parser(prog="patchlib", description=about, epilog=example, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
