@@ -18,7 +18,8 @@ SCHEDULER = {"metavar": "ADDRESS", "help": "of a Dask cluster that describes the
 SEARCHES = "Search a folder of photographs for what a picture shows; see which patch of each was most similar."
 WHY = """\
 Why EfficientNet-Lite0: by it patches (L3) gain over whole images on the photographs that ship, as they were shot and
-composed into larger pictures; by cnn-small, trained on drawings, on the latter alone (notebook 03)."""
+composed into larger pictures; by cnn-small, trained on drawings, on the latter alone (notebook 03);
+example: patchlib search cup.jpg photographs --html answer.html"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,14 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="patchlib", description="Companion of the paper Patch-wise Retrieval.", allow_abbrev=False)
+    about, example = "Companion of the paper Patch-wise Retrieval.", "example: patchlib reproduce --dry-run"
+    parser = Parser(prog="patchlib", description=about, epilog=example, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"patchlib {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where a mistake arose")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     options.add_parsers(commands)
     _add_search(commands)
     _add_live(commands)
-    encoders = commands.add_parser("encoders", help="list the encoders")
+    encoders = commands.add_parser("encoders", help="list the encoders", epilog="example: patchlib encoders")
     encoders.set_defaults(run=_encoders)
     _add_reproduce(commands)
     _add_extract(commands)
@@ -85,8 +87,9 @@ def _add_reproduce(commands: Any) -> None:
 
 
 def _add_extract(commands: Any) -> None:
-    about = "describe a benchmark's regions, as the notebooks would, into the cache"
-    extract = commands.add_parser("extract", help=about, allow_abbrev=False)
+    about = {"help": "describe a benchmark's regions, as the notebooks would, into the cache"}
+    about["epilog"] = "example: patchlib extract --benchmark folder:photographs --encoder EfficientNet-Lite0"
+    extract = commands.add_parser("extract", allow_abbrev=False, **about)
     add, where = extract.add_argument, extract.add_mutually_exclusive_group()
     add("--profile", default="builtin", metavar="P", help="whose settings decide the rest (default: builtin)")
     add("--benchmark", metavar="B", help="NAME or NAME:FOLDER (default: the profile's)")
@@ -106,9 +109,11 @@ def _add_site(commands: Any) -> None:
 
 
 def _add_course(commands: Any) -> None:
-    course = commands.add_parser("course", help="write the students' pages of the course anew", allow_abbrev=False)
+    about = {"help": "write the students' pages of the course anew", "epilog": "example: patchlib course"}
+    course = commands.add_parser("course", allow_abbrev=False, **about)
     course.set_defaults(run=_course)
-    slides = commands.add_parser("slides", help="make slides of the course", allow_abbrev=False)
+    about = {"help": "make slides of the course", "epilog": "example: patchlib slides --out talk"}
+    slides = commands.add_parser("slides", allow_abbrev=False, **about)
     slides.add_argument("--out", type=Path, metavar="DIR", help="where they go (default: build/slides)")
     slides.set_defaults(run=_slides)
 
@@ -127,7 +132,8 @@ def _add_search(commands: Any) -> None:
 
 
 def _add_live(commands: Any) -> None:
-    live = commands.add_parser("live", help="make the page on which patches search, and show it", allow_abbrev=False)
+    about = {"help": "make the page on which patches search, and show it"}
+    live = commands.add_parser("live", allow_abbrev=False, epilog="example: patchlib live --serve 8000", **about)
     live.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/live)")
     live.add_argument("--serve", type=int, metavar="PORT", help="then serve it to this machine (0: any free port)")
     live.set_defaults(run=_live)

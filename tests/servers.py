@@ -136,6 +136,14 @@ def other(content: bytes, **headers: str) -> Behaviour:
     return behave
 
 
+def drip_header(handler: Handler, body: bytes) -> None:
+    """A header that comes byte by byte and has no end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while not handler.web.over.wait(0.05):
+        handler.wfile.write(b".")
+        handler.wfile.flush()
+
+
 def stall(after: int) -> Behaviour:
     """Send so many bytes, then nothing more, and keep the connection."""
 

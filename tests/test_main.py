@@ -1,10 +1,12 @@
+import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import patchlib
 from patchlib import encoders
-from patchlib.__main__ import main
+from patchlib.__main__ import _parser, main
 from patchlib.run import runner
 
 
@@ -23,6 +25,18 @@ def test_help_is_shown_with_examples(arguments: list[str], shown: str, capsys: p
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 0 and shown in capsys.readouterr().out
+
+
+def test_every_help_has_an_example() -> None:
+    def helps(parser: argparse.ArgumentParser) -> Iterator[str]:
+        if parser.add_help:  # what hands everything on has none of its own
+            yield parser.format_help()
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for under in action.choices.values():
+                    yield from helps(under)
+
+    assert not [text for text in helps(_parser()) if "example" not in text]
 
 
 def test_encoders_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """What passes as the same output of a notebook, and what does not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,15 +55,47 @@ def test_tolerance_of_a_cell(tags: list[str], expected: float) -> None:
     assert tolerance.allowed(tags) == expected
 
 
-def test_cells_of_a_notebook(pytester: pytest.Pytester) -> None:
-    def cell(source: str, printed: str, *tags: str) -> dict:
-        output = v4.new_output("stream", text=f"{printed}\n")
-        return v4.new_code_cell(source, execution_count=1, outputs=[output], metadata={"tags": list(tags)})
-
-    cells = [cell("print(4.1)", "4.0"), cell("print(5.0)", "4.0"), cell("print(5.0)", "4.0", "tolerance=1.5")]
-    (pytester.path / "00_numbers.ipynb").write_text(v4.writes(v4.new_notebook(cells=cells)))
+@pytest.fixture
+def page(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """Write a page of (source, printed, *tags) cells as it was committed, and test it as ``make test`` does."""
+    monkeypatch.setenv("PATCHLIB_CACHE", str(pytester.path / "cache"))
+    monkeypatch.setenv("PATCHLIB_DATA", str(pytester.path / "data"))
     tests = Path(__file__).parent
     pytester.makeconftest((tests.parent / "notebooks" / "conftest.py").read_text())
-    result = pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "-o", f"pythonpath={tests}", "-v")
+
+    def test(*cells: tuple[str, ...]) -> pytest.RunResult:
+        written = [
+            v4.new_code_cell(
+                source,
+                execution_count=1,
+                outputs=[v4.new_output("stream", text=f"{printed}\n")],
+                metadata={"tags": tags},
+                id=f"cell-{number}",
+            )
+            for number, (source, printed, *tags) in enumerate(cells)
+        ]
+        (pytester.path / "00_numbers.ipynb").write_text(v4.writes(v4.new_notebook(cells=written)))
+        options = ("--nbval", "--nbval-current-env", "-o", f"pythonpath={tests}", "-v")
+        return pytester.runpytest_subprocess("00_numbers.ipynb", *options)
+
+    return test
+
+
+def test_cells_of_a_notebook(page: Callable[..., pytest.RunResult]) -> None:
+    result = page(("print(4.1)", "4.0"), ("print(5.0)", "4.0"), ("print(5.0)", "4.0", "tolerance=1.5"))
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*Cell 0 PASSED*", "*Cell 1 FAILED*", "*Cell 2 PASSED*"])
+
+
+def test_what_passed_is_compared_again_but_not_executed(
+    page: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    ran = pytester.path / "ran"
+    count = f"_ = open({str(ran)!r}, 'a').write('x')"
+    page((f"{count}; print(4.1)", "9.0"), ("print('b')", "b")).assert_outcomes(passed=1, failed=1)  # is not kept
+    for times, (committed, failed) in enumerate([("4.0", 0), ("4.0", 0), ("9.0", 1)]):
+        result = page((f"{count}; print(4.1)", committed), ("print('b')", "b"))
+        result.assert_outcomes(passed=2 - failed, failed=failed)
+        assert ran.read_text() == "xx", times
+    page((f"{count}; print(4.1) ", "4.0"), ("print('b')", "b")).assert_outcomes(passed=2)
+    assert ran.read_text() == "xxx"

@@ -2,8 +2,7 @@
 
 pooch, the usual choice, starts anew after each cut, which a 2 GB file over a slow line does not forgive; urllib3's
 retries end where the body begins. Here a transfer continues where it was cut, if what came before provably belongs to
-the same file, and is never taken for whole unless its length, its hash or the protocol says so. What has arrived lies
-in ``.NAME.part``, and ``.NAME.part.json`` says where it came from.
+the same file, and is whole only if length, hash or protocol says so. ``.NAME.part.json`` says whence ``.NAME.part`` is.
 """
 
 import ftplib
@@ -13,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from patchlib.support import machine
 from patchlib.support.progress import track
 from patchlib.support.provenance import read_json, sha256_file, write_json
 
@@ -219,7 +220,8 @@ def _http(url: str, offset: int, tag: str | None, timeout: float) -> Iterator[_S
     headers = {"Accept-Encoding": "identity", "User-Agent": "patchlib"}
     if offset:
         headers |= {"Range": f"bytes={offset}-"} | ({"If-Range": tag} if tag else {})
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+    asked = partial(requests.get, url, headers=headers, stream=True, timeout=timeout)
+    with machine.within(2 * timeout, asked) as response:  # to connect, and to answer
         told = re.match(rf"bytes {offset}-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", ""))
         if offset and (response.status_code == 416 or response.status_code == 206 and told is None):
             with _http(url, 0, None, timeout) as anew:  # what has arrived cannot be continued

@@ -21,7 +21,8 @@ ACTIONS = {
 
 def add_parsers(commands: Any) -> None:
     """Add the command ``data`` with its four actions."""
-    data = commands.add_parser("data", help="benchmarks, weights and published features: list, fetch, verify, cite")
+    told = {"help": "benchmarks, weights and published features: list, fetch, verify, cite"}
+    data = commands.add_parser("data", epilog="example: python -m patchlib data get grocery", **told)
     data.set_defaults(run=_run)
     actions = data.add_subparsers(dest="action", required=True)
     for name, (about, names, example) in ACTIONS.items():

@@ -57,6 +57,11 @@ class Encoder:
         """The torch module (None for the histogram), e.g. for local descriptors or training."""
         return self.build()
 
+    @property
+    def rows_alone(self) -> bool:
+        """Whether a crop's descriptor is the same to the last bit in any batch; torch promises no such thing."""
+        return self.config.get("runtime") == "onnxruntime" or self.config.get("library") == "patchlib"
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.recipe is None:
             return super().__reduce_ex__(protocol)

@@ -23,7 +23,7 @@ from patchlib.benchmarks.benchmark import BOX, Benchmark
 from patchlib.encoders import Encoder
 from patchlib.features import cluster
 from patchlib.features.feature_set import FeatureSet, load, set_name
-from patchlib.features.shards import Job, Shard, fingerprint, write_missing
+from patchlib.features.shards import Job, Known, Shard, fingerprint, image_keys, write_missing
 from patchlib.support import machine, paths, provenance
 from patchlib.support.files import full_disk_explained, locked
 from patchlib.support.wording import counted
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
 BATCH_CPU, BATCH_GPU = 64, 256  # crops a forward pass; 64 small crops stay in a core's cache
+KEYS = "image_keys.npy"
+SHARED = 100_000  # images of a set that others may take from it: of more the keys would cost more than they spare
 FORMAT = 3  # of the files below; raise it when their content changes
 
 
@@ -63,7 +65,8 @@ def extract(
     """Describe every region of every image, and every query by its whole image (or its box).
 
     Each image is decoded once; each region is cut from it and resized to the encoder's input by itself. The result
-    lies in ``<out>/<benchmark>-<regions>-<encoder>-<hash>/`` and is returned at once when it is there already.
+    lies in ``<out>/<benchmark>-<regions>-<encoder>-<hash>/`` and is returned at once when it is there already. Images
+    that another set there describes by the same regions and encoder are taken from it.
 
     Args:
         benchmark: what to describe.
@@ -103,7 +106,8 @@ def extract(
             shards = list(job.shards())
             _require_space(job, shards)
             with full_disk_explained(job.folder, "PATCHLIB_CACHE"):
-                messages = write_missing(job, shards, workers or machine.cores(), executor)
+                known = _known(job) if executor is None else None
+                messages = write_missing(job, shards, workers or machine.cores(), executor, known)
                 if messages and not skip_bad:
                     raise BadImages(messages)
                 _assemble(job, shards, files)
@@ -176,6 +180,21 @@ def _complete(job: Job, files: str) -> bool:
     return meta["files"] == files and (job.skip_bad or not (meta["bad_images"] or meta["bad_queries"]))
 
 
+def _known(job: Job) -> Known:
+    """Images that finished sets beside this one describe, where their bytes do not depend on the rest of a batch."""
+    known: dict[str, NDArray[np.floating]] = {}
+    if not job.encoder.rows_alone:
+        return known
+    asked = provenance.plain({name: job.meta["config"][name] for name in ("encoder", "dtype", "format")})
+    for meta in job.folder.parent.glob("*/meta.json"):
+        keys = meta.with_name(KEYS)
+        if keys.exists() and asked.items() <= provenance.read_json(meta)["config"].items():
+            found = load(keys.parent)
+            rows = (found.descriptors[found.rows(image)] for image in range(found.n_images))
+            known |= {key: part for key, part in zip(np.load(keys).tolist(), rows, strict=True) if len(part)}
+    return known
+
+
 def _require_space(job: Job, shards: list[Shard]) -> None:
     # shards and the array made of them exist side by side for a moment
     total = 2 * int(job.offsets["image"][-1]) * job.encoder.dim * np.dtype(job.dtype).itemsize
@@ -206,6 +225,9 @@ def _assemble(job: Job, shards: list[Shard], files: str) -> None:
     for name, array in {"boxes": job.boxes["image"][keep["image"]], "offsets": kept[job.offsets["image"]]}.items():
         with provenance.atomic_write(job.folder / f"{name}.npy") as file:
             np.save(file, array)
+    if job.encoder.rows_alone and len(job.files["image"]) <= SHARED:
+        with provenance.atomic_write(job.folder / KEYS) as file:
+            np.save(file, np.array(image_keys(job.files["image"], job.boxes["image"], job.offsets["image"])))
     meta = job.meta | {"bad_images": bad["image"], "bad_queries": bad["query"], "files": files}
     provenance.write_json(job.folder / "meta.json", meta)
     shutil.rmtree(job.folder / "shards")

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ SHARDS = 32  # at least, where that leaves a batch for each: else workers would 
 TASKS = 4  # on a cluster: tasks per thread at least, for the same reason
 TASK_SHARDS = 64  # and shards of one tar file in a task at most: megabytes of boxes
 MALLOC = {-1: 1 << 30, -3: 32 << 20}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD (its maximum) in bytes
+Known = Mapping[str, NDArray[np.floating]]  # key of an image, see image_keys -> (P, D) descriptors of its P regions
 VISIBLE = 60.0  # seconds until a file that one machine wrote shows on another
 
 
@@ -120,13 +121,31 @@ def fingerprint(files: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def make(encoder: Encoder, shard: Shard) -> list[str]:
-    """Describe a shard's images and write its file; returns a message for every image that cannot be used."""
+def image_keys(files: Iterable[str], boxes: NDArray[np.float32], offsets: NDArray[np.int64]) -> list[str]:
+    """A hash for each image: of its path, its file as it is now, and its regions."""
+    keys = []
+    for name, first, last in zip(files, offsets[:-1], offsets[1:], strict=True):
+        digest = hashlib.sha256(f"{name} {fingerprint([name])}".encode())
+        digest.update(boxes[first:last].tobytes())
+        keys.append(digest.hexdigest()[:32])
+    return keys
+
+
+def make(encoder: Encoder, shard: Shard, known: Known | None = None) -> list[str]:
+    """Describe a shard's images and write its file; returns a message for every image that cannot be used.
+
+    ``known``: images that need not be described again.
+    """
     descriptors = np.full((len(shard.boxes), encoder.dim), np.nan, shard.dtype)
     messages: list[str] = []
     filled: list[int] = []
     batch = np.empty((shard.batch, encoder.input_size, encoder.input_size, 3), np.uint8)
-    for row, pixels in _crops(encoder, shard, messages.append):
+    keys = image_keys(shard.files, shard.boxes, shard.offsets) if shard.kind == "image" else shard.files
+    taken = [(known or {}).get(key) for key in keys]
+    for start, rows in zip(shard.offsets, taken, strict=False):
+        if rows is not None:
+            descriptors[start : start + len(rows)] = rows
+    for row, pixels in _crops(encoder, shard, messages.append, [rows is None for rows in taken]):
         batch[len(filled)] = pixels
         filled.append(row)
         if len(filled) == shard.batch:
@@ -147,9 +166,13 @@ def _encode(encoder: Encoder, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     return descriptors
 
 
-def _crops(encoder: Encoder, shard: Shard, report: Callable[[str], None]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """(row within the shard, pixels) of every region; images that cannot be used are reported and left out."""
+def _crops(
+    encoder: Encoder, shard: Shard, report: Callable[[str], None], wanted: list[bool]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(row within the shard, pixels) of every region wanted; images that cannot be used are reported and left out."""
     for index, file in enumerate(shard.files):
+        if not wanted[index]:
+            continue
         boxes = shard.boxes[shard.offsets[index] : shard.offsets[index + 1]]
         try:
             image = images.read(file)
@@ -180,7 +203,9 @@ def _query_box(file: str, box: NDArray[np.float32], image: Image.Image) -> NDArr
     return inside
 
 
-def write_missing(job: Job, shards: list[Shard], workers: int, executor: Client | None = None) -> list[str]:
+def write_missing(
+    job: Job, shards: list[Shard], workers: int, executor: Client | None = None, known: Known | None = None
+) -> list[str]:
     """Write all missing shards on ``workers`` threads, or on a cluster; returns a message for every unusable image."""
     messages: set[str] = set()
     todo = [shard for shard in shards if not shard.done]
@@ -188,7 +213,7 @@ def write_missing(job: Job, shards: list[Shard], workers: int, executor: Client 
     label = f"{job.meta['regions']} of {job.meta['benchmark']} with {job.meta['encoder']}"
     with progress.track(label, total, "image") as bar:
         bar.update(total - sum(len(shard.files) for shard in todo))
-        made = _on_threads(job.encoder, todo, workers) if executor is None else _on_cluster(job, todo, executor)
+        made = _on_threads(job.encoder, todo, workers, known) if executor is None else _on_cluster(job, todo, executor)
         with closing(made):
             for images_done, complaints in made:
                 messages.update(complaints)
@@ -198,13 +223,15 @@ def write_missing(job: Job, shards: list[Shard], workers: int, executor: Client 
     return sorted(messages)
 
 
-def _on_threads(encoder: Encoder, todo: list[Shard], workers: int) -> Generator[tuple[int, list[str]]]:
+def _on_threads(
+    encoder: Encoder, todo: list[Shard], workers: int, known: Known | None
+) -> Generator[tuple[int, list[str]]]:
     import torch
 
     before = torch.get_num_threads()  # part of that setting is shared with the workers, who want one
     pool = ThreadPoolExecutor(workers, initializer=_prepare_thread)
     try:
-        futures = {pool.submit(make, encoder, shard): shard for shard in todo}
+        futures = {pool.submit(make, encoder, shard, known): shard for shard in todo}
         for future in as_completed(futures):
             yield len(futures[future].files), future.result()
     finally:

@@ -18,7 +18,7 @@ from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.reranking.fusion import fuse
 from patchlib.reranking.local_features import LocalFeatures
 from patchlib.search import Ranking
-from patchlib.support import paths, progress, provenance
+from patchlib.support import files, progress
 
 Scorer = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -92,16 +92,7 @@ def cached_logits(
         make: computes them.
         folder: of ``logits-<hash of config>.npz``; None = ``paths.cache() / "logits"``.
     """
-    path = Path(folder or paths.cache() / "logits") / f"logits-{provenance.config_hash(config)}.npz"
-    text = provenance.canonical_json(config)
-    if path.exists():
-        with np.load(path) as file:
-            if str(file["config"]) == text:
-                return file["logits"]
-    logits = make()
-    with provenance.atomic_write(path) as file:
-        np.savez(file, logits=logits, config=text)
-    return logits
+    return files.kept_arrays("logits", config, lambda: {"logits": make()}, folder)["logits"]
 
 
 def rerank(ranking: Ranking, local_logits: NDArray[np.floating], lambda_: float, gamma: float, m: int) -> Ranking:

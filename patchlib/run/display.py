@@ -1,13 +1,13 @@
-"""What a run shows: a line for every notebook at work, and the lines that stay.
+"""What a run shows: how much of it is done, what every notebook at work is doing, and the lines that stay.
 
-On a terminal the lines of those at work are rewritten in place; elsewhere, as in a log, each is said at times.
+On a terminal each notebook has a line, which is rewritten in place; elsewhere, as in a log, all share a line at times.
 """
 
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TextIO
@@ -17,12 +17,16 @@ UP, CLEAR = "\x1b[A", "\r\x1b[J"  # a line up; back to the start of the line, an
 
 
 class Display:
-    """Shows the last line of what each notebook at work reports, as long as it is entered."""
+    """Shows the last line of what each notebook at work reports, as long as it is entered.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
+    ``expected``: seconds that each notebook of the run should take, by name.
+    """
+
+    def __init__(self, expected: Mapping[str, float], stream: TextIO | None = None) -> None:
+        self.expected, self.stream = expected, stream or sys.stderr
         self.terminal = self.stream.isatty()
         self._reports: dict[str, tuple[Path, float]] = {}
+        self._done = 0.0  # expected seconds of the notebooks that have ended
         self._drawn = 0  # lines on the terminal that are to be rewritten
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -45,6 +49,7 @@ class Display:
         finally:
             with self._lock:
                 del self._reports[name]
+                self._done += self.expected[name]
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
@@ -56,15 +61,22 @@ class Display:
         while not self._ended.wait(LOOK_EVERY if self.terminal else LINE_EVERY):
             with self._lock:
                 self._clear()
-                self.stream.write("".join(self._line(name, *at) for name, at in self._reports.items()))
+                lines = [f"{self._percent():.0f} %", *(self._line(name, *at) for name, at in self._reports.items())]
+                if self.terminal:  # a line that wraps could not be cleared
+                    lines = [line[: shutil.get_terminal_size().columns - 1] for line in lines]
+                self.stream.write("\n".join(lines) + "\n" if self.terminal else "  ".join(lines) + "\n")
                 self.stream.flush()
-                self._drawn = len(self._reports)
+                self._drawn = len(lines)
+
+    def _percent(self) -> float:
+        """Of the run's expected time: what has ended, and what has passed of those at work, which are never whole."""
+        now = time.monotonic()
+        passed = sum(min(now - start, 0.95 * self.expected[name]) for name, (_, start) in self._reports.items())
+        return 100 * (self._done + passed) / max(sum(self.expected.values()), 1e-9)
 
     def _line(self, name: str, report: Path, start: float) -> str:
         lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
-        line = f"{name} {time.monotonic() - start:6.1f} s  {lines[-1] if lines else ''}".rstrip()
-        # a line that wraps could not be cleared
-        return (line[: shutil.get_terminal_size().columns - 1] if self.terminal else line) + "\n"
+        return f"{name} {time.monotonic() - start:.0f} s {lines[-1] if lines else ''}".rstrip()
 
     def _clear(self) -> None:
         if self.terminal and self._drawn:

@@ -17,7 +17,7 @@ from patchlib.support.suggest import unknown_name
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-NEEDS = "needs.yaml"
+NEEDS, MINUTES = "needs.yaml", "minutes.yaml"
 TOLERANCE = "tolerance="
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -100,6 +100,15 @@ def needs(notebooks: Sequence[Path]) -> dict[Path, set[Path]]:
         path: {other for other in notebooks for pattern in known.get(path.stem, ()) if fnmatch(other.stem, pattern)}
         for path in notebooks
     }
+
+
+def minutes(notebooks: Sequence[Path]) -> dict[str, float]:
+    """How long each of them takes in a first run, as far as ``minutes.yaml`` beside them says."""
+    known: dict[str, float] = {}
+    for folder in {path.parent for path in notebooks}:
+        if (folder / MINUTES).exists():
+            known |= yaml.safe_load((folder / MINUTES).read_text(encoding="utf-8"))
+    return {path.stem: known[path.stem] for path in notebooks if path.stem in known}
 
 
 def saved(notebook: Path, figures: Path) -> list[str]:

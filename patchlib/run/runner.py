@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from patchlib import benchmarks, profiles
 from patchlib.download import presence
-from patchlib.run import changes, notebooks, readme
+from patchlib.run import changes, executed, notebooks, readme
 from patchlib.run.display import Display
 from patchlib.session import Profile
 from patchlib.support import machine, paths, provenance
@@ -74,8 +74,8 @@ class Run:
 
     @property
     def clock(self) -> Path:
-        """File of how long each notebook took when it last ran."""
-        return paths.cache() / "runs" / f"{Path(self.profile).stem}.json"
+        """File of how long each notebook took when it last ran, and of what it was then."""
+        return paths.cache() / "runs" / f"{Path(self.profile).stem}-times.json"
 
 
 def reproduce(run: Run, dry_run: bool = False) -> int:
@@ -83,7 +83,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
 
     Args:
         run: what to run, checked as a whole before anything starts.
-        dry_run: only print what would run, and how long it took last time.
+        dry_run: only print what would run, how long it took last time, and whether what it computed then can be read.
 
     Returns:
         0, or 1 if a notebook failed.
@@ -103,28 +103,33 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
     _check_folder(settings)
     chosen = notebooks.select(run.only, run.folder or paths.notebooks())
-    profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
-    given = notebooks.changes(chosen, {**profile, **run.overrides})
-    seconds = provenance.read_json(run.clock) if run.clock.exists() else {}
+    clock = provenance.read_json(run.clock) if run.clock.exists() else {}
+    seconds = {name: 60.0 * long for name, long in notebooks.minutes(chosen).items()} if run.is_plain else {}
+    seconds |= {name: last["seconds"] for name, last in clock.items()}
     print(
         f"profile {settings.name}: {settings.label}, encoder {settings.encoder}, {counted(len(chosen), 'notebook')}"
         f"{_estimate(chosen, seconds, run.at_once)}",
         flush=True,
     )
+    profile = {} if run.profile == DEFAULT_PROFILE else {"profile": run.profile}  # the pages' own; a session has none
+    given = notebooks.changes(chosen, {**profile, **run.overrides})
     absent = presence.missing(settings.benchmark, settings.benchmark_options)
     if dry_run:
         print(f"would fetch {absent}\n" if absent else "", end="")
         for path in chosen:
-            known = f"  {seconds[path.stem]:.0f} s last time" if path.stem in seconds else ""
-            print(f"  {path.stem}{known}  {given[path] or ''}".rstrip())
+            told = _told(clock.get(path.stem), executed.code(path, given[path]), seconds.get(path.stem))
+            print(f"  {path.stem}  {told}  {given[path] or ''}".rstrip())
         print(f"would write notebooks to {_short(_home(run, chosen[0]))}, figures to {_short(run.figures)}")
         return 0
     if absent:  # once, here: not by whichever notebook comes first
         presence.load(settings.benchmark, settings.benchmark_options, settings.download)
     before = changes.contents(run.figures)
-    failed = [path.stem for path, went_well in _all(run, chosen, given, seconds) if not went_well]
+    ended = list(_all(run, chosen, given, seconds, clock))
+    failed = [path.stem for path, went_well in ended if not went_well]
     if run.in_place and not failed:
         readme.refresh()
+    for path in (path for path, went_well in ended if went_well and run.is_plain):  # last: pages read one another's
+        executed.keep(path, notebooks.read(_home(run, path) / path.name))
     written = (
         f"{counted(len(chosen) - len(failed), 'notebook')} in {_short(_home(run, chosen[0]))}, figures and tables in "
     )
@@ -146,7 +151,11 @@ def _check_folder(settings: Profile) -> None:
 
 
 def _all(
-    run: Run, chosen: Sequence[Path], given: Mapping[Path, dict[str, Any]], seconds: dict[str, float]
+    run: Run,
+    chosen: Sequence[Path],
+    given: Mapping[Path, dict[str, Any]],
+    seconds: Mapping[str, float],
+    clock: dict[str, Any],
 ) -> Iterator[tuple[Path, bool]]:
     """Run the notebooks, as many at a time as may be and each after those that it needs; whether each went well."""
     needs = notebooks.needs(chosen)
@@ -154,7 +163,7 @@ def _all(
     waiting = sorted(chosen, key=lambda path: -seconds.get(path.stem, float("inf")))
     width, running = max(len(path.stem) for path in chosen), dict[Future[_Ended], Path]()
     kernels = _Kernels()
-    with ThreadPoolExecutor(run.at_once) as pool, Display() as display, kernels:
+    with ThreadPoolExecutor(run.at_once) as pool, Display(_shares(chosen, seconds)) as display, kernels:
         while waiting or running:
             for path in [path for path in waiting if not needs[path] & {*waiting, *running.values()}]:
                 if len(running) < run.at_once:
@@ -166,8 +175,9 @@ def _all(
                 label = f"[{len(chosen) - len(waiting) - len(running)}/{len(chosen)}] {path.stem:<{width}}"
                 display.say(f"{label} {result.seconds:6.1f} s  {result.text}".rstrip())
                 if result.went_well:
-                    seconds[path.stem] = round(result.seconds, 1)
-                    provenance.write_json(run.clock, seconds)
+                    of = executed.code(path, given[path])
+                    clock[path.stem] = {"seconds": round(result.seconds, 1), "of": of}
+                    provenance.write_json(run.clock, clock)
                 yield path, result.went_well
 
 
@@ -254,8 +264,22 @@ def _home(run: Run, path: Path) -> Path:
     return path.parent if run.in_place else run.build / "notebooks"
 
 
+def _shares(chosen: Sequence[Path], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds that each notebook should take; one of which nothing is known, as long as the others' mean."""
+    known = [seconds[path.stem] for path in chosen if path.stem in seconds]
+    return {path.stem: seconds.get(path.stem, sum(known) / len(known) if known else 1.0) for path in chosen}
+
+
+def _told(last: Mapping[str, Any] | None, now: str, seconds: float | None) -> str:
+    """What is known of a notebook that would run: its last time here, or its first anywhere."""
+    if last is None:
+        return "not run here yet" + (f", {seconds:.0f} s where it was written" if seconds else "")
+    unchanged = last["of"] == now
+    return f"{seconds:.0f} s last time, " + ("its results are in the cache" if unchanged else "other code or settings")
+
+
 def _estimate(chosen: Sequence[Path], seconds: Mapping[str, float], jobs: int) -> str:
-    """How long the notebooks should take, if all of them have run here before."""
+    """How long the notebooks should take, if something is known of each."""
     if not {path.stem for path in chosen} <= seconds.keys():
         return ""
     known = [seconds[path.stem] for path in chosen]

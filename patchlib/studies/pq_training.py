@@ -5,6 +5,7 @@ of the index with all lists probed does.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from patchlib import boxes as box_ops
 from patchlib import metrics, search
 from patchlib.benchmarks.benchmark import Benchmark
 from patchlib.features import FeatureSet
-from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads
+from patchlib.pq.index import BLOCK, PatchIndex, faiss_threads, identity
 from patchlib.pq.training import IndexSpec, train
 from patchlib.studies import bootstrap, compression
+from patchlib.support import files, provenance
 
 MOST = 8192  # vectors a codebook is trained on here; more change little and take long
 SAMPLED = 3000  # vectors of each kind whose loss is measured
@@ -78,9 +80,24 @@ def score(
     nlist: int,
     k: int | None = None,
 ) -> pd.DataFrame:
-    """Scores per query of a database coded with a :func:`codebook` of one of the sets; ``k`` is the depth of AP."""
-    ranking = rank(database, codebook(sets, trial, nlist), k)
-    return metrics.evaluate(ranking, benchmark, database, k)
+    """Scores per query of a database coded with a :func:`codebook` of one of the sets; ``k`` is the depth of AP.
+
+    Computed once for a codebook, a database and a library, then read from the cache.
+    """
+    import faiss
+
+    book = codebook(sets, trial, nlist)
+    seen = {"codebook": faiss.serialize_index(book.index), "queries": database.query_descriptors}
+    config: dict[str, Any] = {
+        name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in seen.items()
+    }
+    config |= {"features": identity(database), "benchmark": benchmark.hash, "k": k, "library": provenance.library()}
+
+    def columns() -> dict[str, NDArray[Any]]:
+        table = metrics.evaluate(rank(database, book, k), benchmark, database, k)
+        return {name: np.array(values.tolist()) for name, values in table.items()}
+
+    return pd.DataFrame(files.kept_arrays("scores", config, columns))
 
 
 def per_query(scores: Mapping[Trial, pd.DataFrame], name: str, vectors: int, m: int) -> pd.Series:

@@ -1,12 +1,18 @@
-"""Folders that one run writes at a time, and disks that are full."""
+"""Folders that one run writes at a time, arrays that are computed once, and disks that are full."""
+
+from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from patchlib.support import progress
+from patchlib.support import paths, progress, provenance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @contextmanager
@@ -38,6 +44,35 @@ def made_once(path: Path) -> Iterator[bool]:
         return
     with locked(path.parent):
         yield not path.exists()
+
+
+def kept_arrays(
+    kind: str,
+    config: Mapping[str, Any],
+    make: Callable[[], Mapping[str, NDArray[Any]]],
+    folder: str | Path | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Arrays from disk, or made and written there: they are computed once for each configuration.
+
+    Args:
+        kind: of the file ``<kind>-<hash of config>.npz``.
+        config: everything that decides the arrays.
+        make: computes them, by name.
+        folder: of the file; None = that of the kind in the cache.
+    """
+    import numpy as np
+
+    path = Path(folder or paths.cache() / kind) / f"{kind}-{provenance.config_hash(config)}.npz"
+    text = provenance.canonical_json(config)
+    if path.exists():
+        with np.load(path) as file:
+            if str(file["config"]) == text:
+                return {name: file[name] for name in file.files if name != "config"}
+    arrays = dict(make())
+    with provenance.atomic_write(path) as file:
+        contents: dict[str, Any] = {**arrays, "config": text}
+        np.savez(file, **contents)
+    return arrays
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""The machine this process runs on: its cores, its processor, and how long a call takes on it."""
+"""The machine this process runs on: its cores, its processor, how long a call takes on it, or may take."""
 
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +37,27 @@ def processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = {line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")}
     return ", ".join(sorted(names)) or platform.processor() or platform.machine()
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call gives, within so many seconds: one that waits for another machine may have no clock of its own.
+
+    Raises:
+        TimeoutError: it has given nothing by then; its thread goes on until it does, or until the process ends.
+    """
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"no whole answer within {seconds:.0f} s") from error
 
 
 class Stopwatch:

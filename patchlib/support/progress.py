@@ -1,7 +1,8 @@
 """One progress line for every long step, wherever the code runs.
 
-By hand: a tqdm bar on stderr that goes away when done. A notebook's kernel under the runner has no terminal:
-``PATCHLIB_PROGRESS`` then names a file, to which lines are appended and which the runner shows. ``off`` is silence.
+By hand: a tqdm bar on stderr that goes away when done; where stderr is a log file, a line every ten seconds. A
+notebook's kernel under the runner has no terminal: ``PATCHLIB_PROGRESS`` then names a file, to which lines are appended
+and which the runner shows. ``off`` is silence.
 """
 
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-INTERVAL = 1.0  # seconds between two lines in the file
+INTERVAL, LOG_INTERVAL = 1.0, 10.0  # seconds between two lines in that file, and in a log
 
 
 class Progress(Protocol):
@@ -34,6 +35,9 @@ def track(label: str, total: int | None, unit: str = "it") -> Iterator[Progress]
     if target and target != "off":
         with open(target, "a", encoding="utf-8") as file:
             yield _Lines(file, label, total, unit)
+        return
+    if target != "off" and not sys.stderr.isatty() and "ipykernel" not in sys.modules:  # a notebook shows bars
+        yield _Log(sys.stderr, label, total, unit)
         return
     from tqdm import tqdm
 
@@ -63,9 +67,27 @@ class _Lines:
     def update(self, n: int = 1) -> None:
         self.done += n
         now = time.monotonic()
-        if self.done != self.total and now - self.written < INTERVAL:
+        if not self.due(now):
             return
-        self.written = now
         rate = self.done / max(now - self.start, 1e-9)
         self.file.write(f"{self.label}: {self.done}/{self.total or '?'} {self.unit} ({rate:.1f}/s)\n")
         self.file.flush()
+
+    def due(self, now: float) -> bool:
+        """Whether to write a line; the end of a step has one."""
+        if self.done != self.total and now - self.written < INTERVAL:
+            return False
+        self.written = now
+        return True
+
+
+class _Log(_Lines):
+    """The same for a log, which stays: a line every ten seconds, however many steps have begun and ended meanwhile."""
+
+    last = -LOG_INTERVAL  # line of any step
+
+    def due(self, now: float) -> bool:
+        if now - _Log.last < LOG_INTERVAL:
+            return False
+        _Log.last = now
+        return True

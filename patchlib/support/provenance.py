@@ -10,8 +10,10 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +41,16 @@ def plain(obj: Any) -> Any:
 def config_hash(obj: Any) -> str:
     """Eight hex digits of the SHA-256 of ``canonical_json(obj)``."""
     return hashlib.sha256(canonical_json(obj).encode()).hexdigest()[:8]
+
+
+@cache
+def library() -> str:
+    """Hash of the package's files and of the names and versions of all packages: same library, same numbers."""
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    contents = {path.relative_to(package).as_posix(): sha256_file(path) for path in files}
+    installed = sorted({path.name for folder in sys.path for path in Path(folder).glob("*.dist-info")})
+    return hashlib.sha256(canonical_json([contents, installed]).encode()).hexdigest()
 
 
 def sha256_file(path: str | Path) -> str:

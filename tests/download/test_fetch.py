@@ -152,6 +152,12 @@ def test_what_never_gets_better(web, url, get, out, behaviour, message):
     assert (out / "file.bin").read_bytes() == b"old"
 
 
+def test_a_header_that_drips_sends_us_to_the_mirror(web, url, get):
+    web.script["/file.bin"] = [servers.drip_header] * QUICK.attempts
+    assert get(url, f"{web.url}/elsewhere.bin") == (BODY, f"{web.url}/elsewhere.bin")
+    assert not web.script["/file.bin"]
+
+
 def test_a_path_is_copied_and_checked(tmp_path, get):
     copy = str(tmp_path / "copy.bin")
     (tmp_path / "copy.bin").write_bytes(BODY)
@@ -221,6 +227,7 @@ def test_two_versions_of_a_file_are_not_spliced(web, url, get):
         (lambda handler, body: handler.head(206, 0, Content_Range="bytes 5-9/10"), "answers 206"),
         (lambda handler, body: handler.head(302, 0, Location="http://[::"), "file.bin"),
         (lambda handler, body: handler.head(503, 0, Retry_After="\u00b2"), "answers 503|Retry"),
+        (lambda handler, body: handler.head(200, None, Content_Length="\u00b2"), "file.bin"),
     ],
 )
 def test_what_is_not_the_file_sends_us_to_the_mirror(web, url, get, out, behaviour, reason):

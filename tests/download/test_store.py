@@ -326,6 +326,7 @@ def test_a_damaged_list_of_checksums(web, tmp_path, listed):
 
 def test_files_of_a_directory_page(web, tmp_path):
     page = '<a href="../">up</a><a href="b%20b.hdf5">b</a><a href="a.hdf5">a</a><a href="http://else.org/c.hdf5">c</a>'
+    page += '<a href="a.hdf5?x=1">a, too</a><a href="nul%00.hdf5">no name</a>'
     page += '<a href="sub/">s</a><a href="?C=N">sort</a><a href="readme.txt">r</a>'
     web.script["/f/"] = [servers.other(page.encode(), Content_Type="text/html")] * 2
     web.files |= {"/f/a.hdf5": b"a", "/f/b%20b.hdf5": b"b"}

@@ -1,5 +1,6 @@
 """Extraction: the plain loop's numbers, the same bytes whatever happens, and every fault named."""
 
+import dataclasses
 import errno
 import os
 import subprocess
@@ -113,6 +114,31 @@ def test_other_settings_are_another_set(change: dict, tiny: Benchmark, tmp_path:
     encoder = encoder_of(mean_colour, 3, name=change.get("encoder", "stub"))
     other = features.extract(tiny, change.get("strategy", "L1"), encoder, tmp_path, **options)
     assert other.meta["name"] != first.meta["name"] and other.meta["hash"] != first.meta["hash"]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_an_image_that_another_set_describes_is_taken_from_it(
+    tiny: Benchmark, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    alone = dataclasses.replace(COLOUR, config={"name": "alone", "runtime": "onnxruntime"})
+    some = tiny.subset(images=[1, 3, 4, 6])
+    features.extract(some, "L1", alone, tmp_path / "a", workers=1)
+    decoded.clear()
+    whole = features.extract(tiny, "L1", alone, tmp_path / "a", workers=2)
+    described = {name for name in decoded if name.startswith("database")}
+    assert described == {"database/000.png", "database/002.png", "database/005.png"}
+    fresh = features.extract(tiny, "L1", alone, tmp_path / "b")
+    assert content(whole, tmp_path / "a") == content(fresh, tmp_path / "b")
+
+    Image.new("RGB", (40, 32), "red").save(tiny.image_path(3))
+    decoded.clear()
+    changed = features.extract(tiny.subset(images=[3, 4]), "L1", alone, tmp_path / "a")
+    assert sum(decoded.values()) == len(tiny.queries) + 1
+    assert (changed.descriptors[changed.rows(0)] != whole.descriptors[whole.rows(3)]).any()
+    decoded.clear()
+    features.extract(tiny.subset(images=[4]), "L0", alone, tmp_path / "a")  # other regions
+    features.extract(tiny.subset(images=[4]), "L1", COLOUR, tmp_path / "a")  # of torch the last bit may differ
+    assert sum(decoded.values()) == 2 * (len(tiny.queries) + 1)
 
 
 @pytest.mark.usefixtures("small_shards")

@@ -1,6 +1,7 @@
 """The runner, on small notebooks with real kernels."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -12,9 +13,10 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import yaml
 from nbformat import v4
 
-from patchlib.run import changes, display, notebooks, runner
+from patchlib.run import changes, display, executed, notebooks, runner
 from patchlib.support import paths
 
 PARAMETERS = 'profile = "builtin"  # settings\nencoder = None  # of the profile\nworkers = None  # cores'
@@ -155,14 +157,19 @@ def test_a_dry_run_only_says_what_would_run(tmp_path: Path, capsys: pytest.Captu
     write(tmp_path / "00_a.ipynb")
     run = runner.Run(overrides=PLAIN, out=tmp_path / "out", folder=tmp_path)
     assert runner.reproduce(run, dry_run=True) == 0
-    assert "00_a  {'encoder': 'colour-histogram'}" in capsys.readouterr().out
+    assert "00_a  not run here yet  {'encoder': 'colour-histogram'}" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
     run.clock.parent.mkdir()
-    run.clock.write_text('{"00_a": 130.4}')
+    page = tmp_path / "00_a.ipynb"
+    run.clock.write_text(json.dumps({"00_a": {"seconds": 130.4, "of": executed.code(page, PLAIN)}}))
     runner.reproduce(run, dry_run=True)
     shown = capsys.readouterr().out
-    assert "1 notebook, about 2 min\n" in shown and "00_a  130 s last time  {" in shown
+    assert "1 notebook, about 2 min\n" in shown
+    assert "00_a  130 s last time, its results are in the cache  {" in shown
+    write(page, "a_change = 1")
+    runner.reproduce(run, dry_run=True)
+    assert "00_a  130 s last time, other code or settings  {" in capsys.readouterr().out
 
 
 def test_a_dry_run_looks_for_the_benchmarks_folder(tmp_path: Path) -> None:
@@ -232,6 +239,58 @@ def test_notebooks_run_side_by_side_but_after_those_they_need(tmp_path: Path, jo
     assert paths.cache() in run.clock.parents and "1_last" in run.clock.read_text()
 
 
+def test_the_longest_starts_first_where_no_earlier_run_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "minutes.yaml").write_text("00_a: 1\n01_b: 2.5\n")
+    for name in ("00_a", "01_b"):
+        write(tmp_path / f"{name}.ipynb")
+    monkeypatch.setattr(runner.Run, "is_plain", True)
+    runner.reproduce(runner.Run(overrides=PLAIN, out=tmp_path / "out", folder=tmp_path, jobs=1))
+    head, first, second, *_ = capsys.readouterr().out.splitlines()
+    assert head.endswith("2 notebooks, about 4 min") and "01_b" in first and "00_a" in second
+
+
+def test_minutes_are_told_of_pages_that_there_are() -> None:
+    told = yaml.safe_load((paths.notebooks() / notebooks.MINUTES).read_text())
+    assert set(told) <= {path.stem for path in notebooks.select([], paths.notebooks())}
+
+
+def test_an_executed_page_is_known_until_something_that_decides_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.setenv("PATCHLIB_DATA", str(tmp_path / "data"))
+    image, record = tmp_path / "data/set/a.jpg", tmp_path / "figures/fig_x.json"
+    for file in (image, record):
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    page = write(tmp_path / "00_a.ipynb", "1 + 1")
+    assert executed.known(page) is None
+    given = v4.new_code_cell("workers = 2", metadata={"tags": ["injected-parameters"]})
+    done = notebooks.read(page)
+    done.cells[1:] = [given, v4.new_code_cell("1 + 1", outputs=[v4.new_output("stream", text="2\n")])]
+    executed.keep(page, done)
+    assert [cell.outputs for cell in executed.known(page).cells] == [[], done.cells[2].outputs]
+    (tmp_path / "data/another").mkdir()  # of other pages
+    assert executed.known(page) is not None
+    for change, back in (
+        (lambda: image.write_text("{ }"), None),
+        (lambda: record.write_text("{ }"), lambda: record.write_text("{}")),
+        (lambda: monkeypatch.setattr(executed.provenance, "library", lambda: "other"), None),
+        (lambda: monkeypatch.setattr(executed.machine, "kind", lambda: "other"), None),
+        (lambda: write(page, "1 + 2"), None),
+    ):
+        executed.keep(page, done)
+        change()
+        assert executed.known(page) is None
+        if back:
+            back()
+            assert executed.known(page) is not None
+    executed.keep(page, done)
+    assert len(list(paths.cache().glob("runs/*.ipynb"))) == 1
+
+
 def test_pages_that_read_records_say_which_they_need() -> None:
     pages = notebooks.select([], paths.notebooks())
     needs = notebooks.needs(pages)
@@ -258,9 +317,22 @@ def test_long_steps_show_their_last_report(tmp_path: Path, monkeypatch: pytest.M
     reports = {name: tmp_path / name for name in ("00_a", "01_b")}
     for name, report in reports.items():
         report.write_text(f"first of {name}: 1/9\nsecond of {name}: 3/9\n")
-    shown = display.Display(stream := _Terminal())
+    shown = display.Display({"00_a": 1e9, "01_b": 1e9}, stream := _Terminal())
     with shown, shown.at_work("00_a", reports["00_a"]), shown.at_work("01_b", reports["01_b"]):
         while not ("second of 00_a: 3/9" in stream.getvalue() and "second of 01_b: 3/9" in stream.getvalue()):
             shown._ended.wait(0.001)
     assert "first" not in stream.getvalue()
-    assert stream.getvalue().endswith(display.UP * 2 + display.CLEAR)
+    assert stream.getvalue().endswith(display.UP * 3 + display.CLEAR)
+
+
+def test_a_log_gets_one_line_at_a_time_with_the_share_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "LINE_EVERY", 0.001)
+    shown = display.Display({"00_a": 3e9, "01_b": 6e9, "02_c": 3e9}, stream := io.StringIO())
+    with shown.at_work("00_a", tmp_path / "none"):
+        pass
+    with shown, shown.at_work("01_b", tmp_path / "none"), shown.at_work("02_c", tmp_path / "none"):
+        while not stream.getvalue():
+            shown._ended.wait(0.001)
+    assert set(stream.getvalue().splitlines()) == {"25 %  01_b 0 s  02_c 0 s"}

@@ -1,5 +1,8 @@
 """Codebooks on trial, against the index itself and hand arithmetic."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +40,28 @@ def test_coded_database_ranks_as_the_index_does(database: FeatureSet) -> None:
     index = PatchIndex.build(database, training, nlist=2, m=4, seed=3, threads=1)
     expected = metrics.evaluate(index.search(database.query_descriptors), data, database)
     np.testing.assert_allclose(got["ap"], expected["ap"], atol=1e-9)
+
+
+def test_a_trial_is_scored_once(database: FeatureSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path))
+    data = benchmark_of(100, 10, [(q, 10 * q, (0, 0, 50, 50)) for q in range(10)])
+    rows = {"noise": np.random.default_rng(1).standard_normal((600, DIM)).astype(np.float32)}
+    first = pq_training.score(database, data, rows, Trial("noise", 600, 4, 3), nlist=2)
+    ranked, rank = [], pq_training.rank
+    monkeypatch.setattr(pq_training, "rank", lambda *given: ranked.append(given) or rank(*given))
+    again = pq_training.score(database, data, rows, Trial("noise", 600, 4, 3), nlist=2)
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+    direct = metrics.evaluate(rank(database, pq_training.codebook(rows, Trial("noise", 600, 4, 3), 2)), data, database)
+    pd.testing.assert_frame_equal(again, direct, check_exact=True)
+    assert not ranked
+    turned = dataclasses.replace(database, query_descriptors=database.query_descriptors[::-1])
+    for other in (
+        (turned, data, rows, Trial("noise", 600, 4, 3), 2),
+        (database, data, rows, Trial("noise", 600, 4, 4), 2),
+    ):
+        pq_training.score(*other)
+    pq_training.score(database, data, rows, Trial("noise", 600, 4, 3), nlist=2, k=10)
+    assert len(ranked) == 3
 
 
 def test_codebook_draws_its_vectors_with_the_seed(database: FeatureSet) -> None:

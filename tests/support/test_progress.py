@@ -1,5 +1,6 @@
 """Progress of long steps."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,21 @@ def test_states_are_appended_to_the_file_and_the_last_one_is_the_end(
     ]
 
 
+def test_a_log_gets_a_line_every_ten_seconds_of_whatever_is_at_work(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PATCHLIB_PROGRESS")
+    monkeypatch.delitem(progress.sys.modules, "ipykernel", raising=False)
+    monkeypatch.setattr(progress._Log, "last", 100.0)
+    clock = itertools.count(100.0, 0.25)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    for number in range(50):
+        with progress.track(f"step {number}", 1) as bar:  # half a second each
+            bar.update()
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == ["step 20: 1/1 it (4.0/s)", "step 40: 1/1 it (4.0/s)"]
+
+
 def test_off_is_silent_and_the_default_is_a_bar_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,6 +52,7 @@ def test_off_is_silent_and_the_default_is_a_bar_on_stderr(
         bar.update(2)
     assert capfd.readouterr() == ("", "")
     monkeypatch.delenv("PATCHLIB_PROGRESS")
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
     with progress.track("loud", None, "B") as bar:
         bar.update(2000)
     out, err = capfd.readouterr()
