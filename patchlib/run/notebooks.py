@@ -31,7 +31,7 @@ def select(only: Sequence[str], folder: Path) -> list[Path]:
     main = sorted(folder.glob("[0-9]*.ipynb"))
     beside = [path for room in ("course", "appendix") for path in sorted(folder.glob(f"{room}/*.ipynb"))]
     if not main:
-        raise ValueError(f"no notebooks in {folder}: patchlib runs them from a checkout, see README.md")
+        raise ValueError(f"no notebooks in {folder}: they begin with a number, as {paths.FIRST} does")
     known = {path.stem: path for path in (*main, *beside)}
     numbers = {stem.split("_")[0]: path for stem, path in known.items()}
     for name in only:

@@ -21,7 +21,7 @@ COLUMNS, WIDTH = 3, 260  # of the gallery; pixels
 def filled(text: str, figures: Path, source: Path | None = None) -> str:
     """``text`` of the README with every block filled anew from the folder of figures.
 
-    ``source``: folder of the notebooks; None = the checkout's.
+    ``source``: folder of the notebooks; None = those that ship.
 
     Raises:
         FileNotFoundError: a block names a table or figure that no notebook has written.

@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -87,7 +86,6 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
 
 def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
-    shutil.copy(paths.root() / "data_manifest.yaml", tmp_path)
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     said = {"name": "builtin", "label": "built-in benchmark", "encoder": "none"}
     settings = SimpleNamespace(**said, benchmark="procedural", benchmark_options={})
