@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | test | lab | site | search | live | course | slides | data | ...``.
+"""The command line: ``python -m patchlib reproduce | test | lab | site | search | live | course | data | ...``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -101,7 +101,9 @@ def _add_extract(commands: Any) -> None:
 def _add_site(commands: Any) -> None:
     about = {"help": "make a website of executed notebooks", "epilog": "example: patchlib site --profile workshop"}
     site = commands.add_parser("site", allow_abbrev=False, **about)
-    site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks, in a checkout)")
+    site.add_argument(
+        "--profile", default="builtin", metavar="P", help="whose run (a checkout's builtin: what is committed)"
+    )
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
 
