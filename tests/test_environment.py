@@ -1,6 +1,7 @@
 """The files that say what is installed and which commands there are agree with each other and with the code."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -98,6 +99,23 @@ def test_commands_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     said = set(re.findall(r"\bmake ([a-z]+)\b", _code((ROOT / "README.md").read_text())))
     assert {"reproduce", "test"} <= said <= targets
+
+
+def test_the_workflow_runs_what_a_contributor_runs_on_the_oldest_and_a_newer_python() -> None:
+    workflow = yaml.load((ROOT / ".github" / "workflows" / "ci.yml").read_text(), yaml.BaseLoader)
+    (job,) = workflow["jobs"].values()
+    assert {"push", "pull_request"} <= set(workflow["on"])
+    assert job["strategy"]["matrix"] == {"python": ["3.11", "3.13"]}
+    assert f">={job['strategy']['matrix']['python'][0]}" == PROJECT["requires-python"]
+    setup, run = job["steps"][-2:]
+    assert setup["with"] == {"python-version": "${{ matrix.python }}"} and run == {"run": ".ci/run"}
+    assert os.access(ROOT / run["run"], os.X_OK)
+
+
+def test_binder_installs_by_the_pins() -> None:
+    lines = (ROOT / ".binder" / "requirements.txt").read_text().splitlines()
+    assert lines[-2:] == ["--constraint ../constraints.txt", "--editable ."]
+    assert (ROOT / ".binder" / "runtime.txt").read_text().split() == [f"python-{PROJECT['requires-python'][2:]}"]
 
 
 def test_measurements_can_be_started() -> None:
