@@ -116,6 +116,13 @@ def tolerances(notebooks: Sequence[Path]) -> dict[str, float]:
     return allowed
 
 
+def minutes_to_read(notebook: NotebookNode) -> int:
+    """Minutes, in fives: 150 words or ten lines of code each, pictures included."""
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.split("\n")) for cell in code(notebook))
+    return max(5, 5 * round((words / 150 + lines / 10) / 5))
+
+
 def code(notebook: NotebookNode) -> list[NotebookNode]:
     """The code cells of a notebook."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -126,7 +126,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     before = changes.contents(run.figures)
     failed = [path.stem for path, went_well in _all(run, chosen, given, seconds) if not went_well]
     if run.in_place and not failed:
-        readme.refresh()
+        readme.refresh(seconds)
     written = (
         f"{counted(len(chosen) - len(failed), 'notebook')} in {_short(_home(run, chosen[0]))}, figures and tables in "
     )
