@@ -7,6 +7,7 @@ ARGS    ?=
 VENV  := .venv
 RUN   := $(VENV)/bin/python
 PIP   := $(RUN) -m pip install --quiet --disable-pip-version-check
+PINNED := --constraint constraints.txt --editable ".[test,scale,site]"
 # written last: no stamp means that an installation never ended
 STAMP := $(VENV)/.installed
 # a python that has been removed or upgraded away leaves a dangling link behind
@@ -32,19 +33,11 @@ site: $(STAMP)  ## make a website of the executed notebooks (PROFILE=workshop: o
 live: $(STAMP)  ## search by patches in a browser: make the page and serve it to this machine
 	@$(RUN) -m patchlib live --serve 8000 $(ARGS)
 
-# Notebooks run here write their figures under build/ and show no progress: testing changes no committed file.
-test: export PATCHLIB_FIGURES := $(CURDIR)/build/test/figures
-test: export PATCHLIB_PROGRESS := off
-# a file of tests, or a notebook, on each core; its cells stay in order, and measurements are left to make benchmark
-test: SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile -p no:benchmark
 test: $(STAMP)  ## lint, format and type checks, the tests, and the notebooks against their committed outputs
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy
-	$(RUN) -m pytest $(SIDE_BY_SIDE) --nbval --nbval-current-env tests notebooks $(ARGS)
+	@$(RUN) -m patchlib test $(ARGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
-	@$(RUN) -m jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+	@$(RUN) -m patchlib lab $(ARGS)
 
 course: $(STAMP)  ## write the students' pages of the course anew (what was typed into them is gone)
 	@$(RUN) -m patchlib course
@@ -65,12 +58,12 @@ clean:  ## remove what was made here, except the environment and downloads
 	rm -rf build cache .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find patchlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' found; install Python 3.11 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1); patchlib needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "make: $(PYTHON) comes without venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once (a minute or more; 6 GB on Linux)"
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --compile-bytecode --python $(RUN) --editable ".[test,scale,site]" \
-		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test,scale,site]"; }
+	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --compile-bytecode --python $(RUN) $(PINNED) \
+		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) $(PINNED); }
 	@touch $@

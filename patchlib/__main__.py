@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchlib reproduce | extract | search | site | live | course | slides | data | ...``.
+"""The command line: ``python -m patchlib reproduce | test | lab | site | search | live | course | data | ...``.
 
 A user's mistake is one line on standard error and exit code 2; ``--traceback`` shows where it arose.
 """
@@ -67,6 +67,7 @@ def _parser() -> Parser:
     _add_extract(commands)
     _add_site(commands)
     _add_course(commands)
+    _add_tools(commands)
     return parser
 
 
@@ -103,7 +104,9 @@ def _add_extract(commands: Any) -> None:
 def _add_site(commands: Any) -> None:
     about = {"help": "make a website of executed notebooks", "epilog": "example: patchlib site --profile workshop"}
     site = commands.add_parser("site", allow_abbrev=False, **about)
-    site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks)")
+    site.add_argument(
+        "--profile", default="builtin", metavar="P", help="whose run (a checkout's builtin: what is committed)"
+    )
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
 
@@ -116,6 +119,17 @@ def _add_course(commands: Any) -> None:
     slides = commands.add_parser("slides", allow_abbrev=False, **about)
     slides.add_argument("--out", type=Path, metavar="DIR", help="where they go (default: build/slides)")
     slides.set_defaults(run=_slides)
+
+
+def _add_tools(commands: Any) -> None:
+    """Commands that hand everything behind their name on: ``+`` begins no option of theirs, so ``-`` does neither."""
+    for name, run, about in (
+        ("test", _test, "lint, types, tests and notebooks of a checkout; options are pytest's, as in: test -k search"),
+        ("lab", _lab, "open the notebooks in JupyterLab; options are JupyterLab's, as in: lab --no-browser"),
+    ):
+        tool = commands.add_parser(name, help=about, allow_abbrev=False, prefix_chars="+", add_help=False)
+        tool.add_argument("options", nargs="*")
+        tool.set_defaults(run=run)
 
 
 def _add_search(commands: Any) -> None:
@@ -191,7 +205,7 @@ def _site(asked: argparse.Namespace) -> int:
 
     profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)
-    committed = run.is_plain and run.out is None
+    committed = run.is_plain and run.out is None and paths.is_checkout()
     page = site.build(
         paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site", live=True
     )
@@ -214,6 +228,18 @@ def _slides(asked: argparse.Namespace) -> int:
     pages = slides.build((asked.out or paths.root() / "build" / "slides").resolve())
     print("wrote slides; open one in a browser:", *(page.as_uri() for page in pages), sep="\n  ")
     return 0
+
+
+def _test(asked: argparse.Namespace) -> int:
+    from patchlib.run import tools
+
+    return tools.test(asked.options)
+
+
+def _lab(asked: argparse.Namespace) -> int:
+    from patchlib.run import tools
+
+    return tools.lab(asked.options)
 
 
 def _search(asked: argparse.Namespace) -> int:

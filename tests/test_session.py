@@ -71,8 +71,6 @@ def test_tables_and_figures_stand_beside_their_record(run: Session, tmp_path: Pa
 
 
 def test_a_figures_times_are_taken_once_for_what_is_timed(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = paths.figures().parent
-    monkeypatch.setattr(paths, "root", lambda: root)
     run.use(index="abc")
 
     def drawn(time: float, **config: int) -> float:

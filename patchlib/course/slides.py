@@ -29,7 +29,7 @@ def build(out: Path) -> list[Path]:
     from nbconvert import SlidesExporter
 
     exporter = SlidesExporter(
-        template_name="slides", extra_template_basedirs=[str(paths.root() / "site")], exclude_input=True,
+        template_name="slides", extra_template_basedirs=[str(paths.shipped() / "site")], exclude_input=True,
         reveal_url_prefix=REVEAL, reveal_theme="white", reveal_width=str(WIDTH), reveal_height=str(HEIGHT),
     )  # fmt: skip
     pages = []

@@ -34,7 +34,12 @@ def versions() -> Iterator[tuple[Path, str]]:
 
 
 def write() -> list[Path]:
-    """Write the students' versions; what was written into them before is gone. Returns their paths."""
+    """Write the students' versions; what was written into them before is gone. Returns their paths.
+
+    Raises:
+        ValueError: installed from a wheel, whose pages stay as they are.
+    """
+    paths.checkout("writing the students' pages")
     written = []
     for path, text in versions():
         with provenance.atomic_write(path, "w") as file:

@@ -106,12 +106,12 @@ class Entry:
 
 
 def load(path: Path | None = None) -> dict[str, Entry]:
-    """Entries of the manifest (None = ``data_manifest.yaml`` of the checkout) by name, in the file's order.
+    """Entries of the manifest (None = ``data_manifest.yaml`` as it ships) by name, in the file's order.
 
     Raises:
         ValueError: names the file, the entry, the key and the value that is wrong.
     """
-    path = paths.root() / "data_manifest.yaml" if path is None else path
+    path = paths.shipped() / paths.MANIFEST if path is None else path
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         fastjsonschema.compile(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))(content)

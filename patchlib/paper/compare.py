@@ -44,10 +44,10 @@ def records(*folders: Path) -> dict[str, Record]:
     """All records, by item; an earlier folder goes before a later one.
 
     Args:
-        folders: none = where this run writes, then the checkout's ``figures/``.
+        folders: none = where this run writes, then ``figures/`` as they ship.
     """
     by_item: dict[str, Record] = {}
-    for folder in folders or (paths.figures(), paths.root() / "figures"):
+    for folder in folders or (paths.figures(), paths.shipped() / "figures"):
         for path in sorted(folder.glob("*.json")):
             by_item.setdefault(path.stem, provenance.read_json(path))
     return by_item

@@ -38,7 +38,7 @@ def build(out: Path, home: bool = False) -> Path:
     ``home``: whether ``index.html`` lies beside the page, which then links to it.
     """
     encoder = encoders.create(ENCODER)
-    source = paths.root() / "site" / "live"
+    source = paths.shipped() / "site" / "live"
     shutil.copytree(source, out / "live", dirs_exist_ok=True, ignore=shutil.ignore_patterns("live.html"))
     data = out / "live" / "data"
     with provenance.atomic_write(data / "model.onnx") as file:

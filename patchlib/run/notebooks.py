@@ -31,7 +31,7 @@ def select(only: Sequence[str], folder: Path) -> list[Path]:
     main = sorted(folder.glob("[0-9]*.ipynb"))
     beside = [path for room in ("course", "appendix") for path in sorted(folder.glob(f"{room}/*.ipynb"))]
     if not main:
-        raise ValueError(f"no notebooks in {folder}: patchlib runs them from a checkout, see README.md")
+        raise ValueError(f"no notebooks in {folder}: they begin with a number, as {paths.FIRST} does")
     known = {path.stem: path for path in (*main, *beside)}
     numbers = {stem.split("_")[0]: path for stem, path in known.items()}
     for name in only:
@@ -123,6 +123,13 @@ def tolerances(notebooks: Sequence[Path]) -> dict[str, float]:
         tags = [tag.removeprefix(TOLERANCE) for tag in cell.metadata.get("tags", []) if tag.startswith(TOLERANCE)]
         allowed |= {item.name: float(tags[0]) for item in items.saved(cell.source, paths.figures()) if tags}
     return allowed
+
+
+def minutes_to_read(notebook: NotebookNode) -> int:
+    """Minutes, in fives: 150 words or ten lines of code each, pictures included."""
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.split("\n")) for cell in code(notebook))
+    return max(5, 5 * round((words / 150 + lines / 10) / 5))
 
 
 def code(notebook: NotebookNode) -> list[NotebookNode]:

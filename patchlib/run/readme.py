@@ -2,7 +2,7 @@
 
 ``<!-- table_levels -->`` ... ``<!-- /table_levels -->`` holds ``figures/table_levels.md``;
 ``<!-- gallery: fig_levels fig_controlled -->`` ... ``<!-- /gallery -->`` holds thumbnails of these figures, each with a
-link to its notebook.
+link to its notebook. The last two columns of a row about a notebook are minutes: to read, and as it last ran.
 """
 
 import html
@@ -15,34 +15,48 @@ from patchlib.support import items, paths, provenance
 from patchlib.support.items import Item
 
 BLOCK = re.compile(r"<!-- (?P<item>\w+)(?:: (?P<names>[\w ]+))? -->\n.*?<!-- /(?P=item) -->", re.DOTALL)
+ROW = re.compile(r"^(\| \[(\w+)\]\(notebooks/([\w/]+\.ipynb)\) \|.*\|) [^|]* \| ([^|]*) \|$", re.MULTILINE)
+RUNS = {60: "under 1", 300: "1 to 5", 900: "5 to 15"}  # below so many seconds: minutes, coarse as machines differ
 COLUMNS, WIDTH = 3, 260  # of the gallery; pixels
 
 
-def filled(text: str, figures: Path, source: Path | None = None) -> str:
+def filled(text: str, figures: Path, source: Path | None = None, seconds: Mapping[str, float] | None = None) -> str:
     """``text`` of the README with every block filled anew from the folder of figures.
 
-    ``source``: folder of the notebooks; None = the checkout's.
+    Args:
+        text: of the README.
+        figures: folder of what the notebooks saved.
+        source: folder of the notebooks; None = those that ship.
+        seconds: how long notebooks took, by name; what stands there about others stays.
 
     Raises:
         FileNotFoundError: a block names a table or figure that no notebook has written.
     """
 
+    source, seconds = source or paths.notebooks(), seconds or {}
+
+    def row(match: re.Match[str]) -> str:
+        start, name, page, run = match.groups()
+        if name in seconds:
+            run = next((said for limit, said in RUNS.items() if seconds[name] < limit), "over 15")
+        return f"{start} {notebooks.minutes_to_read(notebooks.read(source / page))} | {run} |"
+
     def block(match: re.Match[str]) -> str:
         first, last = match[0].splitlines()[0], f"<!-- /{match['item']} -->"
         if match["names"]:
-            return f"{first}\n{_gallery(match['names'].split(), figures, source or paths.notebooks())}{last}"
+            return f"{first}\n{_gallery(match['names'].split(), figures, source)}{last}"
         file = figures / f"{match['item']}.md"
         if not file.exists():
             raise FileNotFoundError(f"README.md asks for {file.name}, which is not in {figures}; run make notebooks")
         return f"{first}\n{file.read_text(encoding='utf-8')}{last}"
 
-    return BLOCK.sub(block, text)
+    return ROW.sub(row, BLOCK.sub(block, text))
 
 
-def refresh(readme: Path | None = None) -> Path:
-    """Fill the blocks of the README (None = the checkout's) in place; returns its path."""
-    readme = readme or paths.root() / "README.md"
-    provenance.write_changed(readme, filled(readme.read_text(encoding="utf-8"), paths.figures()))
+def refresh(seconds: Mapping[str, float]) -> Path:
+    """Fill the blocks and minutes of the checkout's README in place; returns its path."""
+    readme = paths.root() / "README.md"
+    provenance.write_changed(readme, filled(readme.read_text(encoding="utf-8"), paths.figures(), seconds=seconds))
     return readme
 
 

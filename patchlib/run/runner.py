@@ -45,7 +45,7 @@ class Run:
     only: Sequence[str] = ()  # numbers ("03") or whole names of notebooks; empty = all numbered ones
     out: Path | None = None  # of notebooks and figures; None = build/<profile>, and figures/ for the plain profile
     in_place: bool = False  # refresh the committed notebooks instead
-    folder: Path | None = None  # of the notebooks; None = the checkout's
+    folder: Path | None = None  # of the notebooks; None = those that ship
     jobs: int | None = None  # notebooks at a time; None = one a core, as far as memory goes
 
     @property
@@ -98,6 +98,8 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
         raise ValueError(
             "the committed notebooks show the builtin profile: --in-place takes no profile, --set or --out"
         )
+    if run.in_place:
+        paths.checkout("--in-place")
     if run.jobs is not None and run.jobs < 1:
         raise ValueError(f"jobs is {run.jobs}, expected at least 1")
     settings = profiles.load(run.profile, **{key: run.overrides.get(key) for key in profiles.FIELDS})
@@ -127,7 +129,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     ended = list(_all(run, chosen, given, seconds, clock))
     failed = [path.stem for path, went_well in ended if not went_well]
     if run.in_place and not failed:
-        readme.refresh()
+        readme.refresh(seconds)
     for path in (path for path, went_well in ended if went_well and run.is_plain):  # last: pages read one another's
         executed.keep(path, notebooks.read(_home(run, path) / path.name))
     written = (

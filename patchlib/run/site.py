@@ -64,7 +64,7 @@ def build(source: Path, figures: Path, out: Path, live: bool = False) -> Path:
                 raise ValueError(f"{folder} is in the way, and no site made before; move it, or say --out elsewhere")
             shutil.rmtree(folder)
     stage(source, figures, staged, LIVE if live else "")
-    if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.root() / "site"), os.fspath(staged), os.fspath(out)]):
+    if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.shipped() / "site"), os.fspath(staged), os.fspath(out)]):
         raise ValueError(f"Sphinx could not make the site of {staged}; its message stands above")
     for leftover in (".doctrees", ".buildinfo", "objects.inv", "jupyter_execute"):
         path = out / leftover
@@ -95,8 +95,8 @@ def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
         for item in saved:
             _publish(item, out)
     for name in ("protocols.md", "clusters.md"):
-        shutil.copyfile(paths.root() / "site" / name, out / name)
-    text = (paths.root() / "site" / "index.md").read_text(encoding="utf-8")
+        shutil.copyfile(paths.shipped() / "site" / name, out / name)
+    text = (paths.shipped() / "site" / "index.md").read_text(encoding="utf-8")
     with provenance.atomic_write(out / "index.md", "w") as stream:
         text = text.replace("<!-- opening -->\n", f"{_opening(records, len(files))}\n{first}")
         stream.write(text.replace("<!-- gallery -->\n", "\n".join(gallery)))

@@ -27,7 +27,7 @@ REPEATS = 3  # of a query; the best counts, since other work on the machine only
 
 def recorded(folder: Path | None = None) -> dict[str, Any]:
     """By step ``machine``, ``date``, ``load`` and ``rows``, of the checkout or another folder of figures."""
-    target = (folder or paths.root() / "figures") / RECORD
+    target = (folder or paths.shipped() / "figures") / RECORD
     return provenance.read_json(target) if target.exists() else {}
 
 

@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from patchlib.support import paths
+
 PACKAGES = ("numpy", "pandas", "pillow", "torch", "timm", "open_clip_torch", "faiss-cpu")
 
 
@@ -151,7 +153,9 @@ def record(config: Mapping[str, Any], inputs: Mapping[str, str], profile: str, l
 
 def git_commit() -> str | None:
     """The checkout's commit, with ``+`` behind it when tracked sources differ from it; None outside git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    if not paths.is_checkout():
+        return None  # a repository around it is somebody else's
+    git = ["git", "-C", str(paths.root())]
     try:
         head = subprocess.check_output([*git, "rev-parse", "HEAD"], stderr=subprocess.DEVNULL, text=True).strip()
         asked = [*git, "status", "--porcelain", "--untracked-files=no", "--", ":/*.py"]

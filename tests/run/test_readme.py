@@ -42,6 +42,20 @@ def test_a_gallery_has_rows_of_three(tmp_path: Path) -> None:
     assert readme.filled(text, tmp_path, tmp_path) == text
 
 
+def test_a_row_says_how_long_its_notebook_takes(tmp_path: Path) -> None:
+    cells = [v4.new_markdown_cell("word " * 900), v4.new_code_cell("\n".join(["x = 1"] * 80))]
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "01_one.ipynb")
+    row = "| [01_one](notebooks/01_one.ipynb) | a | b | {read} | {run} |\n| other | a | 1 | - |\n"
+    for seconds, said in (
+        ({}, "-"),
+        ({"01_one": 59}, "under 1"),
+        ({"01_one": 60}, "1 to 5"),
+        ({"01_one": 901}, "over 15"),
+    ):
+        filled = readme.filled(row.format(read=10, run="-"), tmp_path, tmp_path, seconds)
+        assert filled == row.format(read=15, run=said)  # 900 / 150 + 80 / 10 = 14
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [(TEXT, "table_a.md"), ("<!-- gallery: fig_a -->\n<!-- /gallery -->", "fig_a")]
 )

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -89,13 +88,12 @@ def test_a_failure_is_shown_and_the_rest_still_runs(tmp_path: Path, capsys: pyte
 
 def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "notebooks/00_a.ipynb", "print(profile, encoder)")
-    shutil.copy(paths.root() / "data_manifest.yaml", tmp_path)
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     said = {"name": "builtin", "label": "built-in benchmark", "encoder": "none"}
     settings = SimpleNamespace(**said, benchmark="procedural", benchmark_options={})
     monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: settings)
     refreshed = []
-    monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
+    monkeypatch.setattr(runner.readme, "refresh", lambda seconds: refreshed.append([*seconds]))
     run = runner.Run(folder=path.parent, in_place=True)
 
     assert runner.reproduce(run) == 0
@@ -106,7 +104,7 @@ def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch
     assert notebook.cells[1].outputs[0].text == "builtin None\n"
     assert notebook.metadata.keys() == {"kernelspec", "language_info"}
     assert [cell.metadata for cell in notebook.cells] == [{"tags": ["parameters"]}, {"tags": []}]
-    assert refreshed == ["README.md"]
+    assert refreshed == [["00_a"]]
     assert runner.reproduce(run) == 0
     assert path.read_bytes() == once
     assert not (tmp_path / "build").exists()
