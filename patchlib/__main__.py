@@ -103,6 +103,10 @@ def _add_site(commands: Any) -> None:
     site.add_argument("--profile", default="builtin", metavar="P", help="whose run (builtin: the committed notebooks)")
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
+    archive = commands.add_parser("archive", help="bundle the checkout for a DOI archive", allow_abbrev=False)
+    archive.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/archive)")
+    archive.add_argument("--features", action="store_true", help="with the features in the cache")
+    archive.set_defaults(run=_archive)
 
 
 def _add_course(commands: Any) -> None:
@@ -180,16 +184,27 @@ def _use(scheduler: str | None) -> None:
 
 def _site(asked: argparse.Namespace) -> int:
     from patchlib import profiles
+    from patchlib.course import slides
     from patchlib.run import runner, site
-    from patchlib.support import paths
+    from patchlib.support import paths, provenance
 
     profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)
     committed = run.is_plain and run.out is None
-    page = site.build(
-        paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site", live=True
-    )
+    source = paths.notebooks() if committed else run.build / "notebooks"
+    seconds = provenance.read_json(run.clock) if run.clock.exists() else {}
+    page = site.build(source, run.figures, run.build / "site", live=True, slides=committed, seconds=seconds)
+    if committed:
+        slides.build(page.parent / "slides")
     print(f"wrote the site; open {page.as_uri()}")
+    return 0
+
+
+def _archive(asked: argparse.Namespace) -> int:
+    from patchlib.run import archive
+    from patchlib.support import paths
+
+    print(f"wrote {archive.build(asked.out or paths.root() / 'build' / 'archive', asked.features)}")
     return 0
 
 
