@@ -7,7 +7,7 @@ ARGS    ?=
 VENV  := .venv
 RUN   := $(VENV)/bin/python
 PIP   := $(RUN) -m pip install --quiet --disable-pip-version-check
-PINNED := --constraint constraints.txt --editable ".[test,scale,site]"
+PINNED := --constraint constraints.txt --editable ".[test,scale,site,heif]"
 # written last: no stamp means that an installation never ended
 STAMP := $(VENV)/.installed
 # a python that has been removed or upgraded away leaves a dangling link behind

@@ -109,6 +109,10 @@ def _add_site(commands: Any) -> None:
     )
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
+    archive = commands.add_parser("archive", help="bundle the checkout for a DOI archive", allow_abbrev=False)
+    archive.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/archive)")
+    archive.add_argument("--features", action="store_true", help="with the features in the cache")
+    archive.set_defaults(run=_archive)
 
 
 def _add_course(commands: Any) -> None:
@@ -200,16 +204,26 @@ def _use(scheduler: str | None) -> None:
 
 def _site(asked: argparse.Namespace) -> int:
     from patchlib import profiles
+    from patchlib.course import slides
     from patchlib.run import runner, site
     from patchlib.support import paths
 
     profiles.load(asked.profile)  # an unknown one is a mistake
     run = runner.Run(profile=asked.profile, out=asked.out)
     committed = run.is_plain and run.out is None and paths.is_checkout()
-    page = site.build(
-        paths.notebooks() if committed else run.build / "notebooks", run.figures, run.build / "site", live=True
-    )
+    source = paths.notebooks() if committed else run.build / "notebooks"
+    page = site.build(source, run.figures, run.build / "site", live=True, slides=committed)
+    if committed:
+        slides.build(page.parent / "slides")
     print(f"wrote the site; open {page.as_uri()}")
+    return 0
+
+
+def _archive(asked: argparse.Namespace) -> int:
+    from patchlib.run import archive
+    from patchlib.support import paths
+
+    print(f"wrote {archive.build(asked.out or paths.root() / 'build' / 'archive', asked.features)}")
     return 0
 
 

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,18 @@ WIDE = 65_535  # the largest sample of 16 bits
 NEAR = 8  # of 255, in each channel
 BLOCK = 64  # regions resized at a time: thousands of proposals need no memory for all of them
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")  # no EPS, which would start a program
+HEIF = find_spec("pillow_heif") is not None  # photographs of phones, by the extra of that name
 # what Pillow's decoders and the reader of tar files raise on damaged files
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error),
     *(Image.DecompressionBombError, tarfile.TarError),
 )
+
+if HEIF:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    FORMATS += ("HEIF",)
 
 
 class ImageError(ValueError):

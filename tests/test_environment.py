@@ -23,7 +23,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = [Requirement(text) for texts in (PROJECT["dependencies"], *EXTRAS.values()) for text in texts]
 INSTALLED = {  # what make installs
     canonicalize_name(Requirement(text).name)
-    for texts in (PROJECT["dependencies"], EXTRAS["test"], EXTRAS["scale"], EXTRAS["site"])
+    for texts in (PROJECT["dependencies"], EXTRAS["test"], EXTRAS["scale"], EXTRAS["site"], EXTRAS["heif"])
     for text in texts
 }
 # run as commands or plug-ins, or pinned for others: timm and open_clip need the torchvision that fits torch; or weights
@@ -41,6 +41,7 @@ NEVER_IMPORTED = {
     "onnxscript",
     "pytest-xdist",
     "ruff",
+    "sphinx-copybutton",
     "torchvision",
 }
 

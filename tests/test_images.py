@@ -304,3 +304,14 @@ def test_two_colons_in_a_name(tmp_path: Path) -> None:
     Image.new("RGB", (5, 7)).save(path := tmp_path / "a::b.png")
     assert images.size(path) == images.read(path).size == (5, 7)
     assert images.file_of(path) == str(path) and images.file_of("x.tar::a/b.jpg") == "x.tar"
+
+
+def test_photographs_of_phones_are_read_upright_with_the_package_for_them(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    tall = Image.fromarray(np.repeat(np.repeat(COLOURS, 20, 0), 20, 1))
+    pillow_heif.from_pillow(tall).save(tmp_path / "photo.HEIC", exif=exif.tobytes(), quality=-1)
+    assert images.size(tmp_path / "photo.HEIC") == images.read(tmp_path / "photo.HEIC").size == (60, 80)
+    upright = np.asarray(tall.transpose(Image.Transpose.ROTATE_270), int)
+    assert np.abs(pixels(tmp_path / "photo.HEIC").astype(int) - upright).mean() < 4

@@ -17,8 +17,10 @@ from patchlib.support import paths
 from patchlib.support.provenance import atomic_write, config_hash
 from patchlib.support.wording import counted
 
+HEIF = (".heic", ".heif")  # photographs of phones, which Pillow reads with a package more
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"))
-PHONES = (".heic", ".heif", ".avif")  # photographs that Pillow does not read
+SUFFIXES |= {*HEIF} if images.HEIF else set()
+PHONES = (*HEIF, ".avif")  # left out with a word where they are not read
 SMALLEST = 4  # pixels of a side, for the cells of L3
 STAMP, SIZE = ["bytes", "modified"], ["width", "height"]
 CACHE_FROM = 1000  # below that many images, reading the headers again is faster than a person notices
@@ -62,8 +64,10 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
                 path = (Path(base) / name).relative_to(folder).as_posix()
                 (pictures if Path(name).suffix.lower() in SUFFIXES else others).append(path)
     if unread := sorted(path for path in others if path.lower().endswith(PHONES)):
+        known = any(path.lower().endswith(HEIF) for path in unread)
+        remedy = "pip install pillow-heif, or save them as JPEG" if known else "save them as JPEG"
         told = f"{counted(len(unread), 'photograph')} left out, of a format that is not read: {first_three(unread)}"
-        warnings.warn(f"{folder}: {told}; save them as JPEG", stacklevel=3)
+        warnings.warn(f"{folder}: {told}; {remedy}", stacklevel=3)
     return sorted(pictures), sorted(others)
 
 

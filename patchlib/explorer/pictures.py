@@ -64,10 +64,13 @@ def overview(answer: Answer, image: int) -> Figure:
     return fig
 
 
-def draw_patches(fig: Figure | SubFigure, answer: Answer, image: int) -> None:
-    """The scores of all patches of one image, a grid each."""
+def draw_patches(fig: Figure | SubFigure, answer: Answer, image: int, rows: int = 1) -> None:
+    """The scores of all patches of one image, a grid each, in so many rows."""
     patches = answer.patches(image)
-    axes = fig.subplots(1, max(1, patches["grid"].nunique()), squeeze=False)[0]
-    charts.heat_maps.patches(axes, answer.benchmark, image, patches)
+    grids = max(1, patches["grid"].nunique())
+    axes = fig.subplots(min(rows, grids), -(-grids // rows), squeeze=False).ravel()
+    charts.heat_maps.patches(axes[:grids], answer.benchmark, image, patches)
+    for spare in axes[grids:]:
+        spare.set_axis_off()
     name = answer.benchmark.images["image_id"].iloc[image]
     fig.suptitle(f"score of every patch of {name}; the winning one framed", fontsize=7)

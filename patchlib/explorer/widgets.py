@@ -53,8 +53,11 @@ class Explorer:
         self.upload = widgets.FileUpload(accept="image/*", description="your photo", tooltip="search for a photo")
         self.back, self.forward = (widgets.Button(description=text, layout={"width": "40px"}) for text in "◀▶")
         self.pages, self.status, self.table = widgets.Label(), widgets.HTML(), widgets.HTML()
-        self.queries, self.results = widgets.HBox(layout=WRAP), widgets.HBox(layout=WRAP)
-        self.heat = widgets.Image(format="jpeg", layout={"width": "680px", "max_width": "100%"})
+        self.queries = widgets.HBox(layout=WRAP)
+        self.results = widgets.HBox(
+            layout={**WRAP, "flex": "1 1 0", "min_width": "300px", "align_content": "flex-start"}
+        )
+        self.heat = widgets.Image(format="jpeg", layout={"width": "400px", "max_width": "100%"})
         self.log = widgets.Output()
         self.view = self._arrange()
         self._question: Callable[[Setup], Answer] = partial(session.ask, query=query)
@@ -72,12 +75,13 @@ class Explorer:
     def _arrange(self) -> widgets.VBox:
         benchmark, encoder, level, index = self.controls.values()
         table = widgets.Box([self.table], layout={"max_height": "230px", "overflow": "auto", "min_width": "310px"})
-        what, how, pages, scores = (
+        what, how, pages = (
             widgets.HBox(row, layout=WRAP)
-            for row in ([benchmark, encoder, self.upload], [level, index], [self.back, self.pages, self.forward],
-                        [self.heat, table])
-        )  # fmt: skip
-        return widgets.VBox([what, how, pages, self.queries, self.status, self.results, scores, self.log])
+            for row in ([benchmark, encoder, self.upload], [level, index], [self.back, self.pages, self.forward])
+        )
+        scores = widgets.VBox([self.heat, table])  # beside the results: a click shows there what it asked for
+        found = widgets.HBox([self.results, scores])
+        return widgets.VBox([what, how, pages, self.queries, self.status, found, self.log])
 
     def _connect(self) -> None:
         for control in self.controls.values():
@@ -153,8 +157,8 @@ class Explorer:
 
     def _inspect(self, image: int) -> None:
         """Show the scores of all patches of an image, as maps and as a table."""
-        self.image, figure = image, Figure(figsize=(plots.PAGE, 2.1), layout="constrained")
-        pictures.draw_patches(figure, self.answer, image)
+        self.image, figure = image, Figure(figsize=(4, 4), layout="constrained")
+        pictures.draw_patches(figure, self.answer, image, rows=2)
         self.heat.value = plots.jpeg(figure)
         scores = self.answer.patches(image)[["patch", "score", "iou"]]
         scores = scores.sort_values("score", ascending=False, kind="stable")

@@ -2,7 +2,8 @@
 
 ``<!-- table_levels -->`` ... ``<!-- /table_levels -->`` holds ``figures/table_levels.md``;
 ``<!-- gallery: fig_levels fig_controlled -->`` ... ``<!-- /gallery -->`` holds thumbnails of these figures, each with a
-link to its notebook. The last two columns of a row about a notebook are minutes: to read, and as it last ran.
+link to its notebook. The last two columns of a row about a notebook are minutes: to read, and of a first run
+(``notebooks/minutes.yaml``).
 """
 
 import html
@@ -16,29 +17,29 @@ from patchlib.support.items import Item
 
 BLOCK = re.compile(r"<!-- (?P<item>\w+)(?:: (?P<names>[\w ]+))? -->\n.*?<!-- /(?P=item) -->", re.DOTALL)
 ROW = re.compile(r"^(\| \[(\w+)\]\(notebooks/([\w/]+\.ipynb)\) \|.*\|) [^|]* \| ([^|]*) \|$", re.MULTILINE)
-RUNS = {60: "under 1", 300: "1 to 5", 900: "5 to 15"}  # below so many seconds: minutes, coarse as machines differ
+RUNS = {1: "under 1", 5: "1 to 5", 15: "5 to 15"}  # below so many minutes: coarse, as machines differ
 COLUMNS, WIDTH = 3, 260  # of the gallery; pixels
 
 
-def filled(text: str, figures: Path, source: Path | None = None, seconds: Mapping[str, float] | None = None) -> str:
+def filled(text: str, figures: Path, source: Path | None = None) -> str:
     """``text`` of the README with every block filled anew from the folder of figures.
 
     Args:
         text: of the README.
         figures: folder of what the notebooks saved.
         source: folder of the notebooks; None = those that ship.
-        seconds: how long notebooks took, by name; what stands there about others stays.
 
     Raises:
         FileNotFoundError: a block names a table or figure that no notebook has written.
     """
 
-    source, seconds = source or paths.notebooks(), seconds or {}
+    source = source or paths.notebooks()
 
     def row(match: re.Match[str]) -> str:
         start, name, page, run = match.groups()
-        if name in seconds:
-            run = next((said for limit, said in RUNS.items() if seconds[name] < limit), "over 15")
+        known = notebooks.minutes([source / page])
+        if name in known:
+            run = next((said for limit, said in RUNS.items() if known[name] < limit), "over 15")
         return f"{start} {notebooks.minutes_to_read(notebooks.read(source / page))} | {run} |"
 
     def block(match: re.Match[str]) -> str:
@@ -53,10 +54,10 @@ def filled(text: str, figures: Path, source: Path | None = None, seconds: Mappin
     return ROW.sub(row, BLOCK.sub(block, text))
 
 
-def refresh(seconds: Mapping[str, float]) -> Path:
+def refresh() -> Path:
     """Fill the blocks and minutes of the checkout's README in place; returns its path."""
     readme = paths.root() / "README.md"
-    provenance.write_changed(readme, filled(readme.read_text(encoding="utf-8"), paths.figures(), seconds=seconds))
+    provenance.write_changed(readme, filled(readme.read_text(encoding="utf-8"), paths.figures()))
     return readme
 
 

@@ -129,7 +129,7 @@ def reproduce(run: Run, dry_run: bool = False) -> int:
     ended = list(_all(run, chosen, given, seconds, clock))
     failed = [path.stem for path, went_well in ended if not went_well]
     if run.in_place and not failed:
-        readme.refresh(seconds)
+        readme.refresh()
     for path in (path for path, went_well in ended if went_well and run.is_plain):  # last: pages read one another's
         executed.keep(path, notebooks.read(_home(run, path) / path.name))
     written = (

@@ -7,20 +7,20 @@ figures and tables. Configuration, first page and style are in ``site/``.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from patchlib import encoders
 from patchlib.run import live as live_page
-from patchlib.run import notebooks
-from patchlib.support import items, paths, provenance
+from patchlib.run import notebooks, numbers, pages
+from patchlib.support import paths, provenance
 from patchlib.support.items import Item
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ PAPER = (
     "*Patch-wise Retrieval: A Bag of Practical Techniques for Instance-level Matching* "
     "([arXiv 2512.12610](https://arxiv.org/abs/2512.12610), WACV 2026)"
 )
+HEADLINE = (
+    "**Cut each image into a few patches, rank it by its best one: what that buys, what it costs, and where it fails.**"
+)
 BUILT_IN = (
     "Its numbers come from built-in benchmarks, procedural scenes and photographs that ship, and from small encoders: "
     "they show effects and mechanisms, and are not the paper's, which were measured on INSTRE and ILIAS."
@@ -38,19 +41,29 @@ LIVE = (
     '<p class="live"><a href="live.html">See it live</a>: search by patches in this browser, with your own '
     "photographs; drag an object over the grid and watch which patch wins.</p>\n"
 )
+LEFTOVERS = (  # what Sphinx makes for itself, and its search of titles
+    ".doctrees", "_sources", ".buildinfo", "objects.inv", "searchindex.js", "_static/searchtools.js",
+    "_static/language_data.js",
+)  # fmt: skip
 THUMBNAIL = 480  # pixels of the longer side
-LARGE = 200_000  # bytes; a picture above it is mostly photographs, which JPEG keeps in a third of the space
-DATA = {"json": "record", "csv": "CSV", "md": "Markdown"}
+TEASER, SOCIAL = "fig_worlds", (1200, 630)  # the picture that stands for the site, and its pixels
 
 
-def build(source: Path, figures: Path, out: Path, live: bool = False) -> Path:
+def build(
+    source: Path,
+    figures: Path,
+    out: Path,
+    live: bool = False,
+    slides: bool = False,
+) -> Path:
     """Make the site; returns its first page.
 
     Args:
-        source: folder of executed notebooks; those in ``appendix/`` come last.
+        source: folder of executed notebooks; those in ``appendix/`` and ``course/`` come last.
         figures: folder of what they saved.
         out: the site's folder, made anew; what Sphinx reads is left beside it, in ``<out>-source``.
         live: whether the page on which patches search is part of it.
+        slides: whether the caller puts slides of the course into its folder ``slides/``.
 
     Raises:
         ValueError: no executed notebooks; Sphinx failed; ``out`` holds something else than a site.
@@ -58,17 +71,29 @@ def build(source: Path, figures: Path, out: Path, live: bool = False) -> Path:
     from sphinx.cmd.build import main as sphinx
 
     staged = out.with_name(f"{out.name}-source")
-    for folder, signs in ((staged, ["notebooks"]), (out, ["searchindex.js", ".doctrees"])):
+    for folder, signs in ((staged, ["notebooks"]), (out, ["texts.js", "searchindex.js"])):
         if folder.exists():
             if not any((folder / sign).exists() for sign in signs):
                 raise ValueError(f"{folder} is in the way, and no site made before; move it, or say --out elsewhere")
             shutil.rmtree(folder)
-    stage(source, figures, staged, LIVE if live else "")
-    if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.shipped() / "site"), os.fspath(staged), os.fspath(out)]):
+    sessions = [file.stem for file in sorted(source.glob("course/C*.ipynb"))] if slides else []
+    links = ", ".join(f'<a href="slides/{name}.html">{name[:2]}</a>' for name in sessions)
+    first = (LIVE if live else "") + (f"\n<p>The course has slides, too: {links}.</p>\n" if links else "")
+    stage(source, figures, staged, first)
+    made = staged / "html"  # MyST-NB leaves a folder of its own beside
+    if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.shipped() / "site"), os.fspath(staged), os.fspath(made)]):
         raise ValueError(f"Sphinx could not make the site of {staged}; its message stands above")
-    for leftover in (".doctrees", ".buildinfo", "objects.inv", "jupyter_execute"):
-        path = out / leftover
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for leftover in (".doctrees", "_sources"):
+        shutil.rmtree(made / leftover, ignore_errors=True)
+    for leftover in (
+        ".buildinfo",
+        "objects.inv",
+        "searchindex.js",
+        "_static/searchtools.js",
+        "_static/language_data.js",
+    ):
+        (made / leftover).unlink(missing_ok=True)
+    made.rename(out)
     if live:
         live_page.build(out, home=True)
     return out / "index.html"
@@ -79,132 +104,91 @@ def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
 
     ``first``: what the first page says below its opening, in Markdown.
     """
-    files = [*sorted(source.glob("[0-9]*.ipynb")), *sorted(source.glob("appendix/*.ipynb"))]
+    files = [file for part in ("", "appendix/", "course/") for file in sorted(source.glob(f"{part}[0-9AC]*_*.ipynb"))]
     files = [file for file in files if not file.stem.endswith(".failed")]
     if not files:
         raise ValueError(f"no executed notebooks in {source}; make them first: make reproduce, with the same PROFILE")
-    gallery, records = [], []
+    from nbformat.v4 import new_markdown_cell
+
+    gallery, items = [], dict[str, Item]()  # by their address
     for file in files:
         page = file.relative_to(source).with_suffix("")
         notebook = notebooks.read(file)
-        saved = annotate(notebook, figures, "../" * len(page.parts))
+        with provenance.atomic_write(out / "files" / "notebooks" / page.with_suffix(".ipynb"), "w") as stream:
+            stream.write(json.dumps(pages.empty(notebook), indent=1, ensure_ascii=False) + "\n")
+        saved = pages.annotate(notebook, figures, "../" * len(page.parts))
+        minutes = notebooks.minutes([paths.notebooks() / file.relative_to(source)]).get(page.name)
+        below = pages.about(page.with_suffix(".ipynb").as_posix(), minutes, "../" * len(page.parts))
+        notebook.cells.insert(1, new_markdown_cell(below))
         with provenance.atomic_write(out / "notebooks" / page.with_suffix(".ipynb"), "w") as stream:
             stream.write(json.dumps(notebook))
         gallery.append(_section(f"notebooks/{page.as_posix()}", notebook, saved))
-        records += [item.record for item in saved]
+        items |= {f"notebooks/{page.as_posix()}.html#{pages.anchor(item)}": item for item in saved}
         for item in saved:
             _publish(item, out)
-    for name in ("protocols.md", "clusters.md"):
-        shutil.copyfile(paths.shipped() / "site" / name, out / name)
-    text = (paths.shipped() / "site" / "index.md").read_text(encoding="utf-8")
-    with provenance.atomic_write(out / "index.md", "w") as stream:
-        text = text.replace("<!-- opening -->\n", f"{_opening(records, len(files))}\n{first}")
-        stream.write(text.replace("<!-- gallery -->\n", "\n".join(gallery)))
+    site, records = paths.shipped() / "site", [item.record for item in items.values()]
+    for file in (site / "clusters.md", site / "numbers.md", paths.shipped() / "ARTIFACT.md"):
+        shutil.copyfile(file, out / file.name)
+    with provenance.atomic_write(out / "files" / "numbers.js", "w") as stream:
+        stream.write(f"const NUMBERS = {json.dumps(numbers.rows(items), ensure_ascii=False)};\n")
+    _social(list(items.values()), out)
+    parts = {
+        "opening": f"{_opening(records, len(files), source == paths.notebooks())}\n{first}",
+        "gallery": "\n".join(gallery),
+        "citation": _citation(),
+        "weights": _weights(),
+    }
+    for page in ("index.md", "protocols.md"):
+        text = (site / page).read_text(encoding="utf-8")
+        for name, content in parts.items():
+            text = text.replace(f"<!-- {name} -->\n", content)
+        with provenance.atomic_write(out / page, "w") as stream:
+            stream.write(text)
 
 
-def _opening(records: Sequence[Mapping[str, Any]], count: int) -> str:
-    """What the site is, and whose numbers it shows; only the plain run shows every experiment."""
-    labels = ", ".join(dict.fromkeys(_text(record["label"]) for record in records)) or "no data"
-    others = {record.get("profile", "builtin") for record in records} - {"builtin"}
-    if others:
-        names = " and ".join(map(_text, sorted(others)))
+def _weights() -> str:
+    """A table of what each encoder's weights ask of whoever fetches them."""
+    lines = ["| encoder | weights | licence | consent |", "|---|---|---|---|"]
+    for spec in map(encoders.spec, encoders.names()):
+        where = f"{spec.library}: `{spec.model}`"
+        source = "none" if spec.family == "Baseline" else "ship with the package" if spec.built_in else where
+        source = "installed by pip" if spec.packaged else source
+        lines.append(f"| {spec.name} | {source} | {spec.licence} | {pages.text(spec.gated) or 'none asked'} |")
+    return "\n".join(lines) + "\n"
+
+
+def _citation() -> str:
+    """BibTeX of the paper and of the companion, from CITATION.cff."""
+    companion = yaml.safe_load((paths.shipped() / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = companion["preferred-citation"]
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    return f"""```bibtex
+@inproceedings{{patchwise2026,
+  title     = {{{paper["title"]}}},
+  author    = {{{authors}}},
+  booktitle = {{{paper["collection-title"]}}},
+  year      = {{{paper["year"]}}},
+  url       = {{{paper["url"]}}}
+}}
+
+@software{{patchlib,
+  title   = {{{companion["title"]}}},
+  author  = {{{{{companion["authors"][0]["name"]}}}}},
+  version = {{{companion["version"]}}}
+}}
+```
+"""
+
+
+def _opening(records: Sequence[Mapping[str, Any]], count: int, committed: bool) -> str:
+    """What the site is, and whose numbers it shows; only the committed notebooks are every experiment."""
+    labels = ", ".join(dict.fromkeys(pages.text(record["label"]) for record in records)) or "no data"
+    if not committed:
+        names = (
+            " and ".join(pages.text(name) for name in sorted({record["profile"] for record in records})) or "no record"
+        )
         return f"A run of the profile {names}: {count} notebooks of the companion of {PAPER}, on {labels}.\n"
-    return (
-        f"Every experiment of {PAPER} as a notebook to read, rerun and extend, shown as it was executed. {BUILT_IN}\n"
-    )
-
-
-def annotate(notebook: NotebookNode, figures: Path, root: str) -> list[Item]:
-    """Give the pictures of an executed notebook their alternative text, its figures and tables their records.
-
-    Args:
-        notebook: changed in place: figures as saved, controls that need a kernel left out, records below cells.
-        figures: folder of what it saved.
-        root: from its page to the site's first page, e.g. ``"../"``.
-
-    Returns:
-        What it saved, in order.
-    """
-    from nbformat.v4 import new_markdown_cell
-
-    cells, heading = [], ""
-    saved: dict[str, Item] = {}
-    shown: NotebookNode | None = None  # the last cell with a picture, if that was not saved
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        cells.append(cell)
-        if cell.cell_type == "markdown":
-            heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1].replace("*", "")
-            continue
-        cell.outputs = [_styled(output) for output in cell.get("outputs", []) if not _needs_a_kernel(output)]
-        new = [item for item in items.saved(cell.source, figures) if item.name not in saved]
-        saved |= {item.name: item for item in new}
-        drawn = [item for item in new if item.caption]
-        if _pictures(cell) or not drawn:
-            _describe(cell, drawn, heading)
-            shown = cell if _pictures(cell) and not drawn else None
-        elif shown:  # drawn in one cell, saved in a later one
-            _describe(shown, drawn, heading)
-        if new:
-            cells.append(new_markdown_cell("\n\n".join(_note(item, root) for item in new)))
-    notebook.cells = cells
-    return list(saved.values())
-
-
-def _needs_a_kernel(output: NotebookNode) -> bool:
-    """Whether an output is a control; one that carries a picture for readers without a kernel is that picture."""
-    data = output.get("data", {})
-    return data.pop(notebooks.WIDGET, None) is not None and set(data) <= {"text/plain"}
-
-
-def _styled(output: NotebookNode) -> NotebookNode:
-    """An output whose tables name their columns of words, ``words-1`` the last one: the style aligns them left."""
-    table = output.get("data", {}).get("text/html")
-    if table:
-        rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL)[::-1] for row in table.split("</tr>")]
-        columns = zip_longest(*(row for row in rows if row), fillvalue="")
-        shares = [sum(bool(re.search("[A-Za-z]{3}", cell)) for cell in column) / len(column) for column in columns]
-        classes = "".join(f" words-{number}" for number, share in enumerate(shares, 1) if share > 0.5)
-        output.data["text/html"] = table.replace('class="dataframe"', f'class="dataframe{classes}"')
-    return output
-
-
-def _describe(cell: NotebookNode, saved: Sequence[Item], heading: str) -> None:
-    """Alternative text of a cell's pictures; a figure that was saved takes the place of its smaller display."""
-    pictures = _pictures(cell)
-    if len(pictures) == len(saved):
-        for output, item in zip(pictures, saved, strict=True):
-            kind, data = _compact(item.picture)
-            output.data = {kind: base64.b64encode(data).decode()}
-    # the width makes Sphinx link a picture to its full size
-    described = " ".join(item.caption for item in saved) or f"Picture to: {heading}"
-    cell.metadata["mystnb"] = {"image": {"alt": described, "width": "100%"}}
-
-
-def _pictures(cell: NotebookNode) -> list[NotebookNode]:
-    return [output for output in cell.outputs if {"image/png", "image/jpeg"} & output.get("data", {}).keys()]
-
-
-def _compact(picture: Path) -> tuple[str, bytes]:
-    """MIME type and bytes of a picture for the web."""
-    from PIL import Image
-
-    data = picture.read_bytes()
-    kind = "image/jpeg" if picture.suffix == ".jpg" else "image/png"
-    if len(data) < LARGE or kind == "image/jpeg":
-        return kind, data
-    stream = io.BytesIO()
-    with Image.open(picture) as image:
-        image.convert("RGB").save(stream, "jpeg", quality=88, optimize=True)
-    return ("image/jpeg", stream.getvalue()) if stream.tell() < len(data) else (kind, data)
-
-
-def _note(item: Item, root: str) -> str:
-    """What stands below a figure or table: caption, record, and the hashes that lead to settings and inputs."""
-    hashes = {"settings": item.record["config_hash"], **item.record["inputs"]}
-    chain = " · ".join(f"{_text(name)} `{value}`" for name, value in hashes.items())
-    origin = f"`{item.name}`: {_links(item, root)} · {_text(item.record['label'])} · {chain}"
-    return f":::{{container}} record\n:name: {_anchor(item)}\n\n{_text(item.caption)}\n\n{origin}\n:::"
+    return f"{HEADLINE}\n\nEvery experiment of {PAPER} as a notebook to read, rerun and extend. {BUILT_IN}\n"
 
 
 def _section(page: str, notebook: NotebookNode, saved: Sequence[Item]) -> str:
@@ -214,7 +198,7 @@ def _section(page: str, notebook: NotebookNode, saved: Sequence[Item]) -> str:
     figures = [item for item in saved if item.caption]
     if figures:
         lines += ["::::{container} gallery", *(_card(item, page) for item in figures), "::::\n"]
-    lines += [f"- [{item.name}](#{_anchor(item)}): {_links(item)}" for item in saved if not item.caption]
+    lines += [f"- [{item.name}](#{pages.anchor(item)}): {pages.links(item)}" for item in saved if not item.caption]
     return "\n".join([*lines, ""])
 
 
@@ -222,22 +206,21 @@ def _card(item: Item, page: str) -> str:
     """A figure's thumbnail, message and record; both lead to its place in the notebook."""
     return f""":::{{figure}} /thumbnails/{item.name}.png
 :alt: {json.dumps(item.caption, ensure_ascii=False)}
-:target: {page}.html#{_anchor(item)}
-[{_text(item.message)}](#{_anchor(item)})
+:target: {page}.html#{pages.anchor(item)}
+[{pages.text(item.message)}](#{pages.anchor(item)})
 
-`{item.name}` · {_links(item)}
+`{item.name}` · {pages.links(item)}
 :::"""
 
 
-def _anchor(item: Item) -> str:
-    """Where an item stands in its page; a heading may be called like an item, so not by its plain name."""
-    return f"record-{item.name.replace('_', '-')}"
+def _social(items: Sequence[Item], out: Path) -> None:
+    """The picture that stands for the site where a link to it is shown: the teaser, or else the first figure."""
+    from PIL import Image, ImageOps
 
-
-def _links(item: Item, root: str = "") -> str:
-    """Links to the record and the data, as HTML; ``root`` leads to the site's first page."""
-    files = [(item.file(suffix), kind) for suffix, kind in DATA.items()]
-    return " · ".join(f'<a href="{root}figures/{file.name}">{kind}</a>' for file, kind in files if file.exists())
+    figures = sorted((item for item in items if item.caption), key=lambda item: item.name != TEASER)
+    if figures:
+        with Image.open(figures[0].picture) as image:
+            ImageOps.pad(image.convert("RGB"), SOCIAL, color="white").save(out / "files" / "social.jpg", quality=85)
 
 
 def _publish(item: Item, out: Path) -> None:
@@ -246,7 +229,7 @@ def _publish(item: Item, out: Path) -> None:
 
     target = out / "files" / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    for file in filter(Path.exists, map(item.file, DATA)):
+    for file in filter(Path.exists, map(item.file, pages.DATA)):
         shutil.copyfile(file, target / file.name)
     if item.caption:
         thumbnail = out / "thumbnails" / f"{item.name}.png"
@@ -255,8 +238,3 @@ def _publish(item: Item, out: Path) -> None:
             small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         small.quantize(128).save(thumbnail, optimize=True)
-
-
-def _text(plain: str) -> str:
-    """Plain text as Markdown that reads the same."""
-    return re.sub(r"([\\`*_{}\[\]<>#$|~^])", r"\\\1", plain)

@@ -1,65 +1,77 @@
 // Heat: the cosine of every patch of one picture with the query.
 import { arrow, heatColour, outline, picture, plate } from "./draw.js";
-import { decode, grid } from "./pixels.js";
+import { across, begin, decode, grid } from "./pixels.js";
 import { cosines, PATCHES, winner } from "./ranking.js";
 
 const WIDTH = 576, ALL = PATCHES[3];
+const part = (id) => document.getElementById(id);
 
 export function heatView(data, model) {
-  const canvas = document.getElementById("heat"), said = document.getElementById("heat-said");
+  const canvas = part("heat"), said = part("heat-said");
   const context = canvas.getContext("2d");
-  const state = { row: data.queries[0].row, rows: null, image: null, scores: null, at: [0.5, 0.5], name: "" };
+  const state = { row: data.queries[0].row, rows: null, stored: null, stride: 1, image: null, scores: null, at: [0.5, 0.5], name: "" };
   let asked = 0; // the last picture asked for is shown, whichever comes first
 
   async function show(index) {
-    const turn = ++asked, { file, width, height } = data.images[index];
-    const image = await picture(data.url(file));
-    if (turn !== asked) return;
-    const first = index * ALL * state.row.length;
-    set(image, width / height, data.rows.subarray(first, first + ALL * state.row.length), `picture ${index + 1}`);
+    const turn = ++asked, file = data.images[index].file;
+    const image = await picture(data.url(file)), first = index * ALL * state.row.length;
+    if (turn === asked) await set(image, data.rows.subarray(first, first + ALL * state.row.length), `picture ${index + 1}`);
   }
 
   async function own(file) {
     const turn = ++asked;
-    said.textContent = `describing the ${ALL} patches of ${file.name}`;
+    said.textContent = `reading ${file.name}`;
     try {
-      const pixels = await decode(file);
-      const rows = await (await model)(pixels, grid(pixels.width, pixels.height));
-      if (turn === asked) set(await createImageBitmap(pixels), pixels.width / pixels.height, rows, file.name);
+      const image = await createImageBitmap(await decode(file));
+      if (turn === asked) await set(image, null, file.name);
     } catch (error) {
       said.textContent = `${file.name} cannot be read as a picture (${error.message})`;
     }
   }
 
-  function set(image, shape, rows, name) {
+  /** Show a picture; `stored` are the descriptors of its grids, if they are known. */
+  function set(image, stored, name) {
     canvas.width = WIDTH;
-    canvas.height = Math.round(WIDTH / shape);
-    Object.assign(state, { image, rows, name });
+    canvas.height = Math.round(WIDTH * image.height / image.width);
+    Object.assign(state, { image, stored, name, rows: null });
+    return describe();
+  }
+
+  async function describe() {
+    const turn = ++asked, stride = Number(part("heat-stride").value);
+    let rows = stride === 1 ? state.stored : null;
+    if (!rows) {
+      const pixels = await decode(state.image), boxes = grid(pixels.width, pixels.height, stride);
+      said.textContent = `describing the ${boxes.length} patches of ${state.name}`;
+      rows = await (await model)(pixels, boxes);
+    }
+    if (turn !== asked) return;
+    Object.assign(state, { rows, stride });
     draw();
   }
 
   function draw() {
-    if (!state.image) return;
-    const { width, height } = canvas, cells = Number(document.querySelector("[name=grid]:checked").value);
-    state.scores = cosines(state.row, state.rows, 0, ALL);
-    const boxes = grid(width, height), low = Math.min(...state.scores), high = Math.max(...state.scores);
-    const first = PATCHES[cells - 1] - cells * cells, best = winner(state.scores);
+    if (!state.rows) return;
+    const { width, height } = canvas, { stride } = state, cells = Number(document.querySelector("[name=grid]:checked").value);
+    const boxes = grid(width, height, stride), side = across(cells, stride), first = begin(cells, stride);
+    state.scores = cosines(state.row, state.rows, 0, boxes.length);
+    const low = Math.min(...state.scores), high = Math.max(...state.scores), best = winner(state.scores);
     context.drawImage(state.image, 0, 0, width, height);
-    for (let index = first; index < PATCHES[cells - 1]; index++) {
-      const [x0, y0, x1, y1] = boxes[index];
-      context.fillStyle = `rgb(${heatColour(state.scores[index], low, high)} / 0.55)`;
-      context.fillRect(x0, y0, x1 - x0, y1 - y0);
-      plate(context, state.scores[index], x0 + 6, y0 + 6, 46, 22, 16);
+    for (let index = 0; index < side * side; index++) { // windows that overlap are drawn side by side
+      const score = state.scores[first + index], [x, y] = [index % side * width / side, Math.floor(index / side) * height / side];
+      context.fillStyle = `rgb(${heatColour(score, low, high)} / 0.55)`;
+      context.fillRect(x, y, width / side, height / side);
+      plate(context, score, x + 6, y + 6, 46, 22, 16);
     }
     outline(context, boxes[best]);
     const [x, y] = [state.at[0] * width, state.at[1] * height];
     const under = [1, 2, 3, 4].map((g) => {
-      const index = PATCHES[g - 1] - g * g + Math.min(g - 1, Math.floor(state.at[1] * g)) * g + Math.min(g - 1, Math.floor(state.at[0] * g));
-      return `${g} × ${g}: ${state.scores[index].toFixed(3)}`;
+      const [column, row] = state.at.map((share) => Math.floor(share * across(g, stride)));
+      return `${g} × ${g}: ${state.scores[begin(g, stride) + row * across(g, stride) + column].toFixed(3)}`;
     });
     context.fillStyle = "#d55e00";
     context.fillRect(x - 4, y - 4, 8, 8);
-    said.textContent = `${state.name}; under the mark ${under.join(", ")}; the best patch has ${state.scores[best].toFixed(3)}`;
+    said.textContent = `${state.name}; under the mark ${under.join(", ")}; the best of ${boxes.length} patches has ${state.scores[best].toFixed(3)}`;
   }
 
   canvas.addEventListener("pointermove", (event) => {
@@ -74,6 +86,7 @@ export function heatView(data, model) {
     draw();
   });
   document.querySelectorAll("[name=grid]").forEach((radio) => radio.addEventListener("change", draw));
-  document.getElementById("own-picture").addEventListener("change", (event) => event.target.files[0] && own(event.target.files[0]));
+  part("heat-stride").addEventListener("change", () => state.image && describe());
+  part("own-picture").addEventListener("change", (event) => event.target.files[0] && own(event.target.files[0]));
   return { state, show, own, query(row) { state.row = row; draw(); } };
 }

@@ -2,19 +2,30 @@
 
 const MOST = 1024; // longer side of a picture of one's own, pixels
 
-/** Patches of the grids 1x1 .. cells x cells as [x0, y0, x1, y1]: 30 for cells = 4, coarse to fine, row-major. */
-export function grid(width, height, cells = 4) {
+/**
+ * Patches of the grids 1x1 .. 4x4 as [x0, y0, x1, y1], coarse to fine, row-major: 30, or more windows of the same sizes
+ * where `stride`, a share of their size, is below 1.
+ */
+export function grid(width, height, stride = 1) {
   const even = (value) => { // halves go to the even number, as numpy rounds them
     const floor = Math.floor(value), rest = value - floor;
     return rest === 0.5 ? floor + (floor % 2) : Math.round(value);
   };
   const boxes = [];
-  for (let g = 1; g <= cells; g++)
-    for (let row = 0; row < g; row++)
-      for (let column = 0; column < g; column++)
-        boxes.push([even(column * width / g), even(row * height / g), even((column + 1) * width / g), even((row + 1) * height / g)]);
+  for (let g = 1; g <= 4; g++) {
+    const places = Array.from({ length: across(g, stride) }, (_, step) => step * stride / g);
+    for (const down of places)
+      for (const right of places)
+        boxes.push([even(right * width), even(down * height), even((right + 1 / g) * width), even((down + 1 / g) * height)]);
+  }
   return boxes;
 }
+
+/** How many windows of the g x g grid stand side by side. */
+export const across = (g, stride) => (g - 1) / stride + 1;
+
+/** Where the windows of the g x g grid begin among those of grid(). */
+export const begin = (g, stride) => (g === 1 ? 0 : begin(g - 1, stride) + across(g - 1, stride) ** 2);
 
 /** Pixels of a file, blob or image element, upright, at most MOST pixels a side: an ImageData. */
 export async function decode(source) {

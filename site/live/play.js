@@ -1,16 +1,16 @@
 // Play: an object dragged over a scene; only patches that it touches are described again.
 import { arrow, heatColour, outline, picture, plate, strip } from "./draw.js";
-import { grid } from "./pixels.js";
-import { cosines, PATCHES, winner } from "./ranking.js";
+import { across, begin, grid } from "./pixels.js";
+import { cosines, winner } from "./ranking.js";
 
-const SIDE = 448, ALL = PATCHES[3], SCENES = 6;
+const SIDE = 448, SCENES = 6;
 const part = (id) => document.getElementById(id);
 
 export function playView(data, model, say) {
   const canvas = part("play"), context = canvas.getContext("2d");
   const scene = Object.assign(document.createElement("canvas"), { width: SIDE }); // without frame and dots: what is described
   const pixels = scene.getContext("2d", { willReadFrequently: true });
-  const state = { object: 0, sprite: null, back: null, bare: null, x: 0.3, y: 0.4, scores: null, best: null, lowest: null, trail: [] };
+  const state = { object: 0, sprite: null, back: null, bare: null, stride: 1, x: 0.3, y: 0.4, scores: null, best: null, lowest: null, trail: [] };
   let dirty = false, busy = false;
   const mark = strip(part("objects"), data.queries.map((query) => data.url(query.sprite)), "object", choose);
   const empty = data.images.map((_, index) => index).filter((index) =>
@@ -89,7 +89,8 @@ export function playView(data, model, say) {
   async function score() {
     part("size-said").value = `${part("size").value} %`;
     part("light-said").value = `${part("light").value} %`;
-    const boxes = grid(SIDE, scene.height), box = place();
+    const stride = Number(part("play-stride").value), boxes = grid(SIDE, scene.height, stride), box = place();
+    if (stride !== state.stride) Object.assign(state, { stride, bare: null, scores: null });
     compose(box);
     draw(boxes);
     const describe = await model;
@@ -105,7 +106,7 @@ export function playView(data, model, say) {
     const rows = state.bare.slice(), fresh = await describe(pixels.getImageData(0, 0, SIDE, scene.height), touched.map((index) => boxes[index]));
     const query = data.queries[state.object].row, dim = query.length;
     touched.forEach((index, number) => rows.set(fresh.subarray(number * dim, (number + 1) * dim), index * dim));
-    state.scores = cosines(query, rows, 0, ALL);
+    state.scores = cosines(query, rows, 0, boxes.length);
     state.best = winner(state.scores);
     const value = state.scores[state.best];
     state.trail = [...state.trail.slice(-400), [state.x, state.y, value]];
@@ -118,10 +119,11 @@ export function playView(data, model, say) {
   }
 
   function report(value) {
-    const cells = [1, 2, 3, 4].find((g) => state.best < PATCHES[g - 1]), index = state.best - PATCHES[cells - 1] + cells * cells;
-    part("play-said").textContent = `the winner is row ${Math.floor(index / cells) + 1}, column ${index % cells + 1} of ${cells} × ${cells}: ${value.toFixed(3)}; the whole image has ${state.scores[0].toFixed(3)}`;
+    const { best, scores, stride } = state, cells = [4, 3, 2, 1].find((g) => best >= begin(g, stride)), side = across(cells, stride);
+    const index = best - begin(cells, stride), where = stride === 1 ? "" : `, with stride ${stride}`;
+    part("play-said").textContent = `the winner is row ${Math.floor(index / side) + 1}, column ${index % side + 1} of ${cells} × ${cells}${where}: ${value.toFixed(3)}; the whole image has ${scores[0].toFixed(3)}`;
     part("play-best").textContent = [1, 2, 3, 4].map((g) =>
-      `${g} × ${g}: best ${Math.max(...state.scores.slice(PATCHES[g - 1] - g * g, PATCHES[g - 1])).toFixed(3)}`).join(" · ");
+      `${g} × ${g}: best ${Math.max(...scores.slice(begin(g, stride), begin(g + 1, stride))).toFixed(3)}`).join(" · ");
   }
 
   function draw(boxes) {
@@ -132,12 +134,13 @@ export function playView(data, model, say) {
       context.fillStyle = `rgb(${heatColour(value, low, high)})`;
       context.fillRect(x * SIDE - 2, y * scene.height - 2, 5, 5);
     }
-    boxes.forEach(([x0, y0, x1, y1], index) => { // the finest grid, each patch's score in its corner
-      if (index < PATCHES[2]) return;
+    const side = across(4, state.stride), [width, height] = [SIDE / side, scene.height / side];
+    state.scores.slice(begin(4, state.stride)).forEach((score, index) => { // the finest grid, each patch's score in its corner
+      const [x, y] = [index % side * width, Math.floor(index / side) * height];
       context.strokeStyle = "#fff8";
       context.lineWidth = 1;
-      context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-      plate(context, state.scores[index], x0 + 2, y0 + 2, 34, 17, 13);
+      context.strokeRect(x, y, width, height);
+      plate(context, score, x + 2, y + 2, 34, 17, 13);
     });
     outline(context, boxes[state.best]);
   }
@@ -157,6 +160,7 @@ export function playView(data, model, say) {
     moveTo(state.x + step[0] / 32, state.y + step[1] / 32);
   });
   for (const id of ["size", "light"]) part(id).addEventListener("input", change);
+  part("play-stride").addEventListener("change", change);
   part("scene").addEventListener("change", (event) => enter(Number(event.target.value)));
   part("again").addEventListener("click", restart);
   choose(0);

@@ -53,7 +53,7 @@ export function searchView(data, model, heat, say) {
     `AP ${ap.toFixed(3)} · LocScore ${loc.toFixed(3)} · LocScore@${threshold.toFixed(2)} ${locAt.toFixed(3)}`;
 
   function hit(one, place, truth) {
-    const { file, width, height } = data.images[one.image], kind = truth && (truth.has(one.image) ? "right" : "wrong");
+    const { file, width, height } = data.images[one.image], kind = truth && (truth.has(one.image) ? "positive" : "negative");
     const button = Object.assign(document.createElement("button"), { type: "button", className: kind || "" });
     const frame = Object.assign(document.createElement("span"), { className: "frame" });
     const box = ([x0, y0, x1, y1], className) => {

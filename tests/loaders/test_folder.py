@@ -190,9 +190,9 @@ def test_what_spreadsheets_add_to_a_table_is_harmless(root):
 def test_photographs_that_cannot_be_used_are_listed_together_and_left_out(root):
     picture(root / "database/mug/tiny.png", size=(3, 40))
     (root / "database/mug/gone.jpg").symlink_to(root / "nowhere.jpg")
-    (root / "database/mug/phone.HEIC").write_bytes(b"x")
+    (root / "database/mug/phone.AVIF").write_bytes(b"x")
     with pytest.warns(
-        UserWarning, match="1 photograph left out, of a format that is not read: mug/phone.HEIC; save them as JPEG"
+        UserWarning, match="1 photograph left out, of a format that is not read: mug/phone.AVIF; save them as JPEG"
     ):
         with pytest.raises(ImageError, match=r"2 images of folder(?s:.)*gone.jpg(?s:.)*tiny.png"):
             load("folder", root)

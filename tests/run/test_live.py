@@ -187,6 +187,28 @@ def test_dragging_changes_the_winner(browser: Any) -> None:
 
 
 @pytest.mark.browser
+def test_windows_are_the_librarys_and_heat_and_play_move_by_them(browser: Any) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    for width, height, stride in ((640, 480, 1), (333, 500, 0.5), (101, 77, 0.5)):
+        shown = browser.execute_async_script(
+            "const [w, h, s, done] = arguments; import('./live/pixels.js').then(({ grid }) => done(grid(w, h, s)));",
+            *(width, height, stride),
+        )
+        np.testing.assert_array_equal(shown, regions.sliding(width, height, 3, stride))
+    choose = "const part = document.getElementById(arguments[0]); part.value = arguments[1];"
+    for view in ("heat", "play"):
+        for stride, count in (("0.5", 84), ("1", 30)):
+            browser.execute_script(f"{choose} part.dispatchEvent(new Event('change'));", f"{view}-stride", stride)
+            WebDriverWait(browser, 60).until(
+                lambda driver, n=count, what=f"live.{view}.state.scores?.length": (
+                    driver.execute_script(f"return {what}") == n
+                )
+            )
+    assert "the best of 30 patches" in browser.execute_script("return document.getElementById('heat-said').textContent")
+
+
+@pytest.mark.browser
 def test_it_keeps_to_itself_and_fits_a_phone(browser: Any) -> None:
     fetched = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     home = browser.execute_script("return location.origin") + "/sub/path/live/"

@@ -46,13 +46,9 @@ def test_a_row_says_how_long_its_notebook_takes(tmp_path: Path) -> None:
     cells = [v4.new_markdown_cell("word " * 900), v4.new_code_cell("\n".join(["x = 1"] * 80))]
     nbformat.write(v4.new_notebook(cells=cells), tmp_path / "01_one.ipynb")
     row = "| [01_one](notebooks/01_one.ipynb) | a | b | {read} | {run} |\n| other | a | 1 | - |\n"
-    for seconds, said in (
-        ({}, "-"),
-        ({"01_one": 59}, "under 1"),
-        ({"01_one": 60}, "1 to 5"),
-        ({"01_one": 901}, "over 15"),
-    ):
-        filled = readme.filled(row.format(read=10, run="-"), tmp_path, tmp_path, seconds)
+    for known, said in (("{}", "-"), ("01_one: 0.9", "under 1"), ("01_one: 1", "1 to 5"), ("01_one: 15.1", "over 15")):
+        (tmp_path / "minutes.yaml").write_text(known)
+        filled = readme.filled(row.format(read=10, run="-"), tmp_path, tmp_path)
         assert filled == row.format(read=15, run=said)  # 900 / 150 + 80 / 10 = 14
 
 

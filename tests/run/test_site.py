@@ -12,8 +12,10 @@ from nbformat import NotebookNode, v4
 from PIL import Image
 
 from patchlib.__main__ import main
-from patchlib.run import notebooks, site
+from patchlib.course import slides
+from patchlib.run import notebooks, numbers, pages, site
 from patchlib.support import paths, provenance
+from patchlib.support.items import Item
 
 FIGURES = paths.root() / "figures"
 
@@ -32,7 +34,10 @@ def _described(notebook: NotebookNode) -> tuple[str, bytes]:
 
 def _notebook(source: str, *outputs: dict[str, Any]) -> NotebookNode:
     shown = [v4.new_output("display_data", data) for data in outputs]
-    cells = [v4.new_markdown_cell("# Title\n\n## Part *one*"), v4.new_code_cell(source, outputs=shown)]
+    cells = [
+        v4.new_markdown_cell("# Title\n\n## Part *one*"),
+        v4.new_code_cell(source, outputs=shown, execution_count=3),
+    ]
     return v4.new_notebook(cells=cells)
 
 
@@ -40,6 +45,7 @@ def _notebook(source: str, *outputs: dict[str, Any]) -> NotebookNode:
 def figures(tmp_path: Path) -> Path:
     """One figure and one table, as notebooks leave them."""
     record = {"config_hash": "aaaa", "inputs": {"benchmark": "bbbb"}, "label": "toy data"}
+    record |= {"profile": "builtin", "git_commit": "0123456789abcdef"}
     provenance.write_json(tmp_path / "fig_x.json", {**record, "caption": "A_b * 2 gains. More."})
     provenance.write_json(tmp_path / "table_y.json", record)
     (tmp_path / "table_y.csv").write_text("a\n1\n")
@@ -49,16 +55,17 @@ def figures(tmp_path: Path) -> Path:
 
 def test_a_figure_is_shown_as_saved_with_its_caption_and_record(figures: Path) -> None:
     notebook = _notebook('plots.save(fig, "fig_x", record, caption)\nplt.show()', {"image/png": _png(20)})
-    assert [item.name for item in site.annotate(notebook, figures, "../")] == ["fig_x"]
+    assert [item.name for item in pages.annotate(notebook, figures, "../")] == ["fig_x"]
     note = notebook.cells[2]
     assert _described(notebook) == ("A_b * 2 gains. More.", (figures / "fig_x.png").read_bytes())
     assert ":name: record-fig-x\n\nA\\_b \\* 2 gains. More." in note.source
-    assert '<a href="../figures/fig_x.json">record</a> · toy data · settings `aaaa` · benchmark `bbbb`' in note.source
+    made = "toy data · cell 3 · profile builtin · commit `012345678` · settings `aaaa` · benchmark `bbbb`"
+    assert f'<a href="../figures/fig_x.json">record</a> · {made}' in note.source
 
 
 def test_a_table_leads_to_its_data(figures: Path) -> None:
     notebook = _notebook('report.percent(report.save_table(frame, "table_y", record))', {"text/html": "<table/>"})
-    (item,) = site.annotate(notebook, figures, "../")
+    (item,) = pages.annotate(notebook, figures, "../")
     assert (item.name, item.caption) == ("table_y", "")
     links = '<a href="../figures/table_y.json">record</a> · <a href="../figures/table_y.csv">CSV</a>'
     assert f"`table_y`: {links} · toy data" in notebook.cells[2].source
@@ -69,7 +76,7 @@ def test_columns_of_words_are_marked_columns_of_numbers_are_not(figures: Path) -
         {"why": ["too small", "dark"], "n": ["1.5", "no boxes"], "who": ["Ann", "Bob"]}, index=["a", "b"]
     )
     notebook = _notebook("frame", {"text/html": frame._repr_html_()})
-    site.annotate(notebook, figures, "")
+    pages.annotate(notebook, figures, "")
     assert 'class="dataframe words-1 words-3"' in notebook.cells[1].outputs[0].data["text/html"]
 
 
@@ -77,20 +84,20 @@ def test_what_is_only_read_is_not_taken_for_saved(figures: Path) -> None:
     notebook = _notebook(
         'paper.load("table_y", x, y); plots.save(fig, "fig_absent", record, "")', {"image/png": _png(20)}
     )
-    assert site.annotate(notebook, figures, "") == []
+    assert pages.annotate(notebook, figures, "") == []
     assert len(notebook.cells) == 2
 
 
 def test_a_picture_that_is_not_saved_is_named_by_its_section(figures: Path) -> None:
     notebook = _notebook("plt.show()", {"image/png": _png(20)})
-    site.annotate(notebook, figures, "")
+    pages.annotate(notebook, figures, "")
     assert _described(notebook) == ("Picture to: Part one", base64.b64decode(_png(20)))
 
 
 def test_a_figure_may_be_saved_after_it_was_shown(figures: Path) -> None:
     notebook = _notebook("plt.show()", {"image/png": _png(20)})
     notebook.cells.append(v4.new_code_cell('plots.save(fig, "fig_x", record, caption)'))
-    site.annotate(notebook, figures, "")
+    pages.annotate(notebook, figures, "")
     assert _described(notebook) == ("A_b * 2 gains. More.", (figures / "fig_x.png").read_bytes())
 
 
@@ -98,23 +105,64 @@ def test_controls_that_need_a_kernel_give_way_to_their_picture(figures: Path) ->
     widget = {notebooks.WIDGET: {"model_id": "1"}, "text/plain": "HBox(children=())"}
     notebook = _notebook("explorer", widget, {**widget, "image/png": _png(20)})
     notebook.metadata["widgets"] = {"state": {}}
-    site.annotate(notebook, figures, "")
+    pages.annotate(notebook, figures, "")
     assert [set(output.data) for output in notebook.cells[1].outputs] == [{"image/png", "text/plain"}]
     assert "widgets" not in notebook.metadata
 
 
 @pytest.mark.parametrize(
-    ("profile", "opening"),
-    [("builtin", "Every experiment of *Patch-wise"), ("workshop", "A run of the profile workshop: 1 notebooks of")],
+    ("committed", "opening"),
+    [(True, "Every experiment of *Patch-wise"), (False, "A run of the profile builtin: 1 notebooks of")],
 )
-def test_only_the_plain_run_shows_every_experiment(tmp_path: Path, figures: Path, profile: str, opening: str) -> None:
-    record = provenance.read_json(figures / "table_y.json")
-    provenance.write_json(figures / "table_y.json", {**record, "profile": profile})
+def test_only_the_committed_run_shows_every_experiment(
+    tmp_path: Path, figures: Path, monkeypatch: pytest.MonkeyPatch, committed: bool, opening: str
+) -> None:
     notebook = _notebook('report.save_table(frame, "table_y", record)', {"text/html": "<table/>"})
     (tmp_path / "03_x.ipynb").write_text(json.dumps(notebook))
+    if committed:
+        monkeypatch.setattr(paths, "notebooks", lambda: tmp_path)
+    (tmp_path / "minutes.yaml").write_text("03_x: 1.5")
     site.stage(tmp_path, figures, tmp_path / "out")
     text = (tmp_path / "out" / "index.md").read_text(encoding="utf-8")
-    assert opening in text and ("Every experiment" in text) == (profile == "builtin") and "<!--" not in text
+    assert opening in text and ("Every experiment" in text) == committed and "<!--" not in text
+    assert "title     = {Patch-wise Retrieval" in text
+    page = notebooks.read(tmp_path / "out" / "notebooks" / "03_x.ipynb")
+    assert ("1.5 minutes to run" in page.cells[1].source) == committed and 'href="../notebooks/03_x.ipynb"' in page.cells[1].source
+    to_run = notebooks.read(tmp_path / "out" / "files" / "notebooks" / "03_x.ipynb")
+    assert [cell.outputs for cell in notebooks.code(to_run)] == [[]]
+
+
+def test_long_cells_are_folded_and_empty_headings_are_cells(figures: Path) -> None:
+    notebook = _notebook("x = 1\n" * (pages.LONG + 1), {"text/html": "<table><th></th><th>a</th></table>"})
+    notebook.cells.append(v4.new_code_cell("x = 1"))
+    pages.annotate(notebook, figures, "")
+    assert [cell.metadata.get("tags") for cell in notebook.cells[1:]] == [["hide-input"], None]
+    assert notebook.cells[1].outputs[0].data["text/html"] == "<table><td></td><th>a</th></table>"
+
+
+def test_a_wide_figure_scrolls_on_a_phone(figures: Path) -> None:
+    notebook = _notebook('plots.save(fig, "fig_x", record, caption)', {"image/png": _png(20)})
+    notebook.cells.append(
+        v4.new_code_cell("plt.show()", outputs=[v4.new_output("display_data", {"image/png": _png(20)})])
+    )
+    pages.annotate(notebook, figures, "")
+    shown = [cell.metadata["mystnb"]["image"].get("classes") for cell in notebooks.code(notebook)]
+    assert shown == ["wide", None]
+
+
+def test_every_number_of_a_table_is_a_row_and_the_papers_too(figures: Path) -> None:
+    (figures / "table_y.csv").write_text("level,patches,mAP,low\nL0,1,20.5,\nL1,5,30,28.25\n")
+    item = Item("table_y", provenance.read_json(figures / "table_y.json"), figures)
+    rows = numbers.rows({"p.html#y": item})
+    assert [row for row in rows if row[0] == "ours"] == [
+        ["ours", "table_y", "level L0, patches 1", "mAP", "20.5", "p.html#y"],
+        ["ours", "table_y", "level L1, patches 5", "mAP", "30", "p.html#y"],
+        ["ours", "table_y", "level L1, patches 5", "low", "28.25", "p.html#y"],
+    ]
+    printed = ["paper", "table_2_region_selection", "method Global, benchmark INSTRE", "mAP", "78.48", ""]
+    assert (
+        printed in rows and ["paper", "fig_1_teaser", "case 1, benchmark not stated", "AP global", "0.039", ""] in rows
+    )
 
 
 def test_no_notebooks_is_said_with_the_remedy(tmp_path: Path) -> None:
@@ -135,7 +183,9 @@ def test_the_site_of_a_profile_shows_its_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[Path, ...]] = []
-    monkeypatch.setattr(site, "build", lambda *places, live: asked.append(places) or places[-1] / "index.html")
+    shown: list[Path] = []
+    monkeypatch.setattr(site, "build", lambda *places, **_: asked.append(places) or places[-1] / "index.html")
+    monkeypatch.setattr(slides, "build", lambda out: shown.append(out))
     monkeypatch.delenv("PATCHLIB_FIGURES", raising=False)
     assert main(["site"]) == main(["site", "--profile", "workshop"]) == 0
     build = paths.root() / "build"
@@ -144,4 +194,13 @@ def test_the_site_of_a_profile_shows_its_run(
         (paths.notebooks(), FIGURES, build / "builtin" / "site"),
         (run / "notebooks", run / "figures", run / "site"),
     ]
+    assert shown == [build / "builtin" / "site" / "slides"]
     assert capsys.readouterr().out.splitlines()[1].endswith("/build/workshop/site/index.html")
+
+
+def test_the_artifact_appendix_names_notebooks_that_exist() -> None:
+    rows = [
+        line for line in (paths.root() / "ARTIFACT.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "
+    ]
+    named = {number for row in rows[1:] for number in row.split("|")[2].strip().split(", ")}
+    assert len(rows) > 10 and named <= {path.name[:2] for path in paths.notebooks().glob("[0-9]*.ipynb")}
