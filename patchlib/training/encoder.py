@@ -5,6 +5,7 @@ descriptors together while it pushes those of all others apart, siblings and emp
 contrastive loss).
 """
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import timm
 import torch
 from torch.nn.functional import normalize
 
+from patchlib.support import files, provenance
 from patchlib.training import cards, loop
 from patchlib.training.augment import MEAN, STD, Composer, TrainingSet, object_key
 
@@ -107,6 +109,30 @@ def train(config: TrainingConfig, pictures: TrainingSet, device: str = "cpu") ->
 
     curve = loop.minimise(model, config, objective)
     return model.eval(), curve
+
+
+def train_once(
+    config: TrainingConfig, pictures: TrainingSet, device: str = "cpu"
+) -> tuple[torch.nn.Module, pd.DataFrame]:
+    """:func:`train`, whose weights and curve are then read from the cache by all that decides them."""
+    shown = [
+        hashlib.sha256(np.ascontiguousarray(part).data).hexdigest() for part in (pictures.objects, pictures.scenes)
+    ]
+    decisive = {**asdict(config), "pictures": shown, "device": device, "library": provenance.library()}
+
+    def trained() -> dict[str, np.ndarray]:
+        model, curve = train(config, pictures, device)
+        weights = {f"weight {name}": value.numpy(force=True) for name, value in model.state_dict().items()}
+        return weights | {f"curve {name}": curve[name].to_numpy() for name in curve}
+
+    kept = files.kept_arrays("trained", decisive, trained)
+    weights, curve = (
+        {name.removeprefix(part): values for name, values in kept.items() if name.startswith(part)}
+        for part in ("weight ", "curve ")
+    )
+    model = build(config).to(device).to(memory_format=torch.channels_last)
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    return model.eval(), pd.DataFrame(curve)
 
 
 def save(

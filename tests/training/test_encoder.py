@@ -126,6 +126,21 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     specs.registry.cache_clear()
 
 
+def test_training_once_gives_the_same_weights_again(
+    pictures: tv.TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHLIB_CACHE", str(tmp_path))
+    config = tr.TrainingConfig(instances=16, batch=8, empty=2, input_size=48, steps=1)
+    expected = tr.train(config, pictures)[0].state_dict()
+    first = tr.train_once(config, pictures)
+    monkeypatch.delattr(tr, "train")
+    again = tr.train_once(config, pictures)
+    assert first[1].equals(again[1])
+    for model, _ in (first, again):
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+        assert not model.training
+
+
 def test_saved_weights_card_and_curve_are_read_back(pictures: tv.TrainingSet, weights: Path) -> None:
     config = tr.TrainingConfig(instances=16, steps=2, batch=8, empty=4)
     model, curve = tr.train(config, pictures)
