@@ -123,7 +123,9 @@ class Session:
         """
         data, encoder = data or self.data, encoder or self.encoder
         patches = features.extract(data, regions, encoder, **self.settings.extraction)
-        self.use(**{f"{patches.meta['regions']} of {data.name} by {encoder.name}": patches.meta["hash"]})
+        # by its hash, too: a sample has the name of the whole
+        named = f"{patches.meta['regions']} of {data.name} {data.hash} by {encoder.name}"
+        self.use(**{named: patches.meta["hash"]})
         return patches
 
     def evaluate(self, sets: Mapping[str, FeatureSet], data: Benchmark | None = None) -> Evaluation:

@@ -39,8 +39,11 @@ def test_depth_is_the_profiles_before_the_protocols(run: Session) -> None:
 def test_a_record_holds_the_hashes_that_were_used_until_then(run: Session) -> None:
     assert run.record({})["inputs"] == {}
     features = run.features("L3")
-    name = f"L3 of {run.data.name} by colour-histogram"
-    used = {"benchmark": run.data.hash, name: features.meta["hash"]}
+    sample = run.data.subset(images=[0, 1])
+    used = {"benchmark": run.data.hash}
+    for data, part in ((run.data, features), (sample, run.features("L3", sample))):
+        used[f"L3 of {run.data.name} {data.hash} by colour-histogram"] = part.meta["hash"]
+    assert len(used) == 3
     assert run.record({})["inputs"] == used
     run.use(codes="abc")
     record = run.record({"bins": 5})

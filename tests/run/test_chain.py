@@ -161,4 +161,4 @@ def test_features_are_those_of_the_benchmark_the_encoder_and_its_weights() -> No
     for name in record["config"]["encoders"]:
         # the plan of an extraction: its hash is there before anything is described
         plan = extraction._plan(data, "L3", encoders.create(name), None, settings.dtype, settings.batch)
-        assert record["inputs"][f"L3 of {data.name} by {name}"] == plan.meta["hash"], name
+        assert record["inputs"][f"L3 of {data.name} {data.hash} by {name}"] == plan.meta["hash"], name
