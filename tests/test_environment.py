@@ -74,7 +74,7 @@ def test_only_packages_of_weights_are_pinned_where_hosts_read() -> None:
 
 def test_make_installs_by_the_pins() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    assert '--constraint constraints.txt --editable ".[test,scale,site]"' in makefile
+    assert '--constraint constraints.txt --editable ".[test,scale,site,heif]"' in makefile
     assert re.search(r"^\$\(STAMP\):.* constraints.txt", makefile, re.MULTILINE), "a new pin installs anew"
 
 

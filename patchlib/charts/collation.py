@@ -1,4 +1,4 @@
-"""The chart of notebook 15: published effects beside ours."""
+"""The chart of notebook 14: published effects beside ours."""
 
 import pandas as pd
 from matplotlib.axes import Axes

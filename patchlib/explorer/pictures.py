@@ -68,7 +68,7 @@ def draw_patches(fig: Figure | SubFigure, answer: Answer, image: int, rows: int 
     """The scores of all patches of one image, a grid each, in so many rows."""
     patches = answer.patches(image)
     grids = max(1, patches["grid"].nunique())
-    axes = fig.subplots(min(rows, grids), -(-grids // rows), squeeze=False).ravel()
+    axes = fig.subplots(min(rows, grids), -(-grids // rows), squeeze=False).ravel().tolist()
     charts.heat_maps.patches(axes[:grids], answer.benchmark, image, patches)
     for spare in axes[grids:]:
         spare.set_axis_off()

@@ -138,11 +138,11 @@ def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
         "citation": _citation(),
         "weights": _weights(),
     }
-    for page in ("index.md", "protocols.md"):
-        text = (site / page).read_text(encoding="utf-8")
+    for name_of_page in ("index.md", "protocols.md"):
+        text = (site / name_of_page).read_text(encoding="utf-8")
         for name, content in parts.items():
             text = text.replace(f"<!-- {name} -->\n", content)
-        with provenance.atomic_write(out / page, "w") as stream:
+        with provenance.atomic_write(out / name_of_page, "w") as stream:
             stream.write(text)
 
 

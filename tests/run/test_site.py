@@ -127,7 +127,9 @@ def test_only_the_committed_run_shows_every_experiment(
     assert opening in text and ("Every experiment" in text) == committed and "<!--" not in text
     assert "title     = {Patch-wise Retrieval" in text
     page = notebooks.read(tmp_path / "out" / "notebooks" / "03_x.ipynb")
-    assert ("1.5 minutes to run" in page.cells[1].source) == committed and 'href="../notebooks/03_x.ipynb"' in page.cells[1].source
+    assert (
+        "1.5 minutes to run" in page.cells[1].source
+    ) == committed and 'href="../notebooks/03_x.ipynb"' in page.cells[1].source
     to_run = notebooks.read(tmp_path / "out" / "files" / "notebooks" / "03_x.ipynb")
     assert [cell.outputs for cell in notebooks.code(to_run)] == [[]]
 

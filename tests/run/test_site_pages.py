@@ -245,7 +245,7 @@ def test_what_scrolls_can_be_reached_and_names_are_told(made: Site, browser: Any
         "index.html",
         "protocols.html",
         "notebooks/03_patchify_levels.html",
-        "notebooks/15_paper_vs_ours.html",
+        "notebooks/14_paper_vs_ours.html",
     ):
         _look(browser, made.home.parent / name, 390, "light")
         assert browser.execute_script(RULES) == []
