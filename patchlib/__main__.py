@@ -109,7 +109,8 @@ def _add_site(commands: Any) -> None:
     )
     site.add_argument("--out", type=Path, metavar="DIR", help="of that run, as in reproduce (default: build/<profile>)")
     site.set_defaults(run=_site)
-    archive = commands.add_parser("archive", help="bundle the checkout for a DOI archive", allow_abbrev=False)
+    about = {"help": "bundle the checkout for a DOI archive", "epilog": "example: patchlib archive --features"}
+    archive = commands.add_parser("archive", allow_abbrev=False, **about)
     archive.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: build/archive)")
     archive.add_argument("--features", action="store_true", help="with the features in the cache")
     archive.set_defaults(run=_archive)

@@ -66,7 +66,7 @@ def _commit() -> str:
 
 
 def _git(*command: str) -> str:
-    root = paths.root()
+    root = paths.checkout("archive")
     try:
         return subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:

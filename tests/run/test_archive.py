@@ -20,7 +20,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     who = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
     for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "All of it"]):
         subprocess.run(["git", "-C", str(root), *command], check=True)
-    monkeypatch.setattr(paths, "root", lambda: root)
+    monkeypatch.setattr(paths, "checkout", lambda what: root)
     monkeypatch.setenv("PATCHLIB_CACHE", str(root / "cache"))
     return root
 

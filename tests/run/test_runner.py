@@ -93,7 +93,7 @@ def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch
     settings = SimpleNamespace(**said, benchmark="procedural", benchmark_options={})
     monkeypatch.setattr(runner.profiles, "load", lambda name, **overrides: settings)
     refreshed = []
-    monkeypatch.setattr(runner.readme, "refresh", lambda seconds: refreshed.append([*seconds]))
+    monkeypatch.setattr(runner.readme, "refresh", lambda: refreshed.append("README.md"))
     run = runner.Run(folder=path.parent, in_place=True)
 
     assert runner.reproduce(run) == 0
@@ -104,7 +104,7 @@ def test_in_place_refreshes_outputs_and_nothing_else(tmp_path: Path, monkeypatch
     assert notebook.cells[1].outputs[0].text == "builtin None\n"
     assert notebook.metadata.keys() == {"kernelspec", "language_info"}
     assert [cell.metadata for cell in notebook.cells] == [{"tags": ["parameters"]}, {"tags": []}]
-    assert refreshed == [["00_a"]]
+    assert refreshed == ["README.md"]
     assert runner.reproduce(run) == 0
     assert path.read_bytes() == once
     assert not (tmp_path / "build").exists()
