@@ -30,16 +30,8 @@ ORIENTATION = 0x0112  # EXIF tag
 WIDE = 65_535  # the largest sample of 16 bits
 NEAR = 8  # of 255, in each channel
 BLOCK = 64  # regions resized at a time: thousands of proposals need no memory for all of them
-FORMATS: tuple[str, ...] = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "BMP",
-    "DIB",
-    "TIFF",
-    "GIF",
-    "PPM",
-)  # no EPS, which would start a program
+# no EPS, which would start a program
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
 HEIF = find_spec("pillow_heif") is not None  # photographs of phones, by the extra of that name
 # what Pillow's decoders and the reader of tar files raise on damaged files
 UNREADABLE = (

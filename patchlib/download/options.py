@@ -31,12 +31,7 @@ def add_parsers(commands: Any) -> None:
         add("names", nargs="+" if name == "get" else "*", metavar="NAME", help=names)
         add("--manifest", type=Path, help="another manifest")
         if name != "cite":
-            add(
-                "--data",
-                type=_folder,
-                default=paths.data(),
-                help="data folder (default: %(default)s)",
-            )
+            add("--data", type=_folder, default=paths.data(), help="data folder (default: %(default)s)")
         if name == "verify":
             add("--quick", action="store_true", help="compare lengths only, not hashes")
         if name == "get":

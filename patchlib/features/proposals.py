@@ -16,7 +16,7 @@ from PIL import Image
 from patchlib import boxes as box_ops
 from patchlib import images, regions
 from patchlib.benchmarks.benchmark import Benchmark
-from patchlib.support import machine, paths, progress, provenance
+from patchlib.support import files, machine, progress
 
 LIMIT = 20  # boxes an image; supplement S5
 # of selective search: longer side of the image that it looks at, where larger finds more and takes longer; IoU with a
@@ -53,14 +53,14 @@ def of_benchmark(benchmark: Benchmark, proposer: Proposer, limit: int = LIMIT, w
     """
     if limit < 1:
         raise ValueError(f"limit is {limit} boxes an image, expected at least 1")
-    digest = provenance.config_hash([benchmark.hash, proposer.config, limit])
-    file = paths.cache() / "proposals" / f"{benchmark.name}-{proposer.name}-{digest}.npz"
-    if not file.exists():
+
+    def propose() -> dict[str, NDArray[Any]]:
         boxes, offsets = regions.stack(_propose_all(benchmark, proposer, limit, workers))
-        with provenance.atomic_write(file) as target:
-            np.savez(target, boxes=boxes, offsets=offsets)
-    with np.load(file) as stored:
-        boxes, offsets = stored["boxes"], stored["offsets"]
+        return {"boxes": boxes, "offsets": offsets}
+
+    settings = {"benchmark": benchmark.hash, "limit": limit, "proposer": proposer.name, "config": proposer.config}
+    kept = files.kept_arrays("proposals", settings, propose)
+    boxes, offsets = kept["boxes"], kept["offsets"]
     filled = []
     for index, (width, height) in enumerate(benchmark.images[["width", "height"]].to_numpy(int)):
         own = boxes[offsets[index] : offsets[index + 1]]

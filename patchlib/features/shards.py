@@ -140,8 +140,9 @@ def make(encoder: Encoder, shard: Shard, known: Known | None = None) -> list[str
     messages: list[str] = []
     filled: list[int] = []
     batch = np.empty((shard.batch, encoder.input_size, encoder.input_size, 3), np.uint8)
-    keys = image_keys(shard.files, shard.boxes, shard.offsets) if shard.kind == "image" else shard.files
-    taken = [(known or {}).get(key) for key in keys]
+    taken: list[NDArray[np.floating] | None] = [None] * len(shard.files)
+    if known and shard.kind == "image":
+        taken = [known.get(key) for key in image_keys(shard.files, shard.boxes, shard.offsets)]
     for start, rows in zip(shard.offsets, taken, strict=False):
         if rows is not None:
             descriptors[start : start + len(rows)] = rows

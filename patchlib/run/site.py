@@ -49,13 +49,7 @@ THUMBNAIL = 480  # pixels of the longer side
 TEASER, SOCIAL = "fig_worlds", (1200, 630)  # the picture that stands for the site, and its pixels
 
 
-def build(
-    source: Path,
-    figures: Path,
-    out: Path,
-    live: bool = False,
-    slides: bool = False,
-) -> Path:
+def build(source: Path, figures: Path, out: Path, live: bool = False, slides: bool = False) -> Path:
     """Make the site; returns its first page.
 
     Args:
@@ -83,16 +77,8 @@ def build(
     made = staged / "html"  # MyST-NB leaves a folder of its own beside
     if sphinx(["-q", "-j", "auto", "-c", os.fspath(paths.shipped() / "site"), os.fspath(staged), os.fspath(made)]):
         raise ValueError(f"Sphinx could not make the site of {staged}; its message stands above")
-    for leftover in (".doctrees", "_sources"):
-        shutil.rmtree(made / leftover, ignore_errors=True)
-    for leftover in (
-        ".buildinfo",
-        "objects.inv",
-        "searchindex.js",
-        "_static/searchtools.js",
-        "_static/language_data.js",
-    ):
-        (made / leftover).unlink(missing_ok=True)
+    for leftover in (made / name for name in LEFTOVERS):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     made.rename(out)
     if live:
         live_page.build(out, home=True)
@@ -138,11 +124,11 @@ def stage(source: Path, figures: Path, out: Path, first: str = "") -> None:
         "citation": _citation(),
         "weights": _weights(),
     }
-    for name_of_page in ("index.md", "protocols.md"):
-        text = (site / name_of_page).read_text(encoding="utf-8")
-        for name, content in parts.items():
-            text = text.replace(f"<!-- {name} -->\n", content)
-        with provenance.atomic_write(out / name_of_page, "w") as stream:
+    for name in ("index.md", "protocols.md"):
+        text = (site / name).read_text(encoding="utf-8")
+        for part, content in parts.items():
+            text = text.replace(f"<!-- {part} -->\n", content)
+        with provenance.atomic_write(out / name, "w") as stream:
             stream.write(text)
 
 

@@ -34,7 +34,7 @@ def test(options: Sequence[str] = ()) -> int:
     root = paths.checkout("test")
     moved = {"PATCHLIB_FIGURES": str(root / "build" / "test" / "figures"), "PATCHLIB_PROGRESS": "off"}
     for module, *arguments in (*CHECKS, (*TESTS, *options)):
-        _check_installed(module, "'.[test,scale,site]'")
+        _check_installed(module, "'.[test,scale,site,heif]'")
         print("$", module, *arguments, flush=True)
         done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=root, env={**os.environ, **moved})
         if done.returncode:

@@ -5,7 +5,6 @@ of the index with all lists probed does.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -87,9 +86,9 @@ def score(
     import faiss
 
     book = codebook(sets, trial, nlist)
-    seen = {"codebook": faiss.serialize_index(book.index), "queries": database.query_descriptors}
     config: dict[str, Any] = {
-        name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in seen.items()
+        "codebook": provenance.sha256_array(faiss.serialize_index(book.index)),
+        "queries": provenance.sha256_array(database.query_descriptors),
     }
     config |= {"features": identity(database), "benchmark": benchmark.hash, "k": k, "library": provenance.library()}
 

@@ -4,6 +4,8 @@ An artefact's name is a readable stem and eight hex digits of its canonical conf
 lies beside it and is compared when the artefact is read, so two settings can never share a file unnoticed.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
@@ -16,9 +18,12 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from patchlib.support import paths
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PACKAGES = ("numpy", "pandas", "pillow", "torch", "timm", "open_clip_torch", "faiss-cpu")
 
@@ -48,11 +53,17 @@ def config_hash(obj: Any) -> str:
 @cache
 def library() -> str:
     """Hash of the package's files and of the names and versions of all packages: same library, same numbers."""
-    package = Path(__file__).resolve().parents[1]
-    files = sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    contents = {path.relative_to(package).as_posix(): sha256_file(path) for path in files}
+    files = sorted(path for path in paths.PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    contents = {path.relative_to(paths.PACKAGE).as_posix(): sha256_file(path) for path in files}
     installed = sorted({path.name for folder in sys.path for path in Path(folder).glob("*.dist-info")})
     return hashlib.sha256(canonical_json([contents, installed]).encode()).hexdigest()
+
+
+def sha256_array(array: NDArray[Any]) -> str:
+    """SHA-256 of an array's bytes in C order, as 64 hex digits; neither its shape nor its type is in it."""
+    import numpy as np
+
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def sha256_file(path: str | Path) -> str:

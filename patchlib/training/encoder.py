@@ -5,7 +5,6 @@ descriptors together while it pushes those of all others apart, siblings and emp
 contrastive loss).
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +114,7 @@ def train_once(
     config: TrainingConfig, pictures: TrainingSet, device: str = "cpu"
 ) -> tuple[torch.nn.Module, pd.DataFrame]:
     """:func:`train`, whose weights and curve are then read from the cache by all that decides them."""
-    shown = [
-        hashlib.sha256(np.ascontiguousarray(part).data).hexdigest() for part in (pictures.objects, pictures.scenes)
-    ]
+    shown = [provenance.sha256_array(part) for part in (pictures.objects, pictures.scenes)]
     decisive = {**asdict(config), "pictures": shown, "device": device, "library": provenance.library()}
 
     def trained() -> dict[str, np.ndarray]:
